@@ -1,0 +1,33 @@
+# Everything a newcomer or a contributor types. Each target installs what it lacks into .venv first.
+.PHONY: help install demo test check format proto lock
+run = .venv/bin/
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+install: ## the project's own virtual environment, from requirements.lock
+	@scripts/install.sh
+
+demo: install ## a document nobody trained on, answered from the model's own weights
+	@$(run)python examples/demo.py
+
+test: install ## the whole suite
+	@$(run)python -m pytest
+
+check: install ## formatting, lint, types, layering, proto lint, committed stubs
+	@$(run)ruff format --check .
+	@$(run)ruff check .
+	@$(run)mypy
+	@$(run)lint-imports
+	@cd proto && ../$(run)buf lint
+	@$(run)python scripts/stubs.py --check
+
+format: install ## rewrite the code in the project's format
+	@$(run)ruff format .
+	@$(run)ruff check --fix .
+
+proto: install ## regenerate the committed stubs from proto/
+	@$(run)python scripts/stubs.py
+
+lock: ## resolve requirements.lock anew from pyproject.toml
+	@$${PYTHON:-python3} scripts/lock.py
