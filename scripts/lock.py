@@ -41,13 +41,8 @@ def resolved(extras: str) -> list[dict[str, str]]:
 
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    pins = {
-        item["name"].lower().replace("_", "-"): item["version"].split("+")[0]
-        for item in resolved("embedded,dev")
-    }
-    lines = sorted(
-        f"{name}=={version}" for name, version in pins.items() if name not in {*LEFT_OUT, project["name"]}
-    )
+    pins = {item["name"].lower().replace("_", "-"): item["version"].split("+")[0] for item in resolved("embedded,dev")}
+    lines = sorted(f"{name}=={version}" for name, version in pins.items() if name not in {*LEFT_OUT, project["name"]})
     header = "# Made by `make lock` (scripts/lock.py) for Python 3.11 on Linux x86-64; installed with --no-deps.\n"
     (ROOT / "requirements.lock").write_text(header + "\n".join(lines) + "\n")
     print(f"requirements.lock: {len(lines)} packages")

@@ -1,0 +1,45 @@
+"""Structured logs: past-tense events as JSON lines, with the ids bound to the task or thread that logs them."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+
+def configure(*, level: str = "INFO", as_json: bool = True, role: str) -> None:
+    """Sends structlog's and the standard library's records to stderr, one JSON object (or coloured line) each."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if as_json
+        else [structlog.dev.ConsoleRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), handlers=[handler], force=True)
+    structlog.contextvars.bind_contextvars(role=role)
+
+
+@contextmanager
+def bound(**ids: str) -> Iterator[None]:
+    """Binds ids (tenant, document, adapter, job, request) to every event logged inside the block."""
+    with structlog.contextvars.bound_contextvars(**ids):
+        yield

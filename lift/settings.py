@@ -1,0 +1,170 @@
+"""All settings of all roles as one object, read once at start: environment over TOML file over defaults.
+
+`LIFT_GATEWAY__PORT=7000` sets `[gateway] port`; LIFT_CONFIG names the TOML file. `lift config` prints the result with
+secrets masked.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 1 << 20
+
+
+class Section(BaseModel):
+    """One table of the TOML file; unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LogSettings(Section):
+    """How every role logs, on stderr."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    json_lines: bool = True
+
+
+class CatalogueSettings(Section):
+    """Where the truth is: sqlite:///path, or postgresql+psycopg://user:password@host/database."""
+
+    url: SecretStr = SecretStr("sqlite:///lift.sqlite")
+
+
+class ObjectSettings(Section):
+    """The S3-compatible store of document bytes, journals and revisions."""
+
+    endpoint: str = "127.0.0.1:8333"
+    access_key: str = "lift"
+    secret_key: SecretStr = SecretStr("")
+    bucket: str = "lift"
+    region: str = "us-east-1"
+    secure: bool = False
+
+
+class QueueSettings(Section):
+    """Celery's broker: redis://…, rediss://… or amqp://…; it carries wake-ups only."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    name: str = "lift"
+
+
+class ModelSettings(Section):
+    """The one base model of a deployment: a Hugging Face id or a folder."""
+
+    base_model: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    template: Literal["auto", "chatml", "llama3", "gemma", "plain"] = "auto"
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256] = 128
+
+
+class GatewaySettings(Section):
+    """The front door: gRPC for tenants, gRPC for operators on a port of its own, HTTP for OpenAI clients."""
+
+    host: str = "127.0.0.1"
+    port: int = 7433
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 7434
+    http_host: str = "127.0.0.1"
+    http_port: int = 7435
+    operator_key: SecretStr = SecretStr("")
+    max_document_bytes: int = Field(default=16 * MIB, gt=0)
+    max_question_characters: int = Field(default=32_000, gt=0)
+    default_max_tokens: int = Field(default=128, gt=0)
+    max_tokens: int = Field(default=2048, gt=0)
+    max_concurrent_queries: int = Field(default=256, gt=0)
+    max_queued_queries: int = Field(default=1024, ge=0)
+    query_timeout_seconds: float = Field(default=120, gt=0)
+    node_timeout_seconds: float = Field(default=10, gt=0)
+
+
+class GeneratorSettings(Section):
+    """The question writer, and the OpenAI-compatible endpoint that it asks."""
+
+    host: str = "127.0.0.1"
+    port: int = 7436
+    address: str = "127.0.0.1:7436"
+    endpoint: str = "http://127.0.0.1:8000/v1"
+    api_key: SecretStr = SecretStr("")
+    model: str = "base"
+    strategy: Literal["sentence", "grounded"] = "sentence"
+    concurrency: int = Field(default=64, gt=0)
+    retries: int = Field(default=3, ge=0)
+    request_timeout_seconds: float = Field(default=120, gt=0)
+    window_characters: int = Field(default=600, ge=0)
+
+
+class TrainerSettings(Section):
+    """Where jobs are trained."""
+
+    profile: str = "paper"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves the choice to torch")
+    lease_seconds: float = Field(default=20, gt=0)
+    sweep_seconds: float = Field(default=2, gt=0)
+    max_attempts: int = Field(default=5, gt=0)
+    retry_seconds: float = Field(default=5, gt=0, description="first pause; doubles to 5 minutes")
+    publish_timeout_seconds: float = Field(default=120, gt=0)
+
+
+class EngineSettings(Section):
+    """One vLLM process."""
+
+    node: str = Field(default="engine-1", description="its name in the catalogue; unique, kept over restarts")
+    host: str = "127.0.0.1"
+    port: int = 7437
+    address: str = "127.0.0.1:7437"
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=7438, description="OpenAI-compatible endpoint of the base model, for the generator")
+    slots: int = Field(default=32, gt=0, description="adapters held in memory")
+    batch_slots: int = Field(default=8, gt=0, description="distinct adapters in one step")
+    max_model_len: int = Field(default=4096, gt=0)
+    max_num_seqs: int = Field(default=64, gt=0)
+    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
+    cpu_kv_cache_gib: float = Field(default=1, gt=0)
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves the choice to vLLM")
+    max_revision_bytes: int = Field(default=4096 * MIB, gt=0)
+    drain_seconds: float = Field(default=30, ge=0)
+
+
+class Settings(BaseSettings):
+    """Everything a role reads, from the environment over a TOML file over the defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LIFT_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    state_dir: Path = Path(".lift")
+    node_token: SecretStr = Field(default=SecretStr(""), description="shared by all nodes; proves that a caller is one")
+    log: LogSettings = LogSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
+    objects: ObjectSettings = ObjectSettings()
+    queue: QueueSettings = QueueSettings()
+    model: ModelSettings = ModelSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    trainer: TrainerSettings = TrainerSettings()
+    engine: EngineSettings = EngineSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the TOML file that LIFT_CONFIG names."""
+        file = TomlConfigSettingsSource(settings_cls, os.environ.get("LIFT_CONFIG") or None)
+        return init_settings, env_settings, file

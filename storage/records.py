@@ -1,0 +1,205 @@
+"""What the catalogue holds, as frozen values. Times are aware UTC datetimes; ids are those of `lift.ids`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """Limits of a tenant; 0 means no limit."""
+
+    max_documents: int = 0
+    max_document_bytes: int = 0
+    max_adapters: int = 0
+    max_active_jobs: int = 0
+    max_concurrent_queries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """Who owns documents and adapters."""
+
+    id: str
+    title: str
+    quotas: Quotas
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A tenant's credential, without its secret."""
+
+    id: str
+    tenant: str
+    title: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A document's description; its bytes are at `storage.keys.document`."""
+
+    id: str
+    tenant: str
+    title: str
+    media_type: str
+    sha256: str
+    size_bytes: int
+    created_at: datetime
+
+
+class AdapterState(StrEnum):
+    """Where an adapter stands; the gateway's proto has the same names."""
+
+    TRAINING = "training"
+    READY = "ready"
+    FAILED = "failed"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """The named thing a tenant queries. `current_revision` is a revision's digest; `job` is the newest job's id."""
+
+    id: str
+    tenant: str
+    title: str
+    documents: tuple[str, ...]
+    state: AdapterState
+    base_model: str
+    current_revision: str | None
+    job: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRef:
+    """Names one revision everywhere: tenant, adapter, and the SHA-256 of its manifest."""
+
+    tenant: str
+    adapter: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One trained set of LoRA weights."""
+
+    ref: RevisionRef
+    job: str
+    rank: int
+    size_bytes: int
+    base_model: str
+    base_model_revision: str
+    sentences: int
+    pairs: int
+    final_loss: float
+    recall: float | None = None
+    created_at: datetime
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    TRAIN = "train"
+    DELETE = "delete"
+
+
+class JobState(StrEnum):
+    """Where a job stands. QUEUED, RUNNING and WAITING are active; the others have ended."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def active(self) -> bool:
+        """Whether the job may still do something."""
+        return self in {JobState.QUEUED, JobState.RUNNING, JobState.WAITING}
+
+
+class Stage(StrEnum):
+    """What a running training job is doing."""
+
+    NONE = ""
+    EXTRACT = "extract"
+    GENERATE = "generate"
+    TRAIN = "train"
+    PUBLISH = "publish"
+    LOAD = "load"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a training job is. `seconds` has the names of `lift.v1.StageSeconds`; `steps` is 0 while unknown."""
+
+    stage: Stage = Stage.NONE
+    sentences: int = 0
+    sentences_done: int = 0
+    pairs: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training (or deletion) of an adapter. `options` are the set fields of `lift.v1.TrainingOptions`."""
+
+    id: str
+    tenant: str
+    adapter: str
+    kind: JobKind
+    documents: tuple[str, ...]
+    options: Mapping[str, Any]
+    state: JobState
+    reason: str = ""
+    attempts: int = 0
+    progress: Progress = field(default_factory=Progress)
+    revision: str | None = None
+    cancel_requested: bool = False
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A worker's hold on a job. The token grows with every claim: a write with an older one is refused (fencing)."""
+
+    job: Job
+    worker: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One engine process as it last reported."""
+
+    id: str
+    address: str
+    base_model: str
+    base_model_revision: str
+    slots: int
+    resident: int
+    draining: bool
+    heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """One page of a listing; `next_token` is empty on the last."""
+
+    items: tuple[T, ...]
+    next_token: str = ""
