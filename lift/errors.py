@@ -18,8 +18,8 @@ LiftError
 ├── JobCancelled          CANCELLED
 └── InternalError         INTERNAL
 
-A class's docstring is its message; the keyword arguments of an instance are facts about the case. Facts are shown to the
-tenant, so they never hold another tenant's names, document text or a secret. `lift.status` maps the tree to gRPC.
+A class's docstring is its message; the keyword arguments of an instance are facts about the case. Facts are shown to
+the tenant, so they never hold another tenant's names, document text or a secret. `lift.status` maps the tree to gRPC.
 """
 
 from typing import Self, TypeAlias

@@ -1,4 +1,4 @@
-"""The one table between our errors and gRPC statuses, in both directions (google.rpc.Status with one ErrorInfo, AIP-193)."""
+"""The one table between our errors and gRPC statuses, both ways (google.rpc.Status with one ErrorInfo, AIP-193)."""
 
 from typing import NoReturn
 
@@ -45,7 +45,7 @@ def to_proto(error: errors.LiftError) -> status_pb2.Status:
 
 
 def from_proto(status: status_pb2.Status) -> errors.LiftError:
-    """The error that `to_proto` was given; a foreign status becomes the branch of its code, with its message as a fact."""
+    """The error that `to_proto` was given; a foreign status becomes the branch of its code."""
     info = error_details_pb2.ErrorInfo()
     for detail in status.details:
         if detail.Unpack(info) and info.domain == DOMAIN:
