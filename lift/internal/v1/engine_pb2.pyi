@@ -192,6 +192,7 @@ class AnswerRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     TOP_P_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Who asks: keeps tenants' prefix caches apart."""
     context: _builtins.str
@@ -202,6 +203,8 @@ class AnswerRequest(_message.Message):
     """0 is greedy."""
     top_p: _builtins.float
     """In (0, 1]."""
+    prompt: _builtins.str
+    """A raw prompt that is continued as it stands, without template or context; instead of turns."""
     @_builtins.property
     def revision(self) -> Global___RevisionRef:
         """Which adapter; absent for the base model."""
@@ -225,10 +228,11 @@ class AnswerRequest(_message.Message):
         temperature: _builtins.float = ...,
         top_p: _builtins.float = ...,
         stop: _abc.Iterable[_builtins.str] | None = ...,
+        prompt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "max_tokens", b"max_tokens", "revision", b"revision", "stop", b"stop", "temperature", b"temperature", "tenant", b"tenant", "top_p", b"top_p", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "max_tokens", b"max_tokens", "prompt", b"prompt", "revision", b"revision", "stop", b"stop", "temperature", b"temperature", "tenant", b"tenant", "top_p", b"top_p", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
