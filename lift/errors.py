@@ -2,7 +2,8 @@
 
 LiftError
 ├── InvalidInput          INVALID_ARGUMENT     MalformedName, InvalidOption, DocumentEmpty, DocumentBinary,
-│                                              DocumentUndecodable, MediaTypeUnknown, QuestionEmpty, QuestionTooLong
+│                                              DocumentUndecodable, MediaTypeUnknown, QuestionEmpty, QuestionTooLong,
+│                                              MalformedPageToken
 ├── NotFound              NOT_FOUND            TenantMissing, KeyMissing, DocumentMissing, AdapterMissing,
 │                                              RevisionMissing, JobMissing, NodeMissing, ObjectMissing
 ├── AlreadyExists         ALREADY_EXISTS       TenantExists, DocumentExists, AdapterExists, RequestIdReused
@@ -12,7 +13,7 @@ LiftError
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
 ├── Unauthenticated       UNAUTHENTICATED      CredentialMissing, CredentialWrong
 ├── Unavailable           UNAVAILABLE          GatewayUnavailable, EngineUnavailable, GeneratorUnavailable,
-│                                              EndpointUnavailable, StoreUnavailable
+│                                              EndpointUnavailable, StoreUnavailable, CatalogueUnavailable
 ├── LeaseLost             ABORTED
 ├── TimedOut              DEADLINE_EXCEEDED
 ├── JobCancelled          CANCELLED
@@ -65,6 +66,10 @@ class InvalidInput(LiftError):
 
 class MalformedName(InvalidInput):
     """This is not a valid name or id"""
+
+
+class MalformedPageToken(InvalidInput):
+    """The page token is none that this server made"""
 
 
 class InvalidOption(InvalidInput):
@@ -257,6 +262,10 @@ class EndpointUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The object store cannot be reached"""
+
+
+class CatalogueUnavailable(Unavailable):
+    """The catalogue's database cannot be reached"""
 
 
 class LeaseLost(LiftError):

@@ -1,0 +1,35 @@
+"""Where things are in the object store: every key starts with the tenant, so no two tenants share one."""
+
+import re
+
+from lift.errors import MalformedName
+from storage.records import RevisionRef
+
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def document(tenant: str, sha256: str) -> str:
+    """A document's bytes."""
+    return _joined(tenant, "documents", sha256)
+
+
+def revision(ref: RevisionRef, file: str) -> str:
+    """One file of a revision. MalformedName: a file name with a separator, or that starts with a dot."""
+    return _joined(ref.tenant, "adapters", ref.adapter, "revisions", ref.digest, file)
+
+
+def adapter(tenant: str, adapter: str) -> str:
+    """Prefix of all revisions of an adapter."""
+    return _joined(tenant, "adapters", adapter) + "/"
+
+
+def journal(tenant: str, job: str) -> str:
+    """Prefix of the chunks of a job's journal."""
+    return _joined(tenant, "journals", job) + "/"
+
+
+def _joined(*parts: str) -> str:
+    for part in parts:
+        if not _PART.fullmatch(part):
+            raise MalformedName(name=part[:80])
+    return "/".join(parts)

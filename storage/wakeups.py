@@ -1,0 +1,64 @@
+"""Wake-ups: a message that says "look at this job now". It carries a job's id and nothing else.
+
+A lost one costs only time: the trainers' sweeper sends again what the catalogue says is waiting.
+"""
+
+from typing import Protocol
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+TASK = "lift.train"
+_CONNECT_SECONDS = 2
+_SOCKET_SECONDS = 5
+
+log = structlog.get_logger()
+
+
+class Wakeups(Protocol):
+    """Tells the trainers that a job wants attention."""
+
+    def wake(self, job: str) -> None:
+        """Sends a wake-up; never fails, since the sweeper makes up for a lost one."""
+
+
+class CeleryWakeups:
+    """Wake-ups as tasks `lift.train` of Celery, through the broker at `url`, in the queue of that name."""
+
+    def __init__(self, url: str, queue: str) -> None:
+        self._queue = queue
+        self._celery = Celery("lift", broker=url, set_as_current=False)
+        self._celery.conf.update(
+            task_serializer="json",
+            task_ignore_result=True,
+            task_publish_retry=False,
+            broker_connection_retry=False,
+            broker_connection_timeout=_CONNECT_SECONDS,
+        )
+        if url.startswith(("redis", "valkey")):
+            self._celery.conf.broker_transport_options = {
+                "socket_connect_timeout": _CONNECT_SECONDS,
+                "socket_timeout": _SOCKET_SECONDS,
+                "max_retries": 0,
+            }
+
+    def wake(self, job: str) -> None:
+        try:
+            self._celery.send_task(TASK, args=[job], queue=self._queue, retry=False, ignore_result=True)
+        except OperationalError as error:
+            log.warning("wakeup_lost", job=job, error=type(error).__name__)
+
+    def close(self) -> None:
+        """Closes the connections to the broker."""
+        self._celery.close()
+
+
+class MemoryWakeups:
+    """Remembers what it was told, in order."""
+
+    def __init__(self) -> None:
+        self.woken: list[str] = []
+
+    def wake(self, job: str) -> None:
+        self.woken.append(job)
