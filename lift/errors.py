@@ -9,7 +9,7 @@ LiftError
 ├── AlreadyExists         ALREADY_EXISTS       TenantExists, DocumentExists, AdapterExists, RequestIdReused
 ├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded,
 │                                              DocumentInUse, TenantInUse, RevisionNotResident, RevisionRejected,
-│                                              BaseModelMissing, StackRunning, StackStopped
+│                                              BaseModelMissing, StackRunning, StackStopped, AdminDisabled
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
 ├── Unauthenticated       UNAUTHENTICATED      CredentialMissing, CredentialWrong
 ├── Unavailable           UNAVAILABLE          GatewayUnavailable, EngineUnavailable, GeneratorUnavailable,
@@ -206,6 +206,10 @@ class StackRunning(Precondition):
 
 class StackStopped(Precondition):
     """The stack of this state folder is not running"""
+
+
+class AdminDisabled(Precondition):
+    """Administration is off: the gateway was started without an operator key"""
 
 
 class Exhausted(LiftError):
