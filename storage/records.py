@@ -154,7 +154,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One training (or deletion) of an adapter. `options` are the set fields of `lift.v1.TrainingOptions`."""
+    """One training (or deletion) of an adapter. `options` are the set fields of `lift.v1.TrainingOptions`.
+
+    `attempts` counts claims; `crashes` those of them that took the job over from a worker whose lease ran out.
+    """
 
     id: str
     tenant: str
@@ -165,6 +168,7 @@ class Job:
     state: JobState
     reason: str = ""
     attempts: int = 0
+    crashes: int = 0
     progress: Progress = field(default_factory=Progress)
     revision: str | None = None
     cancel_requested: bool = False
