@@ -7,7 +7,7 @@ LiftError
 ├── NotFound              NOT_FOUND            TenantMissing, KeyMissing, DocumentMissing, AdapterMissing,
 │                                              RevisionMissing, JobMissing, NodeMissing, ObjectMissing
 ├── AlreadyExists         ALREADY_EXISTS       TenantExists, DocumentExists, AdapterExists, RequestIdReused
-├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded,
+├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded, JobFailed,
 │                                              DocumentInUse, TenantInUse, RevisionNotResident, RevisionRejected,
 │                                              BaseModelMissing, StackRunning, StackStopped, AdminDisabled
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
@@ -178,6 +178,10 @@ class JobActive(Precondition):
 
 class JobEnded(Precondition):
     """The job has ended"""
+
+
+class JobFailed(Precondition):
+    """The job gave up"""
 
 
 class DocumentInUse(Precondition):

@@ -137,7 +137,7 @@ async def _parsed(request: Request, kind: type[Body]) -> Body:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = str(first["loc"][0]) if first["loc"] else "body"
-        raise errors.InvalidOption(field=field, problem=first["msg"]) from error
+        raise errors.InvalidOption(option=field, expected=first["msg"]) from error
     body.check_unsupported()
     return body
 
@@ -360,7 +360,7 @@ def _error_body(error: Exception) -> tuple[int, Json]:
         (entry for branch, entry in STATUSES.items() if isinstance(known, branch)), (500, "server_error")
     )
     code = CODES.get(type(known), known.reason().lower())
-    return status, {"error": {"message": str(known), "type": kind, "param": known.facts.get("field"), "code": code}}
+    return status, {"error": {"message": str(known), "type": kind, "param": known.facts.get("option"), "code": code}}
 
 
 async def _refused(_: Request, error: Exception) -> Response:

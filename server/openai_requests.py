@@ -1,4 +1,4 @@
-"""Turns the JSON bodies of OpenAI's API into what a backend can be asked, and refuses fields that it would not honour."""
+"""Turns the JSON bodies of OpenAI's API into what a backend can be asked; refuses fields that it would not honour."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
@@ -59,11 +59,11 @@ class SampledRequest(BaseModel):
     def check_unsupported(self) -> None:
         """InvalidOption where a field that nothing here reads would have changed the answer."""
         if self.seed is not None and self.temperature:
-            raise InvalidOption(field="seed", problem="sampling cannot be seeded; with temperature 0 it needs no seed")
+            raise InvalidOption(option="seed", expected="none, or temperature 0: sampling is not seeded")
         for field, value in (self.model_extra or {}).items():
             neutral = any(type(value) is type(ok) and value == ok for ok in NEUTRAL.get(field, ()))
             if value is not None and field not in HARMLESS and not neutral:
-                raise InvalidOption(field=field[:80], problem="not supported")
+                raise InvalidOption(option=field[:80], expected="nothing: it is not supported")
 
     def prompts(self) -> list[Prompt]:
         """What to answer, one prompt for each answer."""
@@ -98,7 +98,7 @@ class ChatRequest(SampledRequest):
     def prompts(self) -> list[Prompt]:
         """The conversation. InvalidOption where its last turn is not the user's."""
         if self.messages[-1].role != "user":
-            raise InvalidOption(field="messages", problem="the last message must be the user's")
+            raise InvalidOption(option="messages", expected="a last message of the user's")
         return [tuple(message.turn() for message in self.messages)]
 
     def answer_tokens(self) -> int | None:
