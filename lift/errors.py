@@ -7,8 +7,8 @@ LiftError
 ├── NotFound              NOT_FOUND            TenantMissing, KeyMissing, DocumentMissing, AdapterMissing,
 │                                              RevisionMissing, JobMissing, NodeMissing, ObjectMissing
 ├── AlreadyExists         ALREADY_EXISTS       TenantExists, DocumentExists, AdapterExists, RequestIdReused
-├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded, JobFailed,
-│                                              DocumentInUse, TenantInUse, RevisionNotResident, RevisionRejected,
+├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded,
+│                                              JobFailed, DocumentInUse, TenantInUse, RevisionNotResident, RevisionRejected,
 │                                              BaseModelMissing, StackRunning, StackStopped, AdminDisabled
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
 ├── Unauthenticated       UNAUTHENTICATED      CredentialMissing, CredentialWrong
