@@ -1,0 +1,168 @@
+"""Documents' descriptions, and which adapters are made from them. Their bytes are in the object store."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from lift.errors import DocumentExists, DocumentInUse, DocumentMissing, InvalidOption
+from lift.ids import new_id
+from storage.catalogue import schema, tenants
+from storage.catalogue.checks import checked_title
+from storage.catalogue.database import Database, now
+from storage.catalogue.pages import page_of
+from storage.catalogue.requests import Request, forget
+from storage.records import Document, JobState, Page, Tenant
+
+
+class Documents:
+    """What tenants want the model to know."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self,
+        tenant: str,
+        *,
+        title: str,
+        media_type: str,
+        sha256: str,
+        size_bytes: int,
+        request_id: str = "",
+        put: Callable[[], None],
+    ) -> Document:
+        """A new document, whose bytes `put` stores once nothing speaks against it and before anybody sees it.
+
+        DocumentExists(document=…), QuotaExceeded, RequestIdReused, InvalidOption, and whatever `put` raises. Where the
+        request id was used for the same document, that one is returned.
+        """
+        new = {"title": checked_title(title), "media_type": media_type, "sha256": sha256, "size_bytes": size_bytes}
+        request = Request(tenant=tenant, method="CreateDocument", request_id=request_id, content=new)
+        # Storing may take long, and on SQLite nobody else writes meanwhile: so the checks are made before and after.
+        with self._database.write() as connection:
+            if earlier := _earlier(connection, tenants.lock(connection, tenant), request, sha256, size_bytes):
+                return earlier
+        put()
+        with self._database.write() as connection:
+            if earlier := _earlier(connection, tenants.lock(connection, tenant), request, sha256, size_bytes):
+                return earlier
+            values = {"tenant": tenant, "id": new_id("doc"), **new, "created_at": now(connection)}
+            query = insert(schema.documents).values(**values).returning(schema.documents)
+            document = _record(connection.execute(query).one())
+            request.remember(connection, document.id)
+            return document
+
+    def get(self, tenant: str, id: str) -> Document:
+        """DocumentMissing."""
+        with self._database.read() as connection:
+            return _get(connection, tenant, id)
+
+    def list(self, tenant: str, page_size: int = 0, page_token: str = "") -> Page[Document]:
+        """One page, newest first. InvalidOption, MalformedPageToken."""
+        d = schema.documents
+        query = select(d).where(d.c.tenant == tenant)
+        with self._database.read() as connection:
+            return page_of(
+                connection,
+                query,
+                (d.c.created_at, d.c.id),
+                page_size=page_size,
+                page_token=page_token,
+                records=_records,
+            )
+
+    def delete(self, tenant: str, id: str) -> Document:
+        """Deletes the description and returns it, so that the caller can delete the bytes.
+
+        DocumentMissing; DocumentInUse(adapter=…): an adapter is made from it, or an active job reads it.
+        """
+        with self._database.write() as connection:
+            tenants.lock(connection, tenant)
+            document = _get(connection, tenant, id)
+            if adapter := _user_of(connection, tenant, id):
+                raise DocumentInUse(document=id, adapter=adapter)
+            d = schema.documents
+            connection.execute(delete(d).where(d.c.tenant == tenant, d.c.id == id))
+            forget(connection, tenant, id)
+            return document
+
+
+def require(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids of a non-empty list of different documents, all the tenant's. InvalidOption, DocumentMissing."""
+    if not ids:
+        raise InvalidOption(option="documents", problem="at least one is needed")
+    if len(set(ids)) < len(ids):
+        raise InvalidOption(option="documents", problem="one is named twice")
+    for id in ids:
+        _get(connection, tenant, id)
+    return tuple(ids)
+
+
+def link(connection: Connection, tenant: str, adapter: str, ids: Sequence[str]) -> None:
+    """Makes these, in this order, the documents of the adapter."""
+    links = schema.adapter_documents
+    connection.execute(delete(links).where(links.c.tenant == tenant, links.c.adapter == adapter))
+    rows = [{"tenant": tenant, "adapter": adapter, "position": n, "document": id} for n, id in enumerate(ids)]
+    if rows:
+        connection.execute(insert(links), rows)
+
+
+def linked(connection: Connection, tenant: str, adapters: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The documents of each of the adapters."""
+    links = schema.adapter_documents
+    query = select(links).where(links.c.tenant == tenant, links.c.adapter.in_(adapters)).order_by(links.c.position)
+    found: dict[str, tuple[str, ...]] = {}
+    for row in connection.execute(query):
+        found[row.adapter] = (*found.get(row.adapter, ()), row.document)
+    return found
+
+
+def _earlier(connection: Connection, tenant: Tenant, request: Request, sha256: str, size_bytes: int) -> Document | None:
+    """The document that the request id made before; None where a new one may be made."""
+    if (made := request.made(connection)) is not None:
+        return _get(connection, tenant.id, made)
+    d = schema.documents
+    same = select(d.c.id).where(d.c.tenant == tenant.id, d.c.sha256 == sha256)
+    if (existing := connection.execute(same).scalar_one_or_none()) is not None:
+        raise DocumentExists(document=existing)
+    if tenant.quotas.max_documents or tenant.quotas.max_document_bytes:
+        used = select(func.count(), func.coalesce(func.sum(d.c.size_bytes), 0)).where(d.c.tenant == tenant.id)
+        count, bytes_used = connection.execute(used).one()
+        tenants.hold_to_quota(tenant.quotas, "max_documents", count + 1)
+        tenants.hold_to_quota(tenant.quotas, "max_document_bytes", int(bytes_used) + size_bytes)
+    return None
+
+
+def _user_of(connection: Connection, tenant: str, id: str) -> str | None:
+    links, jobs = schema.adapter_documents, schema.jobs
+    query = select(links.c.adapter).where(links.c.tenant == tenant, links.c.document == id).limit(1)
+    if (adapter := connection.execute(query).scalar_one_or_none()) is not None:
+        return str(adapter)
+    active = [state for state in JobState if state.active]
+    running = select(jobs.c.adapter, jobs.c.documents).where(jobs.c.tenant == tenant, jobs.c.state.in_(active))
+    return next((row.adapter for row in connection.execute(running) if id in row.documents), None)
+
+
+def _get(connection: Connection, tenant: str, id: str) -> Document:
+    d = schema.documents
+    row = connection.execute(select(d).where(d.c.tenant == tenant, d.c.id == id)).first()
+    if row is None:
+        raise DocumentMissing(document=id)
+    return _record(row)
+
+
+def _records(rows: Sequence[Row[Any]]) -> Sequence[Document]:
+    return [_record(row) for row in rows]
+
+
+def _record(row: Row[Any]) -> Document:
+    return Document(
+        id=row.id,
+        tenant=row.tenant,
+        title=row.title,
+        media_type=row.media_type,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,109 @@
+"""Engine nodes as they report themselves: a report is a heartbeat."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from lift.errors import NodeMissing
+from storage.catalogue import schema
+from storage.catalogue.database import Database, now
+from storage.records import Node, RevisionRef
+
+
+class Nodes:
+    """Engine processes, and the revisions that each holds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def report(
+        self,
+        id: str,
+        *,
+        address: str,
+        base_model: str,
+        base_model_revision: str,
+        slots: int,
+        resident: Sequence[RevisionRef],
+    ) -> Node:
+        """Stores what a node says about itself; whether it is to be drained stays as it was said to the catalogue."""
+        n = schema.nodes
+        said = {
+            "address": address,
+            "base_model": base_model,
+            "base_model_revision": base_model_revision,
+            "slots": slots,
+        }
+        with self._database.write() as connection:
+            values = {**said, "heartbeat_at": now(connection)}
+            row = connection.execute(update(n).where(n.c.id == id).values(**values).returning(n)).first()
+            if row is None:
+                row = connection.execute(insert(n).values(id=id, draining=False, **values).returning(n)).one()
+            if _residents(connection, id) != tuple(resident):
+                _replace_residents(connection, id, resident)
+            return _record(row, len(resident))
+
+    def residents(self, id: str) -> tuple[RevisionRef, ...]:
+        """What the node held when it last reported, in its order; empty where it never did."""
+        with self._database.read() as connection:
+            return _residents(connection, id)
+
+    def holding(self, ref: RevisionRef) -> tuple[str, ...]:
+        """Ids of the nodes that said they hold the revision."""
+        r = schema.residents
+        held = select(r.c.node).where(r.c.tenant == ref.tenant, r.c.adapter == ref.adapter, r.c.digest == ref.digest)
+        with self._database.read() as connection:
+            return tuple(connection.execute(held.order_by(r.c.node)).scalars())
+
+    def list(self) -> tuple[Node, ...]:
+        """All nodes, by id."""
+        n, r = schema.nodes, schema.residents
+        resident = select(func.count()).where(r.c.node == n.c.id).scalar_subquery().label("resident")
+        with self._database.read() as connection:
+            rows = connection.execute(select(n, resident).order_by(n.c.id)).all()
+        return tuple(_record(row, row.resident) for row in rows)
+
+    def drain(self, id: str, draining: bool) -> Node:
+        """Says whether the node is to get new queries and adapters. NodeMissing."""
+        n = schema.nodes
+        with self._database.write() as connection:
+            row = connection.execute(update(n).where(n.c.id == id).values(draining=draining).returning(n)).first()
+            if row is None:
+                raise NodeMissing(node=id)
+            return _record(row, len(_residents(connection, id)))
+
+    def remove(self, id: str) -> None:
+        """Forgets the node. NodeMissing."""
+        with self._database.write() as connection:
+            if not connection.execute(delete(schema.nodes).where(schema.nodes.c.id == id)).rowcount:
+                raise NodeMissing(node=id)
+
+
+def _residents(connection: Connection, node: str) -> tuple[RevisionRef, ...]:
+    r = schema.residents
+    rows = connection.execute(select(r).where(r.c.node == node).order_by(r.c.position))
+    return tuple(RevisionRef(tenant=row.tenant, adapter=row.adapter, digest=row.digest) for row in rows)
+
+
+def _replace_residents(connection: Connection, node: str, resident: Sequence[RevisionRef]) -> None:
+    connection.execute(delete(schema.residents).where(schema.residents.c.node == node))
+    rows = [
+        {"node": node, "position": n, "tenant": ref.tenant, "adapter": ref.adapter, "digest": ref.digest}
+        for n, ref in enumerate(resident)
+    ]
+    if rows:
+        connection.execute(insert(schema.residents), rows)
+
+
+def _record(row: Row[Any], resident: int) -> Node:
+    return Node(
+        id=row.id,
+        address=row.address,
+        base_model=row.base_model,
+        base_model_revision=row.base_model_revision,
+        slots=row.slots,
+        resident=resident,
+        draining=row.draining,
+        heartbeat_at=row.heartbeat_at,
+    )
