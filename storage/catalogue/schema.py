@@ -163,7 +163,6 @@ jobs = Table(
     Column("reason", Line, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
-    Column("crashes", Integer, nullable=False),
     Column("progress", JSON, nullable=False),
     Column("revision", Line),
     Column("cancel_requested", Boolean, nullable=False),
