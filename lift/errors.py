@@ -8,8 +8,9 @@ LiftError
 │                                              RevisionMissing, JobMissing, NodeMissing, ObjectMissing
 ├── AlreadyExists         ALREADY_EXISTS       TenantExists, DocumentExists, AdapterExists, RequestIdReused
 ├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded,
-│                                              JobFailed, DocumentInUse, TenantInUse, RevisionNotResident, RevisionRejected,
-│                                              BaseModelMissing, StackRunning, StackStopped, AdminDisabled
+│                                              JobFailed, DocumentInUse, TenantInUse, RevisionNotResident,
+│                                              RevisionRejected, BaseModelMissing, StackRunning, StackStopped,
+│                                              AdminDisabled
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
 ├── Unauthenticated       UNAUTHENTICATED      CredentialMissing, CredentialWrong
 ├── Unavailable           UNAVAILABLE          GatewayUnavailable, EngineUnavailable, GeneratorUnavailable,
