@@ -217,6 +217,10 @@ class AdminDisabled(Precondition):
     """Administration is off: the gateway was started without an operator key"""
 
 
+class NothingWritten(Precondition):
+    """No question could be written about the documents"""
+
+
 class Exhausted(LiftError):
     """A limit is reached"""
 
