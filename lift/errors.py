@@ -10,7 +10,7 @@ LiftError
 ├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded,
 │                                              JobFailed, DocumentInUse, TenantInUse, RevisionNotResident,
 │                                              RevisionRejected, BaseModelMissing, StackRunning, StackStopped,
-│                                              AdminDisabled
+│                                              AdminDisabled, NothingWritten
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
 ├── Unauthenticated       UNAUTHENTICATED      CredentialMissing, CredentialWrong
 ├── Unavailable           UNAVAILABLE          GatewayUnavailable, EngineUnavailable, GeneratorUnavailable,
