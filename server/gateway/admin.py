@@ -1,0 +1,117 @@
+"""Serves lift.v1.AdminService to operators: tenants, their keys, and the nodes."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import empty_pb2
+
+from lift.errors import TenantExists
+from lift.ids import checked_id, ids_in
+from lift.v1 import admin_pb2 as pb
+from lift.v1 import admin_pb2_grpc
+from server.gateway import translate
+from server.gateway.auth import TenantKeys
+from server.gateway.nodes import is_alive
+from storage.catalogue import Catalogue
+from storage.records import Node
+
+log = structlog.get_logger()
+
+RESERVED = "system"
+"""Owns the adapters that belong to the system."""
+
+
+class AdminService(admin_pb2_grpc.AdminServiceServicer):
+    """lift.v1.AdminService."""
+
+    def __init__(self, catalogue: Catalogue, tenant_keys: TenantKeys, node_timeout_seconds: float) -> None:
+        self._catalogue = catalogue
+        self._tenant_keys = tenant_keys
+        self._node_timeout_seconds = node_timeout_seconds
+
+    async def CreateTenant(
+        self, request: pb.CreateTenantRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Tenant:
+        """A tenant without keys."""
+        if request.tenant_id == RESERVED:
+            raise TenantExists(tenant=RESERVED)
+        title, quotas = request.tenant.title.strip(), translate.quotas(request.tenant.quotas)
+        made = await asyncio.to_thread(self._catalogue.tenants.create, request.tenant_id or None, title, quotas)
+        log.info("tenant_created", tenant=made.id)
+        return translate.tenant(made)
+
+    async def GetTenant(self, request: pb.GetTenantRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Tenant:
+        """One tenant."""
+        id_ = translate.id_in(request.name, "tenants")
+        return translate.tenant(await asyncio.to_thread(self._catalogue.tenants.get, id_))
+
+    async def ListTenants(
+        self, request: pb.ListTenantsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListTenantsResponse:
+        """A page of tenants."""
+        page = await asyncio.to_thread(self._catalogue.tenants.list, request.page_size, request.page_token)
+        return pb.ListTenantsResponse(tenants=map(translate.tenant, page.items), next_page_token=page.next_token)
+
+    async def UpdateTenant(
+        self, request: pb.UpdateTenantRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Tenant:
+        """The tenant, with the request's title and quotas."""
+        id_ = translate.id_in(request.tenant.name, "tenants")
+        title, quotas = request.tenant.title.strip(), translate.quotas(request.tenant.quotas)
+        updated = await asyncio.to_thread(self._catalogue.tenants.update, id_, title, quotas)
+        self._tenant_keys.forget()
+        return translate.tenant(updated)
+
+    async def DeleteTenant(
+        self, request: pb.DeleteTenantRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> empty_pb2.Empty:
+        """Tenant and keys."""
+        id_ = translate.id_in(request.name, "tenants")
+        await asyncio.to_thread(self._catalogue.tenants.delete, id_)
+        self._tenant_keys.forget()
+        log.info("tenant_deleted", tenant=id_)
+        return empty_pb2.Empty()
+
+    async def CreateKey(
+        self, request: pb.CreateKeyRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.CreateKeyResponse:
+        """A key and, this once, its secret."""
+        id_ = translate.id_in(request.parent, "tenants")
+        key, secret = await asyncio.to_thread(self._catalogue.keys.create, id_, request.title.strip())
+        log.info("key_created", tenant=id_, key=key.id)
+        return pb.CreateKeyResponse(key=translate.key(key), secret=secret)
+
+    async def ListKeys(
+        self, request: pb.ListKeysRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListKeysResponse:
+        """All keys of a tenant."""
+        id_ = translate.id_in(request.parent, "tenants")
+        return pb.ListKeysResponse(keys=map(translate.key, await asyncio.to_thread(self._catalogue.keys.list, id_)))
+
+    async def RevokeKey(
+        self, request: pb.RevokeKeyRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> empty_pb2.Empty:
+        """A key that no longer works."""
+        tenant, key = map(checked_id, ids_in(request.name, "tenants", "keys"))
+        await asyncio.to_thread(self._catalogue.keys.revoke, tenant, key)
+        self._tenant_keys.forget()
+        log.info("key_revoked", tenant=tenant, key=key)
+        return empty_pb2.Empty()
+
+    async def ListNodes(
+        self, request: pb.ListNodesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListNodesResponse:
+        """All nodes."""
+        return pb.ListNodesResponse(nodes=map(self._node, await asyncio.to_thread(self._catalogue.nodes.list)))
+
+    async def DrainNode(self, request: pb.DrainNodeRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Node:
+        """The node, taken out of placement or put back."""
+        id_ = translate.id_in(request.name, "nodes")
+        node = await asyncio.to_thread(self._catalogue.nodes.drain, id_, request.drain)
+        log.info("node_drained" if request.drain else "node_undrained", node=id_)
+        return self._node(node)
+
+    def _node(self, record: Node) -> pb.Node:
+        return translate.node(record, alive=is_alive(record, self._node_timeout_seconds))

@@ -1,0 +1,174 @@
+"""Turns a tenant's question into an answer, piece by piece: checked, resolved to a revision, admitted, then routed."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from lift import errors
+from lift.ids import name_of
+from lift.internal.v1 import engine_pb2 as pb
+from lift.settings import GatewaySettings
+from server.gateway import checks
+from server.gateway.admission import Admission
+from server.gateway.routing import Router
+from storage import keys
+from storage.catalogue import Catalogue
+from storage.objects import ObjectStore
+from storage.records import Adapter, AdapterState, RevisionRef, Tenant
+from storage.text import read_text
+
+# An engine cuts the context to its window; more than this fits no window, nor into one message between nodes.
+MAX_CONTEXT_CHARACTERS = 500_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a tenant asks. `adapter` None is the base model, `revision` None the current one (a digest otherwise).
+
+    `prompt` is raw text to go on from, or (role, content) turns. `max_tokens` None means the server's default.
+    """
+
+    adapter: str | None
+    revision: str | None = None
+    prompt: str | tuple[tuple[str, str], ...]
+    with_documents: bool = False
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The facts of a finished answer. Seconds count from the moment the gateway had the question."""
+
+    adapter: str | None
+    revision: str | None
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    first_token_seconds: float
+    total_seconds: float
+
+
+class Answers:
+    """Writes answers for any tenant."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        objects: ObjectStore,
+        router: Router,
+        admission: Admission,
+        limits: GatewaySettings,
+    ) -> None:
+        self._catalogue = catalogue
+        self._objects = objects
+        self._router = router
+        self._admission = admission
+        self._limits = limits
+
+    async def answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[str | Answered]:
+        """Pieces of text as they are written, then the facts. One task must both start and finish the iteration.
+
+        QuestionEmpty, QuestionTooLong, InvalidOption, AdapterMissing, AdapterTraining, AdapterFailed, AdapterDeleting,
+        RevisionMissing, QuotaExceeded, QueueFull, EngineUnavailable, SlotsFull, TimedOut.
+        """
+        try:
+            async with asyncio.timeout(self._limits.query_timeout_seconds):
+                async with aclosing(self._answer(tenant, question)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+        except TimeoutError as error:
+            raise errors.TimedOut(limit_seconds=self._limits.query_timeout_seconds) from error
+
+    async def _answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[str | Answered]:
+        began = time.monotonic()
+        first: float | None = None
+        end: pb.AnswerEnd | None = None
+        self._check(question)
+        request = await asyncio.to_thread(self._resolved, tenant, question)
+        async with self._admission.admitted(tenant), aclosing(self._router.answer(request)) as messages:
+            async for message in messages:
+                if message.delta:
+                    first = first or time.monotonic()
+                    yield message.delta
+                if message.HasField("end"):
+                    end = message.end
+        if end is None:
+            raise errors.EngineUnavailable()
+        ended = time.monotonic()
+        yield Answered(
+            adapter=question.adapter,
+            revision=request.revision.digest or None,
+            finish_reason=end.finish_reason,
+            prompt_tokens=end.prompt_tokens,
+            completion_tokens=end.completion_tokens,
+            first_token_seconds=(first or ended) - began,
+            total_seconds=ended - began,
+        )
+
+    def _check(self, question: Question) -> None:
+        checks.sampling(question.temperature, question.top_p, question.stop)
+        limit = self._limits.max_tokens
+        if question.max_tokens is not None and not 0 < question.max_tokens <= limit:
+            raise errors.InvalidOption(option="max_tokens", value=question.max_tokens, expected=f"from 1 to {limit}")
+        if question.adapter is None and (question.revision or question.with_documents):
+            raise errors.InvalidOption(option="adapter", expected="one, since its revision or its documents are wanted")
+        turns = (("user", question.prompt),) if isinstance(question.prompt, str) else question.prompt
+        characters = sum(len(content) for _, content in turns)
+        if characters > self._limits.max_question_characters:
+            raise errors.QuestionTooLong(characters=characters, limit=self._limits.max_question_characters)
+        if not turns or not turns[-1][1].strip():
+            raise errors.QuestionEmpty()
+        if turns[-1][0] != "user":
+            raise errors.InvalidOption(option="messages", expected="a last turn of the user's")
+
+    def _resolved(self, tenant: Tenant, question: Question) -> pb.AnswerRequest:
+        """The engine's request, with the revision and the documents that the catalogue gives."""
+        request = pb.AnswerRequest(
+            tenant=tenant.id,
+            max_tokens=question.max_tokens or min(self._limits.default_max_tokens, self._limits.max_tokens),
+            temperature=question.temperature,
+            top_p=question.top_p,
+            stop=question.stop,
+        )
+        if isinstance(question.prompt, str):
+            request.prompt = question.prompt
+        else:
+            request.turns.extend(pb.Turn(role=role, content=content) for role, content in question.prompt)
+        if question.adapter is not None:
+            adapter = self._catalogue.adapters.get(tenant.id, question.adapter)
+            digest = current_digest(adapter)
+            if question.revision is not None:
+                pinned = RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=question.revision)
+                digest = self._catalogue.revisions.get(pinned).ref.digest
+            request.revision.CopyFrom(pb.RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=digest))
+            if question.with_documents:
+                request.context = self._context(adapter)
+        return request
+
+    def _context(self, adapter: Adapter) -> str:
+        texts: list[str] = []
+        room = MAX_CONTEXT_CHARACTERS
+        for id_ in adapter.documents:
+            document = self._catalogue.documents.get(adapter.tenant, id_)
+            content = self._objects.get(keys.document(adapter.tenant, document.sha256))
+            texts.append(read_text(content, document.media_type)[:room])
+            room -= len(texts[-1])
+            if not room:
+                break
+        return "\n\n".join(texts)
+
+
+def current_digest(adapter: Adapter) -> str:
+    """The digest of the revision that answers. AdapterTraining, AdapterFailed, AdapterDeleting."""
+    name, operation = name_of("adapters", adapter.id), name_of("operations", adapter.job)
+    if adapter.state is AdapterState.DELETING:
+        raise errors.AdapterDeleting(adapter=name, operation=operation)
+    if adapter.current_revision is None:
+        failed = adapter.state is AdapterState.FAILED
+        raise (errors.AdapterFailed if failed else errors.AdapterTraining)(adapter=name, operation=operation)
+    return adapter.current_revision

@@ -1,0 +1,142 @@
+"""Wraps every gRPC call in what all of them need: an id, a caller, a deadline, and errors as statuses."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from lift import status
+from lift.errors import GatewayUnavailable, InternalError, LiftError, TimedOut
+from lift.ids import new_id
+from lift.logs import bound
+
+log = structlog.get_logger()
+
+REQUEST_ID = "x-request-id"
+DEADLINE_SECONDS = 60.0
+LONG_DEADLINES_SECONDS = {
+    "UploadDocument": 600.0,
+    "DownloadRevision": 600.0,
+    "Query": 600.0,
+    "StreamQuery": 600.0,
+    "WatchOperation": 3600.0,
+    "WaitOperation": 3600.0,
+}
+"""What a call may take where its client did not say; a query is also held to the gateway's own limit."""
+
+OPEN_SERVICES = ("/grpc.health.", "/grpc.reflection.")
+RESUMABLE = ("WatchOperation", "WaitOperation")
+"""Calls that a client picks up again elsewhere without loss: a stopping gateway does not wait for them."""
+
+
+class Calls(grpc.aio.ServerInterceptor):
+    """Admits each call by its authorization (health and reflection need none), and counts those under way."""
+
+    def __init__(self, admit: Callable[[str], Awaitable[None]]) -> None:
+        self._admit = admit
+        self._refusing = False
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The method's own behaviour, inside `_around`."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(OPEN_SERVICES):
+            return handler
+        return self._wrapped(handler, handler_call_details)
+
+    async def drained(self) -> None:
+        """Refuses new calls from now on; returns once none is under way that would lose something."""
+        self._refusing = True
+        await self._idle.wait()
+
+    def _wrapped(
+        self, handler: grpc.RpcMethodHandler[Any, Any], details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+
+        async def unary(request: Any, context: Any) -> Any:
+            async with self._around(details, context):
+                return await inner(request, context)
+
+        async def stream(request: Any, context: Any) -> None:
+            # Written, not yielded: a client that leaves then interrupts this very task, wherever it is, and all that is
+            # held inside is let go of at once.
+            async with self._around(details, context), aclosing(inner(request, context)) as responses:
+                async for response in responses:
+                    await context.write(response)
+
+        made = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, False): grpc.stream_unary_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }[(handler.request_streaming, handler.response_streaming)]
+        behaviour = stream if handler.response_streaming else unary
+        return made(behaviour, handler.request_deserializer, handler.response_serializer)
+
+    @asynccontextmanager
+    async def _around(self, details: grpc.HandlerCallDetails, context: Any) -> AsyncIterator[None]:
+        method = details.method.rsplit("/", 1)[-1]
+        request, began = new_id("request"), time.monotonic()
+        code = grpc.StatusCode.CANCELLED
+        with bound(request=request), self._counted(method):
+            context.set_trailing_metadata(((REQUEST_ID, request),))
+            try:
+                async with asyncio.timeout(_seconds(method, context)) as limit:
+                    await context.send_initial_metadata(((REQUEST_ID, request),))
+                    if self._refusing:
+                        raise GatewayUnavailable()
+                    await self._admit(_authorization(details))
+                    yield
+                code = grpc.StatusCode.OK
+            except Exception as error:  # the one place where errors meet gRPC
+                known = _known(error, request, timed_out=limit.expired())
+                code = status.code_of(known)
+                failed = rpc_status.to_status(status.to_proto(known))
+                await context.abort(failed.code, failed.details, (*failed.trailing_metadata, (REQUEST_ID, request)))
+            finally:
+                log.info("call_ended", method=method, code=code.name, seconds=round(time.monotonic() - began, 4))
+
+    @contextmanager
+    def _counted(self, method: str) -> Iterator[None]:
+        if method in RESUMABLE:
+            yield
+            return
+        self._running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+
+def _seconds(method: str, context: Any) -> float | None:
+    """The deadline to impose: none where the client set one, since gRPC itself keeps that."""
+    return LONG_DEADLINES_SECONDS.get(method, DEADLINE_SECONDS) if context.time_remaining() is None else None
+
+
+def _authorization(details: grpc.HandlerCallDetails) -> str:
+    return next((str(value) for name, value in details.invocation_metadata if name == "authorization"), "")
+
+
+def _known(error: Exception, request: str, *, timed_out: bool) -> LiftError:
+    """The error to show. One that is not ours is logged with the request's id and never quoted."""
+    if isinstance(error, LiftError):
+        return error
+    if isinstance(error, TimeoutError) and timed_out:
+        return TimedOut()
+    log.error("call_failed", exc_info=error)
+    return InternalError(request=request)

@@ -1,0 +1,55 @@
+"""Refuses values that nothing behind the gateway could use, before anything is written. No torch, no model."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lift.errors import InvalidOption
+
+MAX_CUSTOM_PROMPT_CHARACTERS = 16_000
+
+GENERATION_PROFILES = ("general", "single-fact", "needle")
+STRATEGIES = ("sentence", "grounded")
+TRAINING_PROFILES = ("paper", "llama3-squad", "llama3-loogle", "llama3-niah", "gemma2", "qwen3", "embedded")
+RANKS = (8, 16, 32, 64, 128, 256)
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "pairs_per_sentence": (1, 100),
+    "alpha": (1e-3, 1e5),
+    "learning_rate": (1e-8, 1.0),
+    "epochs": (1, 100),
+    "batch_size": (1, 1024),
+    "seed": (0, 2**63 - 1),
+}
+"""Smallest and largest value of each numeric training option."""
+
+
+def training_options(options: Mapping[str, Any], max_rank: int) -> Mapping[str, Any]:
+    """The options themselves, where a trainer will take them; max_rank is the engines'. InvalidOption."""
+    for option, known in (
+        ("generation_profile", GENERATION_PROFILES),
+        ("strategy", STRATEGIES),
+        ("training_profile", TRAINING_PROFILES),
+        ("rank", tuple(rank for rank in RANKS if rank <= max_rank)),
+    ):
+        if option in options and options[option] not in known:
+            raise _invalid(option, options[option], ", ".join(map(str, known)))
+    for option, (low, high) in LIMITS.items():
+        if option in options and not low <= options[option] <= high:
+            raise _invalid(option, options[option], f"from {low:g} to {high:g}")
+    if len(options.get("custom_prompt", "")) > MAX_CUSTOM_PROMPT_CHARACTERS:
+        raise InvalidOption(option="custom_prompt", expected=f"at most {MAX_CUSTOM_PROMPT_CHARACTERS} characters")
+    return options
+
+
+def sampling(temperature: float, top_p: float, stop: tuple[str, ...]) -> None:
+    """InvalidOption: a value outside of what `lift.v1.Sampling` says."""
+    if not (math.isfinite(temperature) and 0 <= temperature <= 2):
+        raise _invalid("temperature", temperature, "from 0 to 2")
+    if not (math.isfinite(top_p) and 0 < top_p <= 1):
+        raise _invalid("top_p", top_p, "above 0, at most 1")
+    if len(stop) > 4 or not all(1 <= len(text) <= 64 for text in stop):
+        raise InvalidOption(option="stop", expected="at most 4 strings of 1 to 64 characters")
+
+
+def _invalid(option: str, value: object, expected: str) -> InvalidOption:
+    return InvalidOption(option=option, value=str(value)[:80], expected=expected)

@@ -1,0 +1,109 @@
+"""Turns the catalogue's deletion jobs into nothing left: out of every engine, out of the object store, then its rows.
+
+Every step can be repeated and the rows go last: a gateway that dies in the middle leaves a job for the next one.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import grpc
+import structlog
+
+from lift.errors import LeaseLost, LiftError, Unavailable
+from lift.ids import new_id
+from lift.internal.v1 import engine_pb2 as pb
+from lift.logs import bound
+from server.gateway.nodes import Nodes
+from server.gateway.routing import shown
+from storage import keys
+from storage.catalogue import Catalogue
+from storage.objects import ObjectStore
+from storage.records import Job, JobKind, Lease, Node, RevisionRef
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS = 1.0
+LEASE_SECONDS = 120.0
+RETRY_SECONDS = 2.0
+UNLOAD_SECONDS = 90.0
+AT_ONCE = 8
+
+
+class Deletions:
+    """Starts deletions, and finishes those that any gateway started."""
+
+    def __init__(self, catalogue: Catalogue, objects: ObjectStore, nodes: Nodes) -> None:
+        self._catalogue = catalogue
+        self._objects = objects
+        self._nodes = nodes
+        self._worker = new_id("gateway")
+
+    def start(self, tenant: str, adapter: str) -> Job:
+        """The job that deletes the adapter, which nobody can ask from now on. AdapterMissing. Blocks."""
+        job = self._catalogue.adapters.start_deletion(tenant, adapter)
+        log.info("deletion_started", adapter=adapter, job=job.id)
+        return job
+
+    async def run(self) -> None:
+        """Sweeps for ever."""
+        while True:
+            try:
+                await self.sweep()
+            except Exception:  # a catalogue that is away for a while must not end the sweeping
+                log.exception("sweep_failed")
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep(self) -> None:
+        """Finishes every deletion that is due and that nobody else holds."""
+        jobs = self._catalogue.jobs
+        due = await asyncio.to_thread(jobs.due, JobKind.DELETE, AT_ONCE, woken_before=0)
+        for id_ in due:
+            lease = await asyncio.to_thread(jobs.claim, id_, JobKind.DELETE, self._worker, LEASE_SECONDS)
+            if lease is not None:
+                with bound(tenant=lease.job.tenant, adapter=lease.job.adapter, job=id_):
+                    await self._finish(lease)
+
+    async def _finish(self, lease: Lease) -> None:
+        try:
+            await self._unload(lease)
+            await asyncio.to_thread(self._remove, lease)
+        except LeaseLost:
+            log.warning("deletion_lost")
+        except LiftError as error:
+            log.warning("deletion_waits", reason=error.reason())
+            await asyncio.to_thread(self._catalogue.jobs.wait, lease, str(error), RETRY_SECONDS)
+
+    async def _unload(self, lease: Lease) -> None:
+        """Takes every revision out of every living engine, since a node may hold more than it last reported."""
+        nodes = await self._nodes.alive()
+        for ref in await asyncio.to_thread(lambda: tuple(self._revisions(lease.job))):
+            await asyncio.to_thread(self._catalogue.jobs.heartbeat, lease, LEASE_SECONDS)
+            await asyncio.gather(*(self._unload_from(node, ref) for node in nodes))
+
+    async def _unload_from(self, node: Node, ref: RevisionRef) -> None:
+        revision = pb.RevisionRef(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)
+        request = pb.UnloadRevisionRequest(revision=revision)
+        try:
+            engine = self._nodes.engine(node)
+            await engine.UnloadRevision(request, metadata=self._nodes.metadata, timeout=UNLOAD_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(node=node.id, problem=shown(error, node).reason()) from error
+
+    def _revisions(self, job: Job) -> Iterator[RevisionRef]:
+        token = ""
+        while True:
+            page = self._catalogue.revisions.list(job.tenant, job.adapter, 1000, token)
+            yield from (revision.ref for revision in page.items)
+            if not (token := page.next_token):
+                return
+
+    def _remove(self, lease: Lease) -> None:
+        job = lease.job
+        journals = [
+            keys.journal(job.tenant, training) for training in self._catalogue.jobs.of_adapter(job.tenant, job.adapter)
+        ]
+        for prefix in (keys.adapter(job.tenant, job.adapter), *journals):
+            self._catalogue.jobs.heartbeat(lease, LEASE_SECONDS)
+            self._objects.delete(self._objects.list(prefix))
+        self._catalogue.adapters.finish_deletion(lease)
+        log.info("adapter_deleted")

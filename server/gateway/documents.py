@@ -1,0 +1,133 @@
+"""Turns a tenant's bytes into a kept document, or refuses them and keeps nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import empty_pb2
+
+from lift.errors import DocumentTooLarge, InvalidOption
+from lift.v1 import documents_pb2 as pb
+from lift.v1 import documents_pb2_grpc
+from server.gateway import translate
+from server.gateway.auth import caller
+from storage import keys
+from storage.catalogue import Catalogue
+from storage.objects import ObjectStore
+from storage.records import Document
+from storage.text import read_text
+
+log = structlog.get_logger()
+
+MAX_MESSAGE_BYTES = 1 << 20
+
+
+class Documents:
+    """Every tenant's documents: descriptions in the catalogue, bytes in the object store. Its methods block."""
+
+    def __init__(self, catalogue: Catalogue, objects: ObjectStore) -> None:
+        self._catalogue = catalogue
+        self._objects = objects
+
+    def create(self, tenant: str, described: pb.Document, content: bytes, request_id: str) -> Document:
+        """DocumentEmpty, DocumentBinary, DocumentUndecodable, MediaTypeUnknown, DocumentExists, QuotaExceeded."""
+        read_text(content, described.media_type)
+        digest = sha256(content).hexdigest()
+        document = self._catalogue.documents.create(
+            tenant,
+            title=described.title.strip(),
+            media_type=described.media_type.strip(),
+            sha256=digest,
+            size_bytes=len(content),
+            request_id=request_id,
+            put=partial(self._objects.put, keys.document(tenant, digest), content),
+        )
+        log.info("document_created", document=document.id, bytes=len(content))
+        return document
+
+    def delete(self, tenant: str, id_: str) -> None:
+        """DocumentMissing, DocumentInUse."""
+        document = self._catalogue.documents.delete(tenant, id_)
+        self._objects.delete([keys.document(tenant, document.sha256)])
+        log.info("document_deleted", document=id_)
+
+
+class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
+    """lift.v1.DocumentService."""
+
+    def __init__(self, catalogue: Catalogue, documents: Documents, max_document_bytes: int) -> None:
+        self._catalogue = catalogue
+        self._documents = documents
+        self._max_document_bytes = max_document_bytes
+
+    async def CreateDocument(
+        self, request: pb.CreateDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Document:
+        """Bytes in one message."""
+        _check_size(len(request.content), min(self._max_document_bytes, MAX_MESSAGE_BYTES))
+        create = self._documents.create
+        made = await asyncio.to_thread(create, caller().id, request.document, request.content, request.request_id)
+        return translate.document(made)
+
+    async def UploadDocument(
+        self, request_iterator: AsyncIterator[pb.UploadDocumentRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Document:
+        """Bytes in chunks."""
+        described, content = await collected(request_iterator, self._max_document_bytes)
+        create = self._documents.create
+        made = await asyncio.to_thread(create, caller().id, described.document, content, described.request_id)
+        return translate.document(made)
+
+    async def GetDocument(
+        self, request: pb.GetDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Document:
+        """A description."""
+        id_ = translate.id_in(request.name, "documents")
+        return translate.document(await asyncio.to_thread(self._catalogue.documents.get, caller().id, id_))
+
+    async def ListDocuments(
+        self, request: pb.ListDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListDocumentsResponse:
+        """A page of descriptions."""
+        listed = self._catalogue.documents.list
+        page = await asyncio.to_thread(listed, caller().id, request.page_size, request.page_token)
+        return pb.ListDocumentsResponse(documents=map(translate.document, page.items), next_page_token=page.next_token)
+
+    async def DeleteDocument(
+        self, request: pb.DeleteDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> empty_pb2.Empty:
+        """Description and bytes."""
+        id_ = translate.id_in(request.name, "documents")
+        await asyncio.to_thread(self._documents.delete, caller().id, id_)
+        return empty_pb2.Empty()
+
+
+async def collected(
+    parts: AsyncIterator[pb.UploadDocumentRequest], max_document_bytes: int
+) -> tuple[pb.UploadDescription, bytes]:
+    """Description and bytes of an upload. InvalidOption: parts out of order, or too large a chunk; DocumentTooLarge."""
+    described: pb.UploadDescription | None = None
+    content = bytearray()
+    async for part in parts:
+        first = described is None
+        if part.HasField("description") != first or (not first and not part.HasField("chunk")):
+            raise InvalidOption(option="part", expected="one description first, then chunks")
+        if first:
+            described = part.description
+            continue
+        if len(part.chunk) > MAX_MESSAGE_BYTES:
+            raise InvalidOption(option="chunk", value=len(part.chunk), expected=f"at most {MAX_MESSAGE_BYTES} bytes")
+        _check_size(len(content) + len(part.chunk), max_document_bytes)
+        content += part.chunk
+    if described is None:
+        raise InvalidOption(option="part", expected="one description first, then chunks")
+    return described, bytes(content)
+
+
+def _check_size(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes > limit_bytes:
+        raise DocumentTooLarge(limit_bytes=limit_bytes)

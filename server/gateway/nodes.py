@@ -1,0 +1,62 @@
+"""Turns the catalogue's list of nodes into open channels to the engines that can be asked now."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import grpc
+
+from lift.internal.v1 import engine_pb2_grpc
+from storage.catalogue import Catalogue
+from storage.records import Node
+
+CACHE_SECONDS = 1.0
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # An engine that was restarted is found again within a second, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+def is_alive(node: Node, timeout_seconds: float) -> bool:
+    """Whether the node has reported lately."""
+    return datetime.now(UTC) - node.heartbeat_at < timedelta(seconds=timeout_seconds)
+
+
+class Nodes:
+    """The engines, as the catalogue knows them (for CACHE_SECONDS), and one channel to each."""
+
+    def __init__(self, catalogue: Catalogue, *, node_token: str, timeout_seconds: float) -> None:
+        self._catalogue = catalogue
+        self._timeout_seconds = timeout_seconds
+        self._known: Sequence[Node] = ()
+        self._known_until = 0.0
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self.metadata = (("authorization", f"Bearer {node_token}"),)
+
+    async def alive(self) -> list[Node]:
+        """Those that report, draining ones too."""
+        if self._known_until < time.monotonic():
+            self._known = await asyncio.to_thread(self._catalogue.nodes.list)
+            self._known_until = time.monotonic() + CACHE_SECONDS
+            await self._close(self._channels.keys() - {node.address for node in self._known})
+        return [node for node in self._known if is_alive(node, self._timeout_seconds)]
+
+    def engine(self, node: Node) -> engine_pb2_grpc.EngineServiceAsyncStub:
+        """The engine's service."""
+        if node.address not in self._channels:
+            self._channels[node.address] = grpc.aio.insecure_channel(node.address, options=CHANNEL_OPTIONS)
+        return engine_pb2_grpc.EngineServiceStub(self._channels[node.address])
+
+    async def close(self) -> None:
+        """Closes every channel."""
+        await self._close(set(self._channels))
+
+    async def _close(self, addresses: set[str]) -> None:
+        for address in addresses:
+            await self._channels.pop(address).close()

@@ -1,0 +1,87 @@
+"""Turns orders of the OpenAI API into questions to adapters: `model` is an adapter's id, or the base model."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from lift.errors import AdapterMissing, MalformedName
+from lift.ids import checked_id
+from server.gateway.answers import Answers, Question
+from server.gateway.auth import TenantKeys, caller
+from server.openai_api import End, Model, Order, Piece
+from storage.catalogue import Catalogue
+from storage.records import Adapter
+
+BASE = "base"
+
+
+class GatewayBackend:
+    """Every tenant's adapters and the base model, to OpenAI's clients."""
+
+    def __init__(self, catalogue: Catalogue, tenant_keys: TenantKeys, answers: Answers, base_model: str) -> None:
+        self._catalogue = catalogue
+        self._tenant_keys = tenant_keys
+        self._answers = answers
+        self._base_model = base_model
+
+    async def authenticate(self, secret: str) -> str:
+        """The tenant's id. CredentialWrong."""
+        return await self._tenant_keys.admit_secret(secret)
+
+    async def models(self, caller: str) -> Sequence[Model]:
+        """The base model, then the tenant's adapters that can be asked, newest first."""
+        adapters = await asyncio.to_thread(self._ready, caller)
+        return [self._base(), *map(_model, adapters)]
+
+    async def model(self, caller: str, model: str) -> Model:
+        """One of them, also while it is being trained. AdapterMissing."""
+        if self._is_base(model):
+            return self._base()
+        return _model(await asyncio.to_thread(self._catalogue.adapters.get, caller, _id(model)))
+
+    async def answer(self, order: Order) -> AsyncGenerator[Piece | End]:
+        """The pieces of an answer; errors are those of `Answers.answer`."""
+        question = Question(
+            adapter=None if self._is_base(order.model) else _id(order.model),
+            prompt=order.prompt,
+            max_tokens=order.max_tokens,
+            temperature=order.temperature,
+            top_p=order.top_p,
+            stop=order.stop,
+        )
+        async with aclosing(self._answers.answer(caller(), question)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    yield Piece(text=piece)
+                else:
+                    yield End(
+                        finish_reason=piece.finish_reason,
+                        prompt_tokens=piece.prompt_tokens,
+                        completion_tokens=piece.completion_tokens,
+                    )
+
+    def _is_base(self, model: str) -> bool:
+        return model in {BASE, self._base_model}
+
+    def _base(self) -> Model:
+        return Model(id=BASE, created=0, owned_by="system")
+
+    def _ready(self, tenant: str) -> list[Adapter]:
+        found: list[Adapter] = []
+        token = ""
+        while True:
+            page = self._catalogue.adapters.list(tenant, 1000, token)
+            found += [adapter for adapter in page.items if adapter.current_revision]
+            if not (token := page.next_token):
+                return found
+
+
+def _id(model: str) -> str:
+    try:
+        return checked_id(model)
+    except MalformedName as error:  # OpenAI's clients know one error for a model that is not there
+        raise AdapterMissing(adapter=model[:80]) from error
+
+
+def _model(adapter: Adapter) -> Model:
+    return Model(id=adapter.id, created=int(adapter.created_at.timestamp()), owned_by=adapter.tenant)

@@ -1,0 +1,75 @@
+"""Serves google.longrunning.Operations: the tenant's trainings and deletions."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from google.longrunning import operations_pb2 as pb
+from google.longrunning import operations_pb2_grpc
+from google.protobuf import empty_pb2
+
+from lift.errors import InvalidOption
+from server.gateway import translate
+from server.gateway.auth import caller
+from server.gateway.jobs import ended, operation_of, operations_of
+from storage.catalogue import Catalogue
+
+MAX_WAIT_SECONDS = 3540.0
+MARGIN_SECONDS = 0.5
+
+
+class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] # google's stub has no types
+    """google.longrunning.Operations."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def GetOperation(
+        self, request: pb.GetOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Operation:
+        """One operation."""
+        id_ = translate.id_in(request.name, "operations")
+        job = await asyncio.to_thread(self._catalogue.jobs.get, caller().id, id_)
+        return await operation_of(self._catalogue, job)
+
+    async def ListOperations(
+        self, request: pb.ListOperationsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListOperationsResponse:
+        """A page of operations, newest first. There are no filters."""
+        if request.filter or request.return_partial_success or request.name not in {"", "operations"}:
+            raise InvalidOption(option="filter", expected="no filter, and the name `operations`")
+        listed = self._catalogue.jobs.list
+        page = await asyncio.to_thread(listed, caller().id, request.page_size, request.page_token)
+        made = await asyncio.to_thread(operations_of, self._catalogue, page.items)
+        return pb.ListOperationsResponse(operations=made, next_page_token=page.next_token)
+
+    async def CancelOperation(
+        self, request: pb.CancelOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> empty_pb2.Empty:
+        """Asks a training to stop; a deletion goes on."""
+        id_ = translate.id_in(request.name, "operations")
+        await asyncio.to_thread(self._catalogue.jobs.request_cancel, caller().id, id_)
+        return empty_pb2.Empty()
+
+    async def DeleteOperation(
+        self, request: pb.DeleteOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> empty_pb2.Empty:
+        """Forgets an operation that has ended."""
+        id_ = translate.id_in(request.name, "operations")
+        await asyncio.to_thread(self._catalogue.jobs.delete, caller().id, id_)
+        return empty_pb2.Empty()
+
+    async def WaitOperation(
+        self, request: pb.WaitOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Operation:
+        """The operation once it has ended, or as it is when the time is up."""
+        id_ = translate.id_in(request.name, "operations")
+        job = await ended(self._catalogue, caller().id, id_, _wait_seconds(request, context))
+        return await operation_of(self._catalogue, job)
+
+
+def _wait_seconds(request: pb.WaitOperationRequest, context: grpc.aio.ServicerContext[Any, Any]) -> float:
+    """The shorter of the wanted timeout and the call's deadline, less what the answer takes on its way."""
+    wanted = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else MAX_WAIT_SECONDS
+    left = context.time_remaining()
+    return min(wanted, MAX_WAIT_SECONDS if left is None else left - MARGIN_SECONDS)

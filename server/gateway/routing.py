@@ -1,0 +1,138 @@
+"""Turns a prompt for a revision into an answer from one of the engines: chosen, made to load it, replaced if down."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import grpc
+import structlog
+
+from lift import errors, status
+from lift.internal.v1 import engine_pb2 as pb
+from server.gateway.nodes import Nodes
+from storage.catalogue import Catalogue
+from storage.placement import place
+from storage.records import Node, RevisionRef
+
+log = structlog.get_logger()
+
+LOADS_PER_ANSWER = 3
+LOADS_PER_TENANT = 2
+
+SHOWN = (
+    errors.InvalidInput,
+    errors.RevisionMissing,
+    errors.RevisionNotResident,
+    errors.RevisionRejected,
+    errors.SlotsFull,
+    errors.TimedOut,
+)
+"""What an engine may say to a tenant. Anything else is between the nodes."""
+
+
+class Router:
+    """Spreads answers over the engines. A node that cannot take one is passed over, as long as nothing was said yet."""
+
+    def __init__(self, catalogue: Catalogue, nodes: Nodes) -> None:
+        self._catalogue = catalogue
+        self._nodes = nodes
+        self._asked: Counter[str] = Counter()
+        self._loading = _Loading()
+
+    async def answer(self, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
+        """The engine's messages. EngineUnavailable, SlotsFull, and what an engine refuses with."""
+        last: errors.LiftError = errors.EngineUnavailable()
+        for node in await self._in_order(request):
+            begun = False
+            try:
+                async with aclosing(self._answer_on(node, request)) as messages:
+                    async for message in messages:
+                        begun = True
+                        yield message
+                    return
+            except (errors.Unavailable, errors.SlotsFull) as error:
+                log.warning("node_passed_over", node=node.id, reason=error.reason())
+                if begun:
+                    raise
+                last = error
+        raise last
+
+    async def _in_order(self, request: pb.AnswerRequest) -> list[Node]:
+        """Nodes to try: those that hold the revision, then as it is placed; for the base model, the least asked."""
+        nodes = [node for node in await self._nodes.alive() if not node.draining]
+        if not request.HasField("revision"):
+            return sorted(nodes, key=lambda node: self._asked[node.id])
+        if len(nodes) < 2:
+            return nodes
+        ref = ref_of(request.revision)
+        holding = set(await asyncio.to_thread(self._catalogue.nodes.holding, ref))
+        return sorted(place(ref.digest, nodes, len(nodes)), key=lambda node: node.id not in holding)
+
+    async def _answer_on(self, node: Node, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
+        for _ in range(LOADS_PER_ANSWER):
+            try:
+                async with aclosing(self._asking(node, request)) as messages:
+                    async for message in messages:
+                        yield message
+                    return
+            except errors.RevisionNotResident:
+                await self._load(node, request.revision)
+        raise errors.EngineUnavailable()
+
+    async def _asking(self, node: Node, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
+        call = self._nodes.engine(node).Answer(request, metadata=self._nodes.metadata)
+        self._asked[node.id] += 1
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise shown(error, node) from error
+        finally:
+            self._asked[node.id] -= 1
+            call.cancel()
+
+    async def _load(self, node: Node, revision: pb.RevisionRef) -> None:
+        async with self._loading.one_of(revision.tenant):
+            try:
+                request = pb.LoadRevisionRequest(revision=revision)
+                await self._nodes.engine(node).LoadRevision(request, metadata=self._nodes.metadata)
+            except grpc.aio.AioRpcError as error:
+                raise shown(error, node) from error
+        log.info("revision_loaded", node=node.id, adapter=revision.adapter, revision=revision.digest)
+
+
+class _Loading:
+    """Loads of each tenant at once: who asks for many cold adapters waits for them, and holds nobody else up."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, asyncio.Semaphore] = {}
+        self._users: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def one_of(self, tenant: str) -> AsyncIterator[None]:
+        room = self._rooms.setdefault(tenant, asyncio.Semaphore(LOADS_PER_TENANT))
+        self._users[tenant] += 1
+        try:
+            async with room:
+                yield
+        finally:
+            self._users[tenant] -= 1
+            if not self._users[tenant]:
+                del self._users[tenant], self._rooms[tenant]
+
+
+def ref_of(revision: pb.RevisionRef) -> RevisionRef:
+    """The record of an engine's revision name."""
+    return RevisionRef(tenant=revision.tenant, adapter=revision.adapter, digest=revision.digest)
+
+
+def shown(error: grpc.aio.AioRpcError, node: Node) -> errors.LiftError:
+    """What a tenant gets to see of an engine's error: never an address, nor how nodes fare with each other."""
+    found = status.from_call(error)
+    if isinstance(found, SHOWN):
+        return found
+    if isinstance(found, errors.Unavailable):
+        return errors.EngineUnavailable()
+    log.error("engine_failed", node=node.id, code=error.code().name, details=error.details())
+    return errors.InternalError()
