@@ -1,0 +1,174 @@
+"""The one module that knows vLLM: turns the settings into a running AsyncLLM, and prompts into streams of text.
+
+Everything here was read in, and tried with, vLLM 0.32. Importing it imports vLLM, so `environment` must hold before.
+"""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+from transformers import AutoConfig, AutoTokenizer
+from vllm import AsyncEngineArgs, SamplingParams
+from vllm.inputs.engine import tokens_input
+from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from lift.errors import EngineUnavailable, RevisionRejected
+from lift.settings import EngineSettings, ModelSettings
+from server.engine.llm import Adapter, Delta, Sampling
+
+log = structlog.get_logger()
+
+CPU_BLOCK_TOKENS = 32
+"""vLLM's default on CPU is 128, which no shared prefix of our short prompts fills; its CPU kernels ask for 32 at least."""
+
+WATCH_SECONDS = 0.5
+
+
+def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> AsyncEngineArgs:
+    """What vLLM is started with. The GPU's part was not measured."""
+    config = AutoConfig.from_pretrained(folder).get_text_config()
+    device: dict[str, Any] = {"gpu_memory_utilization": engine.gpu_memory_utilization}
+    if current_platform.is_cpu():
+        device = {"block_size": CPU_BLOCK_TOKENS, "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30))}
+    return AsyncEngineArgs(
+        model=str(folder),
+        dtype="bfloat16",
+        max_model_len=min(engine.max_model_len, getattr(config, "max_position_embeddings", engine.max_model_len)),
+        max_num_seqs=engine.max_num_seqs,
+        enable_prefix_caching=True,
+        enable_lora=True,
+        max_loras=min(engine.batch_slots, engine.slots),
+        max_cpu_loras=engine.slots,
+        max_lora_rank=model.max_lora_rank,
+        disable_log_stats=True,
+        **device,
+    )
+
+
+class VllmEngine:
+    """`server.engine.llm.LLM` on vLLM, whose engine and workers are processes of their own."""
+
+    def __init__(self, llm: AsyncLLM, folder: Path) -> None:
+        self._llm = llm
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._tokenizing = threading.Lock()
+        self._vocabulary = frozenset(self._tokenizer.get_vocab())
+        self._ids = count(1)
+        self._requests: defaultdict[int, set[str]] = defaultdict(set)
+
+    @classmethod
+    def start(cls, folder: Path, engine: EngineSettings, model: ModelSettings) -> Self:
+        """Loads the base model; called on the event loop's thread, which it holds for half a minute."""
+        return cls(AsyncLLM.from_engine_args(engine_args(folder, engine, model)), folder)
+
+    def shutdown(self) -> None:
+        """Ends vLLM's processes."""
+        self._llm.shutdown(timeout=5)
+
+    async def died(self) -> None:
+        """Returns once vLLM's engine process is gone, which nothing brings back in this process."""
+        while not self._llm.errored:
+            await asyncio.sleep(WATCH_SECONDS)
+
+    @property
+    def window(self) -> int:
+        """Tokens of prompt and answer together."""
+        return int(self._llm.model_config.max_model_len)
+
+    @property
+    def vocabulary(self) -> Collection[str]:
+        """The tokenizer's tokens."""
+        return self._vocabulary
+
+    def encode(self, text: str, *, whole: bool = False) -> tuple[int, ...]:
+        """Token ids; `whole` puts the tokens around it that the tokenizer puts around a text of its own."""
+        with self._tokenizing:
+            return tuple(self._tokenizer(text, add_special_tokens=whole)["input_ids"])
+
+    def cut(self, text: str, max_tokens: int) -> str:
+        """The start of a text that is at most that many tokens."""
+        if max_tokens < 1:
+            return ""
+        with self._tokenizing:
+            ends = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return text if len(ends) <= max_tokens else text[: ends[max_tokens - 1][1]]
+
+    async def generate(
+        self, tokens: Sequence[int], sampling: Sampling, *, salt: str, adapter: Adapter | None = None
+    ) -> AsyncGenerator[Delta]:
+        """Writes on from a prompt; closing the stream stops it. EngineUnavailable."""
+        request = str(next(self._ids))
+        running = self._requests[adapter.number if adapter else 0]
+        running.add(request)
+        written = 0
+        prompt = tokens_input(list(tokens), cache_salt=salt)
+        lora = _lora_request(adapter) if adapter else None
+        try:
+            outputs = self._llm.generate(prompt, _sampling_params(sampling), request, lora_request=lora)
+            async with aclosing(outputs):
+                async for output in outputs:
+                    piece = output.outputs[0]
+                    written += len(piece.token_ids)
+                    yield Delta(
+                        text=piece.text,
+                        finish_reason=piece.finish_reason or "",
+                        prompt_tokens=len(tokens),
+                        completion_tokens=written,
+                    )
+        except EngineDeadError as error:
+            raise EngineUnavailable() from error
+        finally:
+            running.discard(request)
+
+    async def add(self, adapter: Adapter) -> None:
+        """Loads an adapter. RevisionRejected, EngineUnavailable."""
+        try:
+            await self._llm.add_lora(_lora_request(adapter))
+        except EngineDeadError as error:
+            raise EngineUnavailable() from error
+        except Exception as error:  # vLLM sends what failed in its process back as a bare Exception
+            log.warning("adapter_refused", adapter_number=adapter.number, exc_info=error)
+            raise RevisionRejected(problem="the engine cannot load it") from error
+
+    async def remove(self, adapter: Adapter) -> None:
+        """Takes an adapter out. EngineUnavailable."""
+        try:
+            await self._llm.remove_lora(adapter.number)
+        except EngineDeadError as error:
+            raise EngineUnavailable() from error
+
+    async def resident(self) -> frozenset[int]:
+        """Numbers of the adapters that are in. EngineUnavailable."""
+        try:
+            return frozenset(await self._llm.list_loras())
+        except EngineDeadError as error:
+            raise EngineUnavailable() from error
+
+    async def abort(self, adapter: Adapter) -> None:
+        """Ends every answer that uses the adapter, with finish_reason abort."""
+        await self._llm.abort(list(self._requests[adapter.number]))
+
+
+def _sampling_params(sampling: Sampling) -> SamplingParams:
+    return SamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        stop=list(sampling.stop),
+        stop_token_ids=list(sampling.stop_tokens),
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+def _lora_request(adapter: Adapter) -> LoRARequest:
+    return LoRARequest(lora_name=adapter.name, lora_int_id=adapter.number, lora_path=str(adapter.folder))

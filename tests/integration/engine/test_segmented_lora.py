@@ -1,0 +1,133 @@
+"""The CPU LoRA operator against a dense reference in fp32, through the interface that vLLM's layers call."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from vllm.lora.layers import LoRAMapping
+
+from server.engine.segmented_lora import SegmentedLora, segments
+
+HIDDEN = 48
+MAX_RANK = 32
+SLOTS = 4
+WIDTHS = (40, 16, 16)
+RANKS = {11: 32, 12: 8, 13: 1}
+IN_SLOT = [13, None, 11, 12]
+
+
+@pytest.fixture
+def operator() -> SegmentedLora:
+    return SegmentedLora(64, 16, "cpu")
+
+
+@pytest.fixture
+def buffers() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """A and B of a packed layer. The empty slot holds the rubbish that an evicted adapter leaves behind."""
+    torch.manual_seed(5)
+    a = tuple(torch.zeros(SLOTS, 1, MAX_RANK, HIDDEN, dtype=torch.bfloat16) for _ in WIDTHS)
+    b = tuple(torch.zeros(SLOTS, 1, width, MAX_RANK, dtype=torch.bfloat16) for width in WIDTHS)
+    for slot, adapter in enumerate(IN_SLOT):
+        rank = RANKS.get(adapter or 0, MAX_RANK)
+        for shrink, expand in zip(a, b, strict=True):
+            shrink[slot, 0, :rank] = torch.randn(rank, HIDDEN) / HIDDEN**0.5
+            expand[slot, 0, :, :rank] = torch.randn(expand.shape[2], rank) / rank**0.5
+    return a, b
+
+
+def batch(operator: SegmentedLora, rows: Sequence[int], sampled: Sequence[int] = ()) -> None:
+    operator.update_metadata(LoRAMapping(tuple(rows), tuple(sampled), is_prefill=True), IN_SLOT, SLOTS + 1, 100)
+
+
+def dense(x: Tensor, rows: Sequence[int], a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """What is added to [n, sum of widths], row by row, in fp32."""
+    added = torch.zeros(len(rows), sum(expand.shape[2] for expand in b))
+    for row, adapter in enumerate(rows):
+        if adapter:
+            slot = IN_SLOT.index(adapter)
+            parts = [p[slot, 0].float() @ (s[slot, 0].float() @ x[row].float()) for s, p in zip(a, b, strict=True)]
+            added[row] = torch.cat(parts)
+    return added
+
+
+BATCHES = {
+    "one row of decode": [12],
+    "prefill of one adapter": [11] * 9,
+    "no adapter at all": [0] * 5,
+    "decode of several adapters": [11, 12, 13],
+    "rows without an adapter between": [0, 12, 0, 11, 0, 0],
+    "prefill and decode mixed": [11, 0, 12, *[13] * 7, *[0] * 4, *[11] * 6],
+    "an adapter's rows scattered": [12, 11, 12, 0, 12, 13, 11],
+}
+
+
+@pytest.mark.parametrize("rows", BATCHES.values(), ids=BATCHES.keys())
+def test_a_packed_layer_gets_what_a_dense_reference_computes(operator, buffers, rows) -> None:
+    a, b = buffers
+    x = torch.randn(len(rows), HIDDEN).bfloat16()
+    before = torch.randn(len(rows), sum(WIDTHS)).bfloat16()
+    y = before.clone()
+    batch(operator, rows)
+    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
+    torch.testing.assert_close(y.float(), before.float() + dense(x, rows, a, b), atol=0.06, rtol=0.02)
+    bare = [row for row, adapter in enumerate(rows) if not adapter]
+    assert torch.equal(y[bare], before[bare])
+
+
+def test_shrink_and_expand_apart_give_the_same_as_together(operator, buffers) -> None:
+    a, b = buffers
+    rows = BATCHES["prefill and decode mixed"]
+    x = torch.randn(len(rows), HIDDEN).bfloat16()
+    together, apart = torch.zeros(len(rows), sum(WIDTHS)).bfloat16(), torch.zeros(len(rows), sum(WIDTHS)).bfloat16()
+    batch(operator, rows)
+    operator.add_lora_linear(together, x, a, b, 2.0, WIDTHS)
+    shrunk = torch.zeros(len(WIDTHS), len(rows), MAX_RANK)
+    operator.add_shrink(shrunk, x, a, 2.0)
+    operator.add_expand(apart, shrunk, b, WIDTHS)
+    torch.testing.assert_close(apart, together, atol=0.06, rtol=0.02)
+
+
+def test_logits_follow_the_rows_that_are_sampled_from(operator, buffers) -> None:
+    a, b = buffers
+    sampled = [12, 0, 11]
+    x = torch.randn(len(sampled), HIDDEN).bfloat16()
+    logits = torch.zeros(len(sampled), WIDTHS[0] + 3)
+    batch(operator, [12, 0, 0, 0, 11, 11], sampled)
+    operator.add_lora_logits(logits, x, a[0], b[0], 1.0)
+    torch.testing.assert_close(logits[:, : WIDTHS[0]], dense(x, sampled, a[:1], b[:1]), atol=0.06, rtol=0.02)
+    assert not logits[:, WIDTHS[0] :].any()
+
+
+def test_embeddings_get_their_tokens_rows_times_b(operator, buffers) -> None:
+    _, b = buffers
+    rows = [13, 0, 12]
+    chosen = torch.randn(len(rows), MAX_RANK).bfloat16()
+    y = torch.zeros(len(rows), WIDTHS[0]).bfloat16()
+    batch(operator, rows)
+    operator.add_lora_embedding(y, chosen, b[0], add_input=True)
+    for row, adapter in enumerate(rows):
+        expected = b[0][IN_SLOT.index(adapter), 0].float() @ chosen[row].float() if adapter else torch.zeros(WIDTHS[0])
+        torch.testing.assert_close(y[row].float(), expected, atol=0.06, rtol=0.02)
+
+
+def test_a_slot_that_is_filled_anew_forgets_the_rank_of_the_last_adapter(operator, buffers) -> None:
+    a, b = buffers
+    x = torch.randn(1, HIDDEN).bfloat16()
+    batch(operator, [13])
+    operator.add_lora_linear(torch.zeros(1, sum(WIDTHS)).bfloat16(), x, a, b, 1.0, WIDTHS)
+    for shrink in a:
+        shrink[0, 0].copy_(torch.randn(MAX_RANK, HIDDEN) / HIDDEN**0.5)
+    for expand in b:
+        expand[0, 0].copy_(torch.randn(expand.shape[2], MAX_RANK) / MAX_RANK**0.5)
+    y = torch.zeros(1, sum(WIDTHS)).bfloat16()
+    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
+    torch.testing.assert_close(y.float(), dense(x, [13], a, b), atol=0.06, rtol=0.02)
+
+
+def test_rows_that_stand_together_are_a_slice() -> None:
+    first, second = segments([0, 12, 12, 11, 12], [11, 12])
+    assert (first.slot, first.rows) == (0, slice(3, 4))
+    assert second.slot == 1
+    assert isinstance(second.rows, Tensor)
+    assert second.rows.tolist() == [1, 2, 4]
