@@ -47,7 +47,7 @@ class Nodes:
             await self._close(self._channels.keys() - {node.address for node in self._known})
         return [node for node in self._known if is_alive(node, self._timeout_seconds)]
 
-    def engine(self, node: Node) -> engine_pb2_grpc.EngineServiceAsyncStub:
+    def engine(self, node: Node) -> "engine_pb2_grpc.EngineServiceAsyncStub":
         """The engine's service."""
         if node.address not in self._channels:
             self._channels[node.address] = grpc.aio.insecure_channel(node.address, options=CHANNEL_OPTIONS)

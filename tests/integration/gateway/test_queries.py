@@ -1,0 +1,300 @@
+"""Questions over gRPC: answered, refused, and never at another tenant's cost."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from lift import errors
+from lift.v1 import queries_pb2 as pb
+from storage.records import Quotas
+
+QUESTION = "When does the bell ring?"
+
+
+async def test_an_adapter_answers_with_what_it_cost(gateway):
+    client = gateway.tenant("acme")
+    ref = gateway.ready("acme", "tides")
+    answer = await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
+    assert answer.answer == "The tide bell."
+    assert answer.adapter == "adapters/tides"
+    assert answer.revision == f"adapters/tides/revisions/{ref.digest}"
+    assert answer.finish_reason == pb.FINISH_REASON_STOP
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (7, 3)
+    assert 0 < answer.usage.first_token_seconds <= answer.usage.total_seconds
+
+
+async def test_the_engine_is_asked_in_the_tenants_name_with_one_user_turn(gateway):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides")
+    sampling = pb.Sampling(temperature=0.5, top_p=0.9, stop=["\n"])
+    request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, max_tokens=9, sampling=sampling)
+    await client.queries.Query(request)
+    asked = gateway.engine.asked[0]
+    assert (asked.tenant, asked.revision.tenant, asked.revision.adapter) == ("acme", "acme", "tides")
+    assert [(turn.role, turn.content) for turn in asked.turns] == [("user", QUESTION)]
+    assert (asked.max_tokens, asked.temperature, asked.top_p, list(asked.stop)) == (9, 0.5, 0.9, ["\n"])
+    assert asked.context == asked.prompt == ""
+
+
+async def test_pieces_come_while_the_engine_still_writes(gateway):
+    client = gateway.tenant("acme")
+    gateway.engine.waits_before = 1
+    gateway.engine.goes_on.clear()
+    call = aiter(client.queries.StreamQuery(pb.StreamQueryRequest(query=pb.QueryRequest(question=QUESTION))))
+    assert (await anext(call)).delta == "The "
+    assert gateway.engine.answering == 1
+    gateway.engine.goes_on.set()
+    rest = [message async for message in call]
+    assert [message.delta for message in rest] == ["tide ", "bell.", ""]
+    assert rest[-1].end.answer == ""
+    assert rest[-1].end.usage.completion_tokens == 3
+
+
+async def test_no_adapter_means_the_base_model(gateway):
+    client = gateway.tenant("acme")
+    answer = await client.queries.Query(pb.QueryRequest(question=QUESTION))
+    assert answer.adapter == answer.revision == ""
+    assert not gateway.engine.asked[0].HasField("revision")
+
+
+async def test_a_conversation_is_passed_on_turn_by_turn(gateway):
+    client = gateway.tenant("acme")
+    said = [
+        pb.Message(role=pb.Message.ROLE_SYSTEM, content="Be brief."),
+        pb.Message(role=pb.Message.ROLE_USER, content="Hello"),
+        pb.Message(role=pb.Message.ROLE_ASSISTANT, content="Hi"),
+        pb.Message(role=pb.Message.ROLE_USER, content="When?"),
+    ]
+    await client.queries.Query(pb.QueryRequest(messages=said))
+    turns = [(turn.role, turn.content) for turn in gateway.engine.asked[0].turns]
+    assert turns == [("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi"), ("user", "When?")]
+
+
+async def test_document_context_is_the_adapters_documents(gateway):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides", text="The tide bell rings at dusk.")
+    request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
+    await client.queries.Query(request)
+    assert gateway.engine.asked[0].context == "The tide bell rings at dusk."
+
+
+async def test_an_adapter_that_is_not_resident_is_loaded_once(gateway):
+    client = gateway.tenant("acme")
+    ref = gateway.ready("acme", "tides")
+    for _ in range(2):
+        await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
+    assert gateway.engine.loads == [ref.digest]
+
+
+async def test_a_pinned_revision_answers_instead_of_the_current_one(gateway):
+    client = gateway.tenant("acme")
+    old = gateway.ready("acme", "tides", digest="a" * 64)
+    gateway.publish(gateway.catalogue.adapters.retrain("acme", "tides").id, digest="b" * 64)
+    name = f"adapters/tides/revisions/{old.digest}"
+    answer = await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION, revision=name))
+    assert answer.revision == name
+
+
+async def test_a_node_that_is_down_is_passed_over(running):
+    async with running(engines=2) as gateway:
+        client = gateway.tenant("acme")
+        gateway.ready("acme", "tides")
+        await gateway.engines[0].stop()
+        answer = await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
+        assert answer.answer == "The tide bell."
+        answer = await client.queries.Query(pb.QueryRequest(question=QUESTION))
+        assert answer.answer == "The tide bell."
+
+
+async def test_a_draining_node_gets_no_new_queries(running):
+    async with running(engines=2) as gateway:
+        client = gateway.tenant("acme")
+        gateway.catalogue.nodes.drain("engine-1", True)
+        for _ in range(4):
+            await client.queries.Query(pb.QueryRequest(question=QUESTION))
+        assert len(gateway.engines[1].asked) == 4
+
+
+async def test_an_answer_that_breaks_off_is_not_begun_again_elsewhere(running, refused):
+    async with running(engines=2) as gateway:
+        client = gateway.tenant("acme")
+        for engine in gateway.engines:
+            engine.fails, engine.fails_after = errors.EngineUnavailable(), 1
+        call = client.queries.StreamQuery(pb.StreamQueryRequest(query=pb.QueryRequest(question=QUESTION)))
+        pieces = aiter(call)
+        assert (await anext(pieces)).delta == "The "
+        assert isinstance(await refused(pieces), errors.EngineUnavailable)
+        assert sum(len(engine.asked) for engine in gateway.engines) == 1
+
+
+async def test_without_an_engine_the_answer_is_unavailable(running, refused):
+    async with running(engines=0) as gateway:
+        error = await refused(gateway.tenant("acme").queries.Query(pb.QueryRequest(question=QUESTION)))
+        assert isinstance(error, errors.EngineUnavailable)
+
+
+async def test_what_nodes_say_to_each_other_stays_between_them(gateway, refused):
+    client = gateway.tenant("acme")
+    gateway.engine.fails = errors.CredentialWrong()
+    error = await refused(client.queries.Query(pb.QueryRequest(question=QUESTION)))
+    assert isinstance(error, errors.InternalError)
+    assert gateway.engine.address not in str(error)
+
+
+BAD = {
+    "an empty question": (pb.QueryRequest(), errors.QuestionEmpty),
+    "a blank question": (pb.QueryRequest(question=" \n"), errors.QuestionEmpty),
+    "an over-long question": (pb.QueryRequest(question="x" * 32_001), errors.QuestionTooLong),
+    "a question beside a conversation": (
+        pb.QueryRequest(question="x", messages=[pb.Message(role=pb.Message.ROLE_USER, content="x")]),
+        errors.InvalidOption,
+    ),
+    "a conversation that ends with the model": (
+        pb.QueryRequest(messages=[pb.Message(role=pb.Message.ROLE_ASSISTANT, content="x")]),
+        errors.InvalidOption,
+    ),
+    "a turn of nobody's": (pb.QueryRequest(messages=[pb.Message(content="x")]), errors.InvalidOption),
+    "negative max_tokens": (pb.QueryRequest(question="x", max_tokens=-1), errors.InvalidOption),
+    "too many tokens": (pb.QueryRequest(question="x", max_tokens=2049), errors.InvalidOption),
+    "too hot": (pb.QueryRequest(question="x", sampling=pb.Sampling(temperature=2.1)), errors.InvalidOption),
+    "a temperature that is no number": (
+        pb.QueryRequest(question="x", sampling=pb.Sampling(temperature=float("nan"))),
+        errors.InvalidOption,
+    ),
+    "no nucleus": (pb.QueryRequest(question="x", sampling=pb.Sampling(top_p=0)), errors.InvalidOption),
+    "five stops": (pb.QueryRequest(question="x", sampling=pb.Sampling(stop=list("abcde"))), errors.InvalidOption),
+    "an empty stop": (pb.QueryRequest(question="x", sampling=pb.Sampling(stop=[""])), errors.InvalidOption),
+    "a name of another kind": (pb.QueryRequest(question="x", adapter="documents/d"), errors.MalformedName),
+    "a name that climbs": (pb.QueryRequest(question="x", adapter="adapters/.."), errors.MalformedName),
+    "an unknown adapter": (pb.QueryRequest(question="x", adapter="adapters/nobody"), errors.AdapterMissing),
+    "an unknown context mode": (pb.QueryRequest(question="x", context_mode=9), errors.InvalidOption),  # type: ignore[arg-type]
+    "the base model's documents": (
+        pb.QueryRequest(question="x", context_mode=pb.CONTEXT_MODE_DOCUMENT),
+        errors.InvalidOption,
+    ),
+    "another adapter's revision": (
+        pb.QueryRequest(question="x", adapter="adapters/tides", revision="adapters/other/revisions/d"),
+        errors.InvalidOption,
+    ),
+    "an unknown revision": (
+        pb.QueryRequest(question="x", adapter="adapters/tides", revision="adapters/tides/revisions/0"),
+        errors.RevisionMissing,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_a_bad_question_is_refused_before_any_engine_hears_of_it(gateway, refused, case):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides")
+    request, kind = BAD[case]
+    assert type(await refused(client.queries.Query(request))) is kind
+    assert type(await refused(client.queries.StreamQuery(pb.StreamQueryRequest(query=request)))) is kind
+    assert gateway.engine.asked == []
+
+
+async def test_an_adapter_in_training_names_its_operation(gateway, refused):
+    client = gateway.tenant("acme")
+    job = gateway.training("acme", "tides")
+    error = await refused(client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION)))
+    assert type(error) is errors.AdapterTraining
+    assert error.facts == {"adapter": "adapters/tides", "operation": f"operations/{job}"}
+
+
+async def test_an_adapter_whose_training_was_cancelled_has_failed(gateway, refused):
+    client = gateway.tenant("acme")
+    gateway.catalogue.jobs.request_cancel("acme", gateway.training("acme", "tides"))
+    error = await refused(client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION)))
+    assert type(error) is errors.AdapterFailed
+
+
+async def test_another_tenants_adapter_answers_exactly_like_one_that_is_not_there(gateway, eventually):
+    acme, other = gateway.tenant("acme"), gateway.tenant("other")
+    gateway.ready("acme", "tides")
+
+    async def failure(client):
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
+        details = dict(failed.value.trailing_metadata())
+        return failed.value.code(), failed.value.details(), details["grpc-status-details-bin"]
+
+    seen = await failure(other)
+    await acme.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
+    gateway.catalogue.adapters.start_deletion("acme", "tides")
+    await eventually(lambda: not gateway.catalogue.adapters.list("acme").items)
+    assert await failure(acme) == seen
+
+
+async def test_a_tenant_may_have_only_so_many_queries_at_once(gateway, refused, eventually):
+    client = gateway.tenant("acme", Quotas(max_concurrent_queries=1))
+    other = gateway.tenant("other")
+    gateway.engine.goes_on.clear()
+    running = asyncio.ensure_future(client.queries.Query(pb.QueryRequest(question=QUESTION)))
+    await eventually(lambda: gateway.engine.answering == 1)
+    error = await refused(client.queries.Query(pb.QueryRequest(question=QUESTION)))
+    assert type(error) is errors.QuotaExceeded
+    unhindered = asyncio.ensure_future(other.queries.Query(pb.QueryRequest(question=QUESTION)))
+    await eventually(lambda: gateway.engine.answering == 2)
+    gateway.engine.goes_on.set()
+    await running
+    await unhindered
+    await client.queries.Query(pb.QueryRequest(question=QUESTION))
+
+
+async def test_a_full_queue_refuses_and_recovers(running, refused, eventually):
+    async with running(max_concurrent_queries=1, max_queued_queries=0) as gateway:
+        client = gateway.tenant("acme")
+        gateway.engine.goes_on.clear()
+        held = asyncio.ensure_future(client.queries.Query(pb.QueryRequest(question=QUESTION)))
+        await eventually(lambda: gateway.engine.answering == 1)
+        assert type(await refused(client.queries.Query(pb.QueryRequest(question=QUESTION)))) is errors.QueueFull
+        gateway.engine.goes_on.set()
+        await held
+        await client.queries.Query(pb.QueryRequest(question=QUESTION))
+
+
+async def test_a_client_that_leaves_stops_the_engine(gateway, eventually):
+    client = gateway.tenant("acme")
+    gateway.engine.words = ["on "] * 100_000
+    call = client.queries.StreamQuery(pb.StreamQueryRequest(query=pb.QueryRequest(question=QUESTION)))
+    await anext(aiter(call))
+    assert gateway.engine.answering == 1
+    call.cancel()
+    await eventually(lambda: gateway.engine.answering == 0)
+
+
+async def test_an_answer_that_takes_too_long_times_out(running, refused, eventually):
+    async with running(query_timeout_seconds=0.3) as gateway:
+        gateway.engine.goes_on.clear()
+        error = await refused(gateway.tenant("acme").queries.Query(pb.QueryRequest(question=QUESTION)))
+        assert type(error) is errors.TimedOut
+        await eventually(lambda: gateway.engine.answering == 0)
+
+
+async def test_every_answer_and_every_error_carries_a_request_id_of_its_own(gateway):
+    client = gateway.tenant("acme")
+    call = client.queries.Query(pb.QueryRequest(question=QUESTION))
+    await call
+    initial, trailing = dict(await call.initial_metadata()), dict(await call.trailing_metadata())
+    assert initial["x-request-id"] == trailing["x-request-id"]
+    call = client.queries.Query(pb.QueryRequest())
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call
+    assert dict(failed.value.trailing_metadata())["x-request-id"] != initial["x-request-id"]
+
+
+async def test_an_unknown_failure_is_internal_and_never_quoted(gateway):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides", text="A secret text.")
+    gateway.objects.get = _broken
+    request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await client.queries.Query(request)
+    assert failed.value.code() is grpc.StatusCode.INTERNAL
+    assert "wires" not in failed.value.details()
+    assert dict(failed.value.trailing_metadata())["x-request-id"] in failed.value.details()
+
+
+def _broken(key):
+    raise RuntimeError(f"crossed wires at {key}")
