@@ -1,0 +1,79 @@
+"""Turns a lease into a job that is really held: renewed and reported by a thread, given up the moment it must be."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from lift.errors import JobCancelled, LeaseLost, LiftError, Unavailable
+from storage.catalogue.jobs import Jobs
+from storage.records import Lease, Progress
+
+PROGRESS_SECONDS = 1.0  # what a watching client sees is at most this old
+
+log = structlog.get_logger()
+
+
+class Stopping(Exception):
+    """The trainer is being stopped: the job goes back to the queue."""
+
+
+class Hold:
+    """Keeps a lease while its `with` block lasts; `check` says whether the work may go on."""
+
+    def __init__(self, jobs: Jobs, lease: Lease, *, lease_seconds: float, stopping: Callable[[], bool]) -> None:
+        self.lease = lease
+        self._jobs = jobs
+        self._lease_seconds = lease_seconds
+        self._stopping = stopping
+        self._progress = Progress()
+        self._verdict: LiftError | None = None
+        self._renewed_at = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """LeaseLost, JobCancelled or Stopping where the work must end; cheap enough for every step."""
+        if self._stopping():
+            raise Stopping
+        if self._verdict is not None:
+            raise self._verdict
+
+    def report(self, **changes: Any) -> None:
+        """Changes fields of the job's progress; the next heartbeat stores it."""
+        self._progress = replace(self._progress, **changes)
+
+    def took(self, **seconds: float) -> None:
+        """Sets seconds of stages, by the names of lift.v1.StageSeconds."""
+        self.report(seconds={**self._progress.seconds, **seconds})
+
+    def beat(self) -> None:
+        """Renews the lease and stores the progress now; what that says is what `check` raises."""
+        try:
+            if self._jobs.heartbeat(self.lease, self._lease_seconds, self._progress):
+                self._verdict = JobCancelled(job=self.lease.job.id)
+            self._renewed_at = time.monotonic()
+        except LeaseLost as lost:
+            self._verdict = lost
+        except Unavailable as away:
+            log.warning("heartbeat_missed", error=type(away).__name__)
+            if time.monotonic() - self._renewed_at > self._lease_seconds:
+                self._verdict = LeaseLost(job=self.lease.job.id)
+
+    def _run(self) -> None:
+        while not self._ended.wait(min(self._lease_seconds / 3, PROGRESS_SECONDS)):
+            self.beat()

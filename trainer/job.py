@@ -1,0 +1,229 @@
+"""Turns a waiting job into a published revision: claim, read, train, publish, load, commit."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+import structlog
+
+from lift import logs
+from lift.errors import (
+    BaseModelMissing,
+    InternalError,
+    JobCancelled,
+    LeaseLost,
+    LiftError,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+)
+from lift.settings import Settings
+from lift.template import PromptTemplate
+from storage import keys
+from storage.catalogue import Catalogue
+from storage.journal import Journal
+from storage.objects import ObjectStore
+from storage.records import Job, JobKind, Lease, Revision, RevisionRef, Stage
+from storage.s3 import S3Objects
+from storage.text import read_text
+from trainer import base_model
+from trainer.base_model import BaseModel
+from trainer.batches import Encoder
+from trainer.engines import Engines
+from trainer.generator import Generator, Source
+from trainer.hold import Hold, Stopping
+from trainer.learner import Learner, PeftLearner
+from trainer.profiles import Hyperparameters, hyperparameters
+from trainer.publish import publish
+from trainer.stream import PairStream
+from trainer.training import train
+
+MAX_PAUSE_SECONDS = 300.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What stays warm between jobs: the base model, what is trained on it, and the template of its prompts."""
+
+    base: BaseModel
+    learner: Learner
+    template: PromptTemplate
+
+
+class Trainer:
+    """Runs jobs, one at a time, as one worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        catalogue: Catalogue,
+        objects: ObjectStore,
+        generator: Generator,
+        engines: Engines,
+        worker: str,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """`worker` names this process in leases; `stopping` says whether the job in hand must be given back."""
+        self._settings = settings
+        self._catalogue = catalogue
+        self._objects = objects
+        self._generator = generator
+        self._engines = engines
+        self._worker = worker
+        self._stopping = stopping
+        self._workshop: Workshop | None = None
+        self._loading = threading.Lock()
+
+    @classmethod
+    def of(cls, settings: Settings, *, worker: str, stopping: Callable[[], bool]) -> Self:
+        """A trainer on the catalogue, store, generator and engines that the settings name."""
+        catalogue = Catalogue(settings.catalogue.url.get_secret_value())
+        token = settings.node_token.get_secret_value()
+        return cls(
+            settings,
+            catalogue=catalogue,
+            objects=S3Objects(settings.objects),
+            generator=Generator(settings.generator.address, token),
+            engines=Engines(
+                catalogue.nodes,
+                token=token,
+                node_timeout_seconds=settings.gateway.node_timeout_seconds,
+                load_timeout_seconds=settings.trainer.publish_timeout_seconds,
+            ),
+            worker=worker,
+            stopping=stopping,
+        )
+
+    def warm_up(self) -> None:
+        """Loads the base model ahead of the first job; what is wrong with it is said by that job."""
+        try:
+            self._warm()
+        except BaseModelMissing as missing:
+            log.error("base_model_missing", error=str(missing))
+
+    def run(self, job_id: str) -> None:
+        """Does the job, where it is still waiting to be done, and writes down how it ended."""
+        lease_seconds = self._settings.trainer.lease_seconds
+        lease = self._catalogue.jobs.claim(job_id, JobKind.TRAIN, self._worker, lease_seconds)
+        if lease is None:
+            return
+        job = lease.job
+        with logs.bound(job=job.id, tenant=job.tenant, adapter=job.adapter):
+            log.info("job_claimed", attempt=job.attempts, crashes=job.crashes, token=lease.token)
+            try:
+                self._settle(lease, lease_seconds)
+            except LeaseLost:
+                log.warning("lease_lost", token=lease.token)
+
+    def _settle(self, lease: Lease, lease_seconds: float) -> None:
+        """Does the job and turns every way it can end into one write.
+
+        What nobody foresaw passes through: the lease then runs out, as if the process had died, and the next claim
+        counts it as a crash.
+        """
+        jobs, job = self._catalogue.jobs, lease.job
+        if job.crashes >= self._settings.trainer.max_attempts:
+            log.error("job_given_up", crashes=job.crashes)
+            jobs.fail(lease, f"The trainer stopped unexpectedly {job.crashes} times while it worked on this job")
+            return
+        try:
+            with Hold(jobs, lease, lease_seconds=lease_seconds, stopping=self._stopping) as hold:
+                revision = self._do(hold)
+            log.info("job_succeeded", revision=revision.digest)
+        except LeaseLost:
+            raise
+        except Stopping:
+            log.info("job_given_back")
+            jobs.wait(lease, "The trainer was stopped", 0)
+        except JobCancelled:
+            log.info("job_cancelled")
+            jobs.cancelled(lease)
+        except (Unavailable, Unauthenticated, TimedOut, BaseModelMissing) as outage:
+            pause = min(MAX_PAUSE_SECONDS, self._settings.trainer.retry_seconds * 2 ** min(job.attempts - 1, 16))
+            log.warning("job_waits", error=str(outage), pause_seconds=pause)
+            jobs.wait(lease, str(outage), pause)
+        except InternalError:
+            raise
+        except LiftError as error:
+            log.warning("job_failed", error=str(error))
+            jobs.fail(lease, str(error))
+
+    def _do(self, hold: Hold) -> RevisionRef:
+        job = hold.lease.job
+        accepted = datetime.now(UTC) - job.created_at
+        began_at = time.monotonic()
+        hold.report(stage=Stage.EXTRACT)
+        hold.took(queue=accepted.total_seconds())
+        chosen = hyperparameters(job.options, self._settings.trainer.profile, self._settings.model.max_lora_rank)
+        sources = self._read(job)
+        hold.took(extract=time.monotonic() - began_at)
+        workshop = self._warm()
+        hold.check()
+        try:
+            revision = self._train(hold, sources, chosen, workshop)
+        finally:
+            workshop.learner.reset()
+        self._load(hold, revision)
+        hold.took(total=accepted.total_seconds() + time.monotonic() - began_at)
+        hold.beat()
+        hold.check()
+        self._catalogue.jobs.publish(hold.lease, revision)
+        return revision.ref
+
+    def _read(self, job: Job) -> list[Source]:
+        """The job's documents as text. DocumentMissing, ObjectMissing, and the errors of `read_text`."""
+        sources = []
+        for id in job.documents:
+            document = self._catalogue.documents.get(job.tenant, id)
+            content = self._objects.get(keys.document(job.tenant, document.sha256))
+            sources.append(Source(title=document.title, text=read_text(content, document.media_type)))
+        return sources
+
+    def _warm(self) -> Workshop:
+        with self._loading:
+            if self._workshop is None:
+                model, trainer = self._settings.model, self._settings.trainer
+                base = base_model.load(model.base_model, trainer.device, trainer.threads)
+                template = (
+                    PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
+                    if model.template == "auto"
+                    else PromptTemplate.named(model.template)
+                )
+                self._workshop = Workshop(base=base, learner=PeftLearner(base.model), template=template)
+            return self._workshop
+
+    def _train(self, hold: Hold, sources: Sequence[Source], chosen: Hyperparameters, workshop: Workshop) -> Revision:
+        """Trains while the questions are being written, and publishes the files."""
+        job = hold.lease.job
+        encoder = Encoder(workshop.base.tokenizer, workshop.template, chosen.max_pair_tokens)
+        workshop.learner.start(chosen)
+        journal = Journal(self._objects, job.tenant, job.id, hold.lease.token)
+        with PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream:
+            training = train(stream, encoder, workshop.learner, chosen, hold)
+            sentences = stream.sentences
+        hold.report(stage=Stage.PUBLISH)
+        began_at = time.monotonic()
+        revision = publish(
+            self._objects,
+            job,
+            workshop.learner.finish(),
+            base=workshop.base,
+            template=workshop.template,
+            hyperparameters=chosen,
+            training=training,
+            sentences=sentences,
+        )
+        hold.took(publish=time.monotonic() - began_at)
+        return revision
+
+    def _load(self, hold: Hold, revision: Revision) -> None:
+        hold.report(stage=Stage.LOAD)
+        began_at = time.monotonic()
+        self._engines.load(revision.ref, revision.base_model_revision, hold.check)
+        hold.took(load=time.monotonic() - began_at)

@@ -1,0 +1,79 @@
+"""Turns a profile's name and a job's training options into the hyperparameters of one run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lift.errors import InvalidOption
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hyperparameters:
+    """How LoRA weights are trained. Scaling is alpha / rank; `batch_size` counts pairs per optimizer step.
+
+    The learning rate is constant after `warmup_steps` of linear rise. `clip_norm` bounds the gradient's L2 norm. A pair
+    of more than `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper.
+    """
+
+    rank: int = 128
+    alpha: float = 256.0
+    learning_rate: float = 5e-5
+    epochs: int = 5
+    batch_size: int = 4
+    warmup_steps: int = 4
+    clip_norm: float = 1.0
+    max_pair_tokens: int = 1024
+    seed: int = 0
+
+    def learning_rate_at(self, step: int) -> float:
+        """The rate of optimizer step `step`, counted from 0."""
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+
+# LIFT, appendix A: rank 128 everywhere, tables 5 and 6. Batch size and alpha are those of the paper's code.
+PROFILES: dict[str, Hyperparameters] = {
+    "paper": Hyperparameters(),
+    "llama3-squad": Hyperparameters(),
+    "llama3-loogle": Hyperparameters(),
+    "llama3-niah": Hyperparameters(learning_rate=1e-4, epochs=8),
+    "gemma2": Hyperparameters(learning_rate=1e-3),
+    "qwen3": Hyperparameters(),
+    "embedded": Hyperparameters(learning_rate=1e-3, epochs=5, batch_size=16, max_pair_tokens=512),
+}
+
+_RANKS = (8, 16, 32, 64, 128, 256)
+_LIMITS: dict[str, tuple[float, float]] = {
+    "alpha": (1e-3, 1e5),
+    "learning_rate": (1e-8, 1.0),
+    "epochs": (1, 100),
+    "batch_size": (1, 1024),
+    "seed": (0, 2**63 - 1),
+}
+
+
+def hyperparameters(options: Mapping[str, Any], default_profile: str, max_rank: int) -> Hyperparameters:
+    """The profile that the options name (or the default one), with the options that are set in its place.
+
+    `options` are the set fields of lift.v1.TrainingOptions; those about question writing are passed over.
+    InvalidOption: an unknown profile, or a value out of range.
+    """
+    name = options.get("training_profile") or default_profile
+    if name not in PROFILES:
+        raise InvalidOption(option="training_profile", value=str(name)[:80], expected=", ".join(PROFILES))
+    profile = PROFILES[name]
+    chosen = {
+        option: _within(option, options[option], limits) for option, limits in _LIMITS.items() if option in options
+    }
+    rank = options.get("rank", min(profile.rank, max_rank))
+    if rank not in _RANKS or rank > max_rank:
+        ranks = ", ".join(str(rank) for rank in _RANKS if rank <= max_rank)
+        raise InvalidOption(option="rank", value=str(rank)[:80], expected=ranks)
+    alpha = chosen.pop("alpha", profile.alpha * rank / profile.rank)  # the scaling stays the profile's
+    return replace(profile, rank=int(rank), alpha=float(alpha), **chosen)
+
+
+def _within(option: str, value: Any, limits: tuple[float, float]) -> Any:
+    low, high = limits
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidOption(option=option, value=str(value)[:80], expected=f"from {low:g} to {high:g}")
+    return value

@@ -1,0 +1,99 @@
+"""Turns trained weights into a revision in the object store: PEFT's two files, checked, then the manifest."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lift.template import PromptTemplate
+from storage.objects import ObjectStore
+from storage.records import Job, Revision
+from storage.revisions import CONFIG, WEIGHTS, Manifest, describe, publish_files
+from storage.validation import validate
+from trainer.base_model import BaseModel
+from trainer.profiles import Hyperparameters
+from trainer.training import Training
+
+
+def publish(
+    objects: ObjectStore,
+    job: Job,
+    weights: Mapping[str, Tensor],
+    *,
+    base: BaseModel,
+    template: PromptTemplate,
+    hyperparameters: Hyperparameters,
+    training: Training,
+    sentences: int,
+) -> Revision:
+    """Stores the revision's files and returns its row for the catalogue, which is not written here.
+
+    `weights` have PEFT's names. RevisionRejected: they are none that an engine would load. StoreUnavailable.
+    """
+    created_at = datetime.now(UTC)
+    modules = target_modules(weights)
+    with tempfile.TemporaryDirectory(prefix="lift-revision-") as name:
+        folder = Path(name)
+        write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
+        validate(folder, json.loads((base.folder / "config.json").read_bytes()), hyperparameters.rank)
+        manifest = Manifest(
+            files=describe(folder),
+            base_model=base.name,
+            base_model_revision=base.revision,
+            rank=hyperparameters.rank,
+            alpha=hyperparameters.alpha,
+            target_modules=modules,
+            template=template,
+            hyperparameters=asdict(hyperparameters),
+            data_sha256=training.data_sha256,
+            sentences=sentences,
+            pairs=training.pairs,
+            created_at=created_at,
+        )
+        ref = publish_files(objects, tenant=job.tenant, adapter=job.adapter, folder=folder, manifest=manifest)
+    return Revision(
+        ref=ref,
+        job=job.id,
+        rank=hyperparameters.rank,
+        size_bytes=manifest.size_bytes,
+        base_model=base.name,
+        base_model_revision=base.revision,
+        sentences=sentences,
+        pairs=training.pairs,
+        final_loss=training.final_loss,
+        created_at=created_at,
+    )
+
+
+def write_adapter(
+    folder: Path, weights: Mapping[str, Tensor], *, base_model: str, hyperparameters: Hyperparameters
+) -> None:
+    """Writes the weights as they are, and the configuration that PEFT and vLLM read: a plain LoRA and no more."""
+    save_file(dict(weights), folder / WEIGHTS, metadata={"format": "pt"})
+    config: dict[str, Any] = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_model,
+        "inference_mode": True,
+        "r": hyperparameters.rank,
+        "lora_alpha": hyperparameters.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "use_rslora": False,
+        "use_dora": False,
+        "fan_in_fan_out": False,
+        "modules_to_save": None,
+        "target_modules": list(target_modules(weights)),
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2))
+
+
+def target_modules(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Names of the adapted layers, such as q_proj: "base_model.model.….q_proj.lora_A.weight" names one."""
+    return tuple(sorted({name.split(".")[-3] for name in weights}))

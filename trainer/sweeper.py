@@ -1,0 +1,55 @@
+"""Turns what the catalogue says is waiting into wake-ups, again and again: the only recovery there is."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from storage.catalogue import Catalogue
+from storage.records import JobKind
+from storage.wakeups import Wakeups
+
+BATCH = 100
+
+log = structlog.get_logger()
+
+
+class Sweeper:
+    """A thread that sweeps while its `with` block lasts."""
+
+    def __init__(
+        self, catalogue: Catalogue, wakeups: Wakeups, *, every_seconds: float, patience_seconds: float
+    ) -> None:
+        """`patience_seconds`: how long a wake-up may take before it is sent again."""
+        self._catalogue = catalogue
+        self._wakeups = wakeups
+        self._every_seconds = every_seconds
+        self._patience_seconds = patience_seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def sweep(self) -> int:
+        """Wakes every training job that is queued, waiting and due, or left by a dead worker; how many."""
+        due = self._catalogue.jobs.due(JobKind.TRAIN, BATCH, woken_before=self._patience_seconds)
+        for job in due:
+            self._wakeups.wake(job)
+        return len(due)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_seconds):
+            try:
+                if count := self.sweep():
+                    log.info("jobs_woken", count=count)
+            except Exception as error:
+                log.warning("sweep_failed", error=type(error).__name__)

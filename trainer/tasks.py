@@ -1,0 +1,59 @@
+"""Turns a wake-up into one run of a job, in the child process of the worker."""
+
+import functools
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celery import current_app, shared_task
+from celery.signals import setup_logging, worker_process_init
+
+from lift import logs
+from lift.settings import Settings
+from storage.wakeups import TASK
+
+if TYPE_CHECKING:
+    from trainer.job import Trainer
+
+HAND_BACK = signal.SIGUSR2  # to the child: give the job in hand back to the queue
+
+_stopping = threading.Event()
+_building = threading.Lock()
+
+
+@shared_task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator] - Celery has no types
+def train(job_id: str) -> None:
+    """Runs the job where it still waits; a wake-up that comes twice or late finds it held or ended and does nothing."""
+    _trainer().run(job_id)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _keep_our_logging(**_: Any) -> None:
+    """Celery sets up no logging of its own where this signal has a receiver."""
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _start_child(**_: Any) -> None:
+    settings = _settings()
+    logs.configure(level=settings.log.level, as_json=settings.log.json_lines, role="trainer")
+    signal.signal(HAND_BACK, lambda *_: _stopping.set())
+    threading.Thread(target=lambda: _trainer().warm_up(), name="warm-up", daemon=True).start()
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.conf.lift_settings  # put there by the parent
+    return settings
+
+
+def _trainer() -> "Trainer":
+    with _building:  # the thread that warms up and a first job want the same one
+        return _built()
+
+
+@functools.cache
+def _built() -> "Trainer":
+    # Imported here, since the parent imports this module too and needs no torch.
+    from trainer.job import Trainer
+
+    return Trainer.of(_settings(), worker=f"{os.uname().nodename}-{os.getpid()}", stopping=_stopping.is_set)

@@ -1,0 +1,118 @@
+"""Small stand-ins for the two large things that a trainer needs, for tests: a base model and a question writer."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import torch
+from grpc_status import rpc_status
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from lift import status
+from lift.errors import EndpointUnavailable, LiftError
+from lift.internal.v1.generator_pb2 import Coverage, GenerateRequest, GenerateResponse, Pair, Plan, Sentence
+from lift.internal.v1.generator_pb2 import SentenceOutcome as Outcome
+from lift.internal.v1.generator_pb2_grpc import GeneratorServiceServicer, add_GeneratorServiceServicer_to_server
+
+HIDDEN_SIZE = 64
+LAYERS = 2
+STOP = "<|im_end|>"
+CHECK_SECONDS = 0.05
+
+
+def make_tiny_model(folder: Path, seed: int = 0) -> Path:
+    """Writes a random Llama whose tokens are bytes (bf16, 0.2 M parameters) with ChatML markers; the folder."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={character: index for index, character in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=STOP)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=HIDDEN_SIZE,
+        intermediate_size=2 * HIDDEN_SIZE,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.25,  # with the usual 0.02, logits of so narrow a model could never leave the uniform
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class ScriptedGenerator(GeneratorServiceServicer):
+    """Takes each line of a document for a sentence and writes two pairs about it, as fast as it may.
+
+    `requests` holds what it was asked. `hold_after(n)` makes it wait before sentence n (counted from 0) until
+    `release()`. While `failure` is set, a call ends with it: at its start, or before sentence `fails_before`.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._held_before: int | None = None
+        self._released = threading.Event()
+        self.requests: list[GenerateRequest] = []
+        self.failure: LiftError | None = None
+        self.fails_before = 0
+
+    def hold_before(self, sentence: int) -> None:
+        """Makes calls wait before that sentence."""
+        self._held_before = sentence
+        self._released.clear()
+
+    def release(self) -> None:
+        """Lets calls go on."""
+        self._released.set()
+
+    def go_down(self, before_sentence: int = 0) -> None:
+        """Makes calls end as if the LLM endpoint were down."""
+        self.failure, self.fails_before = EndpointUnavailable(), before_sentence
+
+    def Generate(self, request: GenerateRequest, context: Any) -> Iterator[GenerateResponse]:
+        """The stream of the contract."""
+        assert ("authorization", f"Bearer {self._token}") in context.invocation_metadata()  # noqa: S101 - for tests
+        self.requests.append(request)
+        lines = [(n, line) for n, document in enumerate(request.documents) for line in document.text.splitlines()]
+        yield GenerateResponse(plan=Plan(sentences=[Sentence(document=n, end=len(line)) for n, line in lines]))
+        for index, (_, line) in enumerate(lines):
+            self._stop_here(index, context)
+            if index not in request.done_sentences:
+                yield from _about(index, line)
+        written = len(lines) - len(request.done_sentences)
+        yield GenerateResponse(coverage=Coverage(sentences=written, covered=written, pairs=2 * written))
+
+    def _stop_here(self, index: int, context: Any) -> None:
+        if self.failure is not None and index >= self.fails_before:
+            context.abort_with_status(rpc_status.to_status(status.to_proto(self.failure)))
+        while index == self._held_before and context.is_active() and not self._released.wait(CHECK_SECONDS):
+            pass
+
+
+def _about(index: int, line: str) -> Iterator[GenerateResponse]:
+    for question in (f"What is fact {index}?", f"Fact {index} is what?"):
+        yield GenerateResponse(pair=Pair(question=question, answer=line, sentence_index=index, kind=Pair.KIND_WRITTEN))
+    yield GenerateResponse(outcome=Outcome(sentence_index=index, pairs=2))
+
+
+@contextmanager
+def serving(generator: ScriptedGenerator, port: int = 0) -> Iterator[str]:
+    """The generator behind gRPC on 127.0.0.1; its address."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=8))
+    add_GeneratorServiceServicer_to_server(generator, server)
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    generator.release()
+    server.stop(grace=None).wait()

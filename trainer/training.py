@@ -1,0 +1,146 @@
+"""Turns a stream of pairs into trained LoRA weights: the first epoch while pairs are being written, the rest after."""
+
+import hashlib
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from lift.errors import InvalidOption, NothingWritten
+from storage.journal import Pair
+from storage.records import Stage
+from trainer.batches import Batch, Encoder, Example, draw, epoch
+from trainer.hold import Hold
+from trainer.learner import Learner
+from trainer.profiles import Hyperparameters
+from trainer.stream import PairStream
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What came out. `final_loss`: mean per answer token of the last epoch, in nats; `data_sha256`: of the pairs."""
+
+    pairs: int
+    steps: int
+    final_loss: float
+    data_sha256: str
+
+
+def train(
+    stream: PairStream, encoder: Encoder, learner: Learner, hyperparameters: Hyperparameters, hold: Hold
+) -> Training:
+    """Trains for all epochs and leaves the weights in the learner, which was started with the same hyperparameters.
+
+    NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
+    and the stream raise.
+    """
+    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
+    material = _Material(encoder)
+    hold.report(stage=Stage.GENERATE)
+    meter = _Meter(learner, hold)
+    for batch in _first_epoch(stream, material, hyperparameters.batch_size, shuffler, hold):
+        meter.step(batch)
+    if not material.examples:
+        raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
+    examples = material.in_order()
+    per_epoch = math.ceil(len(examples) / hyperparameters.batch_size)
+    hold.report(stage=Stage.TRAIN, steps=meter.steps + per_epoch * (hyperparameters.epochs - 1))
+    for _ in range(1, hyperparameters.epochs):
+        meter.new_epoch()
+        for batch in epoch(examples, hyperparameters.batch_size, shuffler):
+            hold.check()
+            meter.step(batch)
+    log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
+    return Training(pairs=len(examples), steps=meter.steps, final_loss=meter.mean_loss(), data_sha256=material.sha256())
+
+
+def _first_epoch(
+    stream: PairStream, material: "_Material", batch_size: int, shuffler: random.Random, hold: Hold
+) -> Iterator[Batch]:
+    """Batches from whatever has come; blocks while less than a batch is there and more may come."""
+    waiting: list[Example] = []
+    while waiting or not stream.exhausted:
+        hold.check()
+        waiting += material.add(stream.take(batch_size - len(waiting), hold.check))
+        hold.report(sentences=stream.sentences, sentences_done=stream.sentences_done, pairs=stream.pairs)
+        hold.took(first_pair=stream.seconds_to_first_pair, generate=stream.seconds_to_last_pair)
+        if len(waiting) >= batch_size or (waiting and stream.exhausted):
+            yield draw(waiting, batch_size, shuffler)
+
+
+class _Material:
+    """The pairs that have come, each tokenised once."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.pairs: list[Pair] = []
+        self.examples: list[Example] = []
+        self.left_out = 0
+
+    def add(self, pairs: Sequence[Pair]) -> list[Example]:
+        """The examples of the pairs; those that are too long or empty are left out and counted."""
+        added = []
+        for pair in pairs:
+            example = self._encoder.encode(pair.question, pair.answer)
+            if example is None:
+                self.left_out += 1
+            else:
+                self.pairs.append(pair)
+                added.append(example)
+        self.examples += added
+        return added
+
+    def in_order(self) -> list[Example]:
+        """The examples in an order that does not depend on which pair came first, so that a seed repeats a run."""
+        return sorted(self.examples, key=lambda example: example.tokens)
+
+    def sha256(self) -> str:
+        """Identifies the set of pairs."""
+        pairs = sorted((pair.sentence_index, pair.question, pair.answer) for pair in self.pairs)
+        return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+class _Meter:
+    """Steps the learner and reports how that goes."""
+
+    def __init__(self, learner: Learner, hold: Hold) -> None:
+        self._learner = learner
+        self._hold = hold
+        self._began_at = 0.0
+        self._seconds = 0.0
+        self._tokens = 0
+        self.steps = 0
+        self.new_epoch()
+
+    def new_epoch(self) -> None:
+        """Starts the mean loss anew."""
+        self._loss_sum = 0.0
+        self._answer_tokens = 0
+
+    def step(self, batch: Batch) -> None:
+        """One optimizer step. InvalidOption: the loss is no longer a number."""
+        self._began_at = self._began_at or time.monotonic()
+        loss = self._learner.step(batch)
+        if not math.isfinite(loss):
+            raise InvalidOption(option="learning_rate", problem="training diverged", step=self.steps)
+        self.steps += 1
+        self._tokens += batch.useful_tokens
+        self._loss_sum += loss * len(batch.targets)
+        self._answer_tokens += len(batch.targets)
+        self._seconds = time.monotonic() - self._began_at
+        self._hold.report(step=self.steps, loss=loss)
+        self._hold.took(train=self._seconds)
+
+    def mean_loss(self) -> float:
+        """Mean loss per answer token of the epoch, in nats."""
+        return self._loss_sum / self._answer_tokens
+
+    def figures(self) -> dict[str, float]:
+        """Seconds from the first step to the last, and useful tokens a second, waits for the generator included."""
+        return {"seconds": round(self._seconds, 3), "tokens_per_second": round(self._tokens / self._seconds, 1)}
