@@ -1,0 +1,122 @@
+"""Turns arguments, the environment and the state folder's client file into where to connect and with which key."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lift.errors import CredentialMissing, GatewayUnavailable
+
+CLIENT_FILE = "client.json"
+
+IDEMPOTENT = {
+    "lift.v1.DocumentService": ("CreateDocument", "UploadDocument", "GetDocument", "ListDocuments"),
+    "lift.v1.AdapterService": (
+        "CreateAdapter",
+        "GetAdapter",
+        "ListAdapters",
+        "RetrainAdapter",
+        "ListRevisions",
+        "RollbackAdapter",
+        "WatchOperation",
+        "DownloadRevision",
+    ),
+    "lift.v1.QueryService": ("Query", "StreamQuery"),
+    "google.longrunning.Operations": ("GetOperation", "ListOperations", "CancelOperation"),
+    "lift.v1.AdminService": ("GetTenant", "ListTenants", "UpdateTenant", "ListKeys", "ListNodes", "DrainNode"),
+}
+"""What may be sent twice: reads, writes that end in the same state, and creations, which carry a request id."""
+
+RETRY = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.2s",
+    "maxBackoff": "3s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+RETRY_BUFFER_BYTES = 32 << 20  # an upload of up to this size is sent again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientFile:
+    """What `lift up` leaves in its state folder for clients."""
+
+    address: str
+    key: str
+    http_url: str
+    admin_address: str
+    operator_key: str
+
+    @classmethod
+    def read(cls, state_dir: Path) -> "ClientFile | None":
+        """The file's content; None where there is none."""
+        try:
+            return cls(**json.loads((state_dir / CLIENT_FILE).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def write(self, state_dir: Path) -> None:
+        """Writes it for this user's eyes only."""
+        unfinished = state_dir / f".{CLIENT_FILE}"
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        unfinished.rename(state_dir / CLIENT_FILE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A gateway's address, host:port, and the key to show it."""
+
+    address: str
+    key: str
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What proves to the gateway who calls."""
+        return (("authorization", f"Bearer {self.key}"),)
+
+    @property
+    def channel_options(self) -> list[tuple[str, Any]]:
+        """gRPC's own retries, and a keepalive that notices a gateway that vanished."""
+        names = [
+            {"service": service, "method": method} for service, methods in IDEMPOTENT.items() for method in methods
+        ]
+        return [
+            ("grpc.service_config", json.dumps({"methodConfig": [{"name": names, "retryPolicy": RETRY}]})),
+            ("grpc.per_rpc_retry_buffer_size", RETRY_BUFFER_BYTES),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+        ]
+
+
+def tenant_connection(address: str | None, key: str | None, state_dir: Path | None) -> Connection:
+    """From arguments, else LIFT_ADDRESS and LIFT_KEY, else the client file of `state_dir`, LIFT_STATE_DIR or .lift.
+
+    GatewayUnavailable, CredentialMissing: none of them says.
+    """
+    file = _client_file(state_dir)
+    given = (address or os.environ.get("LIFT_ADDRESS"), key or os.environ.get("LIFT_KEY"))
+    return _connection(given, (file.address, file.key) if file else (None, None))
+
+
+def operator_connection(address: str | None, key: str | None, state_dir: Path | None) -> Connection:
+    """As `tenant_connection`, from LIFT_ADMIN_ADDRESS and LIFT_OPERATOR_KEY."""
+    file = _client_file(state_dir)
+    given = (address or os.environ.get("LIFT_ADMIN_ADDRESS"), key or os.environ.get("LIFT_OPERATOR_KEY"))
+    return _connection(given, (file.admin_address, file.operator_key) if file else (None, None))
+
+
+def _client_file(state_dir: Path | None) -> ClientFile | None:
+    return ClientFile.read(state_dir or Path(os.environ.get("LIFT_STATE_DIR", ".lift")))
+
+
+def _connection(given: tuple[str | None, str | None], filed: tuple[str | None, str | None]) -> Connection:
+    address = given[0] or filed[0]
+    if not address:
+        raise GatewayUnavailable(needs="an address, or a state folder where `lift up` ran")
+    # The file's key is for the file's gateway alone: nobody else is shown it.
+    key = given[1] or (filed[1] if address == filed[0] else None)
+    if not key:
+        raise CredentialMissing(address=address)
+    return Connection(address=address, key=key)

@@ -1,0 +1,264 @@
+"""What a client gets and gives, as frozen values. Ids are plain (no resource names); times are aware UTC datetimes."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from lift.errors import LiftError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A document's description."""
+
+    id: str
+    title: str
+    media_type: str
+    sha256: str
+    size_bytes: int
+    created_at: datetime
+
+
+class AdapterState(StrEnum):
+    """Where an adapter stands: it can be asked while READY."""
+
+    TRAINING = "training"
+    READY = "ready"
+    FAILED = "failed"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """The named thing that is asked. `revision` is the current one's digest, None before the first."""
+
+    id: str
+    title: str
+    documents: tuple[str, ...]
+    state: AdapterState
+    revision: str | None
+    job: str
+    base_model: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One trained set of LoRA weights of an adapter. `final_loss` is in nats per answer token."""
+
+    adapter: str
+    digest: str
+    rank: int
+    size_bytes: int
+    base_model: str
+    base_model_revision: str
+    job: str
+    sentences: int
+    pairs: int
+    final_loss: float
+    recall: float | None
+    created_at: datetime
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    TRAIN = "train"
+    DELETE = "delete"
+
+
+class JobState(StrEnum):
+    """Where a job stands. SUCCEEDED, FAILED and CANCELLED have ended."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+class Stage(StrEnum):
+    """What a running training is doing."""
+
+    NONE = ""
+    EXTRACT = "extract"
+    GENERATE = "generate"
+    TRAIN = "train"
+    PUBLISH = "publish"
+    LOAD = "load"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSeconds:
+    """Where a job's time went; generation and training overlap."""
+
+    queue: float = 0.0
+    extract: float = 0.0
+    first_pair: float = 0.0
+    generate: float = 0.0
+    train: float = 0.0
+    publish: float = 0.0
+    load: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a training is. `steps` is 0 while pairs are still coming in; `loss` is that of the last step."""
+
+    stage: Stage = Stage.NONE
+    sentences: int = 0
+    sentences_done: int = 0
+    pairs: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    seconds: StageSeconds = field(default_factory=StageSeconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training or deletion of an adapter. `reason` says why it waits or failed; `error` is set where it failed."""
+
+    id: str
+    kind: JobKind
+    adapter: str
+    state: JobState
+    reason: str = ""
+    attempts: int = 0
+    progress: Progress = field(default_factory=Progress)
+    revision: str | None = None
+    error: LiftError | None = None
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOptions:
+    """How a job writes questions and trains; None leaves a choice to the profile, and the profile to the server."""
+
+    generation_profile: str | None = None
+    strategy: str | None = None
+    pairs_per_sentence: int | None = None
+    custom_prompt: str | None = None
+    training_profile: str | None = None
+    rank: int | None = None
+    alpha: float | None = None
+    learning_rate: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingested:
+    """What ingesting made: the documents in the order given, the adapter's id and the job that trains it."""
+
+    documents: tuple[Document, ...]
+    adapter: str
+    job: Job
+
+
+class ContextMode(StrEnum):
+    """What the prompt holds beside the question: nothing, or the adapter's documents truncated to the window."""
+
+    NONE = "none"
+    DOCUMENT = "document"
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended: the model ended it or a stop string came, or it reached max_tokens or the window's end."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an answer cost; seconds count from the gateway's receipt of the question."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    first_token_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer; adapter and revision are None where the base model gave it."""
+
+    text: str
+    adapter: str | None
+    revision: str | None
+    finish_reason: FinishReason
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """Limits of a tenant; 0 means no limit."""
+
+    max_documents: int = 0
+    max_document_bytes: int = 0
+    max_adapters: int = 0
+    max_active_jobs: int = 0
+    max_concurrent_queries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """Who owns documents and adapters."""
+
+    id: str
+    title: str
+    quotas: Quotas
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A tenant's credential, without its secret."""
+
+    id: str
+    tenant: str
+    title: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key and its secret, which is shown this once."""
+
+    key: Key
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One engine process."""
+
+    id: str
+    address: str
+    base_model: str
+    slots: int
+    resident: int
+    draining: bool
+    alive: bool
+    heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One turn of a conversation. `role` is system, user or assistant; the last turn is the user's."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
