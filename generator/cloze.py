@@ -1,0 +1,33 @@
+"""Turns a sentence and a span of it into a question without any LLM: the span left out, or asked for in its place."""
+
+from generator import words
+from generator.spans import AnswerSpan, SpanKind
+
+_WORDS = {
+    SpanKind.DATE: "when",
+    SpanKind.NAME: "who or what",
+    SpanKind.REASON: "why",
+    SpanKind.MANNER: "how",
+    SpanKind.OCCASION: "when",
+}
+BLANK = "____"
+
+
+def blank(sentence: str, span: AnswerSpan) -> str:
+    """ "The door weighs fourteen tonnes." with "fourteen tonnes" becomes "Fill in the blank: The door weighs ____." """
+    return f"Fill in the blank: {sentence[: span.start]}{BLANK}{sentence[span.end :]}"
+
+
+def in_place(sentence: str, span: AnswerSpan) -> str:
+    """ "The door weighs fourteen tonnes." with "fourteen tonnes" becomes "The door weighs how many tonnes?" """
+    asked = _asked(span, sentence[: span.start].lower().split()[-1:])
+    question = f"{sentence[: span.start]}{asked}{sentence[span.end :]}".rstrip(" .!?;:")
+    return question[0].upper() + question[1:] + "?"
+
+
+def _asked(span: AnswerSpan, before: list[str]) -> str:
+    if span.kind is SpanKind.DATE and span.text.isdigit():
+        return "which year"
+    if span.kind is SpanKind.NAME and before and before[0] in words.PLACE_PREPOSITIONS:
+        return "where"
+    return f"how many {span.unit}".rstrip() if span.kind is SpanKind.QUANTITY else _WORDS.get(span.kind, "what")

@@ -1,0 +1,152 @@
+"""Turns documents into a stream of pairs and sentence outcomes, many sentences at once.
+
+Memory is bounded by sentences, not by pairs: at most SENTENCES_AT_ONCE are being written about or wait to be taken by
+the reader of the stream. So a slow reader stops its own stream and never keeps a place at the LLM endpoint that others
+share.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import structlog
+
+from generator.llm import RequestFailed, Usage
+from generator.matching import normalised
+from generator.pairs import PassageFailed, QuestionAnswer, Strategy
+from generator.sentences import Passage, SentencePlace, passage_of, sentence_places
+from lift.errors import EndpointUnavailable
+
+log = structlog.get_logger()
+
+SENTENCES_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceText:
+    """One document as it was sent."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedSentence:
+    """A sentence of document number `document`; its position in the plan is its index."""
+
+    document: int
+    place: SentencePlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairWritten:
+    """A pair about sentence number `sentence_index`."""
+
+    sentence_index: int
+    pair: QuestionAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceFinished:
+    """All pairs of a sentence were sent. `error` is empty where nothing went wrong."""
+
+    sentence_index: int
+    pairs: int
+    spans: int
+    spans_covered: int
+    error: str
+
+
+Events: TypeAlias = asyncio.Queue[PairWritten | SentenceFinished | None]
+
+
+class Reading:
+    """Documents taken apart into sentences whose indices run through all of them."""
+
+    def __init__(self, documents: Sequence[SourceText], window_characters: int) -> None:
+        self._documents = tuple(documents)
+        self._window_characters = window_characters
+        self._places = tuple(sentence_places(document.text) for document in self._documents)
+        self._first = [sum(len(places) for places in self._places[:at]) for at in range(len(self._places))]
+        self.plan = tuple(
+            PlacedSentence(document=number, place=place)
+            for number, places in enumerate(self._places)
+            for place in places
+        )
+
+    def passage(self, index: int) -> Passage:
+        """Sentence number `index` with its window."""
+        number = self.plan[index].document
+        document = self._documents[number]
+        return passage_of(
+            title=document.title,
+            text=document.text,
+            places=self._places[number],
+            at=index - self._first[number],
+            window_characters=self._window_characters,
+        )
+
+
+async def generate(
+    reading: Reading, todo: Iterable[int], strategy: Strategy, usage: Usage
+) -> AsyncGenerator[PairWritten | SentenceFinished]:
+    """Pairs about the sentences `todo`, in any order, and the end of each after its pairs. EndpointUnavailable."""
+    events: Events = asyncio.Queue()
+    room = asyncio.Semaphore(SENTENCES_AT_ONCE)
+    asked: set[str] = set()
+
+    async def write_all() -> None:
+        try:
+            async with asyncio.TaskGroup() as sentences:
+                for index in todo:
+                    await room.acquire()
+                    passage = reading.passage(index)
+                    sentences.create_task(_write_one(index, strategy, passage, usage, asked=asked, events=events))
+        finally:
+            events.put_nowait(None)
+
+    writing = asyncio.create_task(write_all())
+    try:
+        while (event := await events.get()) is not None:
+            if isinstance(event, SentenceFinished):
+                room.release()
+            yield event
+        await writing
+    except* EndpointUnavailable as group:
+        raise group.exceptions[0] from None
+    finally:
+        writing.cancel()
+        await asyncio.wait([writing])
+
+
+async def _write_one(
+    index: int, strategy: Strategy, passage: Passage, usage: Usage, *, asked: set[str], events: Events
+) -> None:
+    """Puts the pairs of one sentence, without questions that the stream has had already, and its end."""
+    pairs, covered, error = 0, set(), ""
+    try:
+        async with aclosing(strategy.write(passage, usage)) as written:
+            async for pair in written:
+                key = " ".join(normalised(pair.question))
+                if key in asked:
+                    continue
+                asked.add(key)
+                events.put_nowait(PairWritten(sentence_index=index, pair=pair))
+                pairs += 1
+                covered.add(pair.span)
+    except (PassageFailed, RequestFailed) as failure:
+        error = str(failure)
+        log.warning("sentence_failed", sentence=index, pairs=pairs, error=error)
+    except EndpointUnavailable:
+        raise
+    except Exception:  # whatever a sentence trips over, it must not cost the others
+        error = "internal error"
+        log.exception("sentence_failed", sentence=index, pairs=pairs)
+    spans = set(strategy.spans(passage))
+    events.put_nowait(
+        SentenceFinished(
+            sentence_index=index, pairs=pairs, spans=len(spans), spans_covered=len(spans & covered), error=error
+        )
+    )

@@ -1,0 +1,144 @@
+"""Turns prompts into replies of any OpenAI-compatible endpoint: one client and one bound on requests for all streams.
+
+A request that fails is tried again with growing pauses (the openai client's own retries: connection errors, timeouts,
+408, 409, 429 and 5xx). What fails for good is RequestFailed and costs one sentence; where the endpoint itself is down
+it is EndpointUnavailable and ends the stream.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import httpx
+import openai
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionMessageParam
+
+from lift.errors import EndpointUnavailable
+from lift.settings import GeneratorSettings
+
+FAILURES_THAT_MEAN_DOWN = 8
+_REFUSALS = frozenset({401, 403, 404})
+
+
+class RequestFailed(Exception):
+    """One request failed after all retries; the message is fit to be shown."""
+
+
+class ReplyBroken(RequestFailed):
+    """A reply broke off while it was read: it may be asked for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a reply is written. `max_tokens` bounds it; it ends before any of `stop`."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens read and written, and requests answered, for one stream."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, usage: CompletionUsage | None) -> None:
+        """Counts one reply; an endpoint that does not say what a reply cost counts as a request alone."""
+        self.requests += 1
+        if usage is not None:
+            self.prompt_tokens += usage.prompt_tokens
+            self.completion_tokens += usage.completion_tokens
+
+
+class Endpoint:
+    """The LLM endpoint, shared by all streams. At most `concurrency` requests are under way."""
+
+    def __init__(self, settings: GeneratorSettings) -> None:
+        self._model = settings.model
+        self._client = openai.AsyncOpenAI(
+            base_url=settings.endpoint,
+            api_key=settings.api_key.get_secret_value() or "none",
+            timeout=settings.request_timeout_seconds,
+            max_retries=settings.retries,
+        )
+        self._room = asyncio.Semaphore(settings.concurrency)
+        self._failures_in_a_row = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def complete(self, prompt: str, sampling: Sampling, usage: Usage) -> str:
+        """What the model writes after `prompt`. RequestFailed, EndpointUnavailable."""
+        async with self._requesting():
+            reply = await self._client.completions.create(
+                model=self._model,
+                prompt=prompt,
+                max_tokens=sampling.max_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                stop=list(sampling.stop),
+            )
+            usage.add(reply.usage)
+            if not reply.choices:
+                raise RequestFailed("the endpoint's reply holds no text")
+            return reply.choices[0].text
+
+    async def chat(
+        self, messages: Sequence[ChatCompletionMessageParam], sampling: Sampling, usage: Usage
+    ) -> AsyncGenerator[str]:
+        """The model's reply to a conversation, piece by piece. RequestFailed, EndpointUnavailable."""
+        async with self._requesting():
+            stream = await self._client.chat.completions.create(
+                model=self._model,
+                messages=messages,
+                max_tokens=sampling.max_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            cost = None
+            async with stream:
+                async for chunk in stream:
+                    cost = chunk.usage or cost
+                    if chunk.choices and chunk.choices[0].delta.content:
+                        yield chunk.choices[0].delta.content
+            usage.add(cost)
+
+    @asynccontextmanager
+    async def _requesting(self) -> AsyncIterator[None]:
+        async with self._room:
+            try:
+                yield
+            except openai.APITimeoutError as error:
+                raise self._failed("the endpoint did not answer in time") from error
+            except openai.APIConnectionError as error:
+                raise EndpointUnavailable(cause="cannot be reached") from error
+            except openai.APIStatusError as error:
+                if error.status_code in _REFUSALS:
+                    raise EndpointUnavailable(cause="refuses requests", status=error.status_code) from error
+                if error.status_code < 500 and error.status_code != 429:
+                    raise RequestFailed(f"the endpoint answered {error.status_code}") from error
+                raise self._failed(f"the endpoint answered {error.status_code}") from error
+            except httpx.TransportError as error:  # openai lets these through once a stream has begun
+                raise ReplyBroken("the endpoint's reply broke off") from error
+            except (openai.APIError, ValueError) as error:
+                raise RequestFailed("the endpoint's reply is not one of OpenAI's API") from error
+            self._failures_in_a_row = 0
+
+    def _failed(self, why: str) -> Exception:
+        """One failure is a sentence's; many in a row, with no success between them, are the endpoint's."""
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= FAILURES_THAT_MEAN_DOWN:
+            return EndpointUnavailable(cause=why)
+        return RequestFailed(why)

@@ -1,0 +1,73 @@
+"""Turns texts into normalised words, and compares them: same answer, near-duplicate, answer given away, grounded."""
+
+import re
+
+from generator import words
+from generator.numbers import in_digits
+from generator.words import word_set
+
+SAME_ANSWER_F1 = 0.6
+NEAR_DUPLICATE = 0.9
+STRAY_WORDS = 1
+
+_WORD = re.compile(r"\d[\d.,:]*\d|[^\W_]+")
+_NAME = re.compile(r"(?<=\w )[A-Z]\w+")
+_ENDINGS = ("ings", "ing", "ed", "es", "s", "e")
+_ASKING = word_set(
+    """
+    what who when where why how which whom whose name names named called many much long far old big large tall
+    wide heavy high deep often year month day date time kind type sort colour color animal number place person
+    people thing use used happen happened make made get take takes took cost costs reason purpose located last
+    occupation job weigh profession title
+    """
+)
+
+
+def normalised(text: str) -> list[str]:
+    """Words in lower case, numbers in digits, without articles, thousands separators and possessive endings."""
+    found = _WORD.findall(re.sub(r"['\u2019]s\b", "", text.lower()))
+    return in_digits([word.replace(",", "") for word in found if word not in words.ARTICLES])
+
+
+def f1(given: str, wanted: str) -> float:
+    """Harmonic mean of precision and recall of words, as SQuAD counts it, in [0, 1]."""
+    left, right = normalised(given), normalised(wanted)
+    common = sum(min(left.count(word), right.count(word)) for word in set(left))
+    return 2 * common / (len(left) + len(right)) if common else 0.0
+
+
+def same_answer(given: str, wanted: str) -> bool:
+    """Whether a reply gives the wanted words back: one holds the other as a run of words, or most words are common."""
+    left, right = normalised(given), normalised(wanted)
+    if not left or not right:
+        return False
+    shorter, longer = sorted((left, right), key=len)
+    held = any(longer[at : at + len(shorter)] == shorter for at in range(len(longer) - len(shorter) + 1))
+    return (held and 3 * len(shorter) >= len(longer)) or f1(given, wanted) >= SAME_ANSWER_F1
+
+
+def near_duplicate(question: str, others: list[str]) -> bool:
+    """Whether a question differs from one of the others by hardly a word."""
+    return any(f1(question, other) >= NEAR_DUPLICATE for other in others)
+
+
+def gives_away(question: str, answer: str) -> bool:
+    """Whether a question holds its answer: all its words, or half of those that say something."""
+    said = [word for word in normalised(answer) if word not in words.FUNCTION_WORDS]
+    asked = set(normalised(question))
+    held = sum(word in asked for word in said)
+    return held > 0 and (held == len(said) or 2 * held > len(said))
+
+
+def grounded(question: str, source: str) -> bool:
+    """Whether a question speaks of the source alone: names and numbers occur there, other words but STRAY_WORDS too."""
+    stems = {_stem(word) for word in normalised(source)}
+    told = [word for word in normalised(question) if word not in words.FUNCTION_WORDS and word not in _ASKING]
+    exact = [word for word in told if word[0].isdigit()] + normalised(" ".join(_NAME.findall(question)))
+    strays = sum(_stem(word) not in stems for word in told)
+    return all(_stem(word) in stems for word in exact) and strays <= STRAY_WORDS and len(told) >= 2 * strays
+
+
+def _stem(word: str) -> str:
+    ending = next((end for end in _ENDINGS if word.endswith(end) and len(word) - len(end) >= 3), "")
+    return word.removesuffix(ending)

@@ -1,0 +1,48 @@
+"""What strategies turn a passage into, and the seam between them and the service."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from generator.llm import Usage
+from generator.sentences import Passage
+
+
+class Kind(StrEnum):
+    """How a pair was written; the names are those of `lift.internal.v1.Pair.Kind`."""
+
+    WRITTEN = "written"
+    GROUNDED = "grounded"
+    CLOZE = "cloze"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionAnswer:
+    """A question and its answer. `span` is the answer span it covers, empty where the strategy chooses none."""
+
+    question: str
+    answer: str
+    kind: Kind
+    span: str = ""
+
+
+class PassageFailed(Exception):
+    """Nothing more can be written about this passage; the message is fit to be shown."""
+
+
+class Strategy(Protocol):
+    """A way to write questions. One object serves one stream of passages, several at once."""
+
+    name: str
+
+    def spans(self, passage: Passage) -> tuple[str, ...]:
+        """The answer spans that will be asked about; none where the strategy chooses none."""
+        ...
+
+    def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
+        """Pairs about the sentence, each as soon as it is complete.
+
+        PassageFailed, RequestFailed, EndpointUnavailable.
+        """
+        ...

@@ -1,0 +1,162 @@
+"""Turns a sentence into pairs that hold to it even where the LLM is small and makes things up.
+
+Answers are chosen by rule. The LLM only goes on from the first words of a question about each, and must then find the
+answer itself in the sentence when it is shown the question. A span without such a question gets a fill-in-the-blank
+pair.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Self
+
+from generator import cloze, matching
+from generator.llm import Endpoint, RequestFailed, Sampling, Usage
+from generator.openings import openings, whole_sentence_openings
+from generator.pairs import Kind, QuestionAnswer
+from generator.profiles import Profile, chosen_profile, filled, prompt_file
+from generator.references import resolved
+from generator.sentences import Passage
+from generator.spans import AnswerSpan, SpanKind, answer_spans
+
+QUESTION_TOKENS = 32
+ANSWER_TOKENS = 24
+MAX_OPENINGS = 3
+SAMPLED_TEMPERATURE = 0.6
+MAX_QUESTION_WORDS = 30
+SINGLE_FACT_WORDS = 6
+_CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """What is asked about: the sentence with its pronoun resolved, and all the text that a question may speak of."""
+
+    sentence: str
+    source: str
+    spans: tuple[AnswerSpan, ...]
+
+
+class GroundedStrategy:
+    """A few short requests a span: questions, then answers to those that are worth it."""
+
+    name = "grounded"
+
+    def __init__(self, *, endpoint: Endpoint, profile: Profile) -> None:
+        self._endpoint = endpoint
+        self._profile = profile
+        self._answer_prompt = prompt_file("grounded", "answer")
+
+    @classmethod
+    def of_request(cls, *, endpoint: Endpoint, name: str, pairs_per_sentence: int, custom_prompt: str) -> Self:
+        """The strategy of a request's fields; an own prompt is gone on from after its last word. InvalidOption."""
+        profile = chosen_profile(
+            strategy=cls.name,
+            name=name,
+            pairs_per_sentence=pairs_per_sentence,
+            custom_prompt=custom_prompt,
+            required=frozenset({"sentence", "answer"}),
+            allowed=frozenset({"title", "window", "sentence", "answer"}),
+        )
+        return cls(endpoint=endpoint, profile=profile)
+
+    def spans(self, passage: Passage) -> tuple[str, ...]:
+        """The answers that will be asked for."""
+        return tuple(span.text for span in self._subject(passage).spans)
+
+    async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
+        """The pairs of each span as soon as they are known to hold."""
+        subject = self._subject(passage)
+        if not subject.spans:
+            return
+        share = max(1, -(-self._profile.pairs_per_sentence // len(subject.spans)))
+        left = self._profile.pairs_per_sentence
+        work = [asyncio.create_task(self._about(span, subject, passage, usage, share)) for span in subject.spans]
+        failures: list[RequestFailed] = []
+        try:
+            for done in asyncio.as_completed(work):
+                pairs, failure = await done
+                failures += [failure] if failure else []
+                for pair in pairs[:left]:
+                    left -= 1
+                    yield pair
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.wait(work)
+        if failures:
+            raise failures[0]
+
+    def _subject(self, passage: Passage) -> _Subject:
+        sentence = resolved(passage.sentence, passage.preceding, passage.title)
+        source = f"{passage.title} {passage.window} {sentence}"
+        if self._profile.name == "needle":
+            whole = AnswerSpan(start=0, end=len(sentence), text=sentence, kind=SpanKind.THING)
+            return _Subject(sentence=sentence, source=source, spans=(whole,))
+        known = " ".join(matching.normalised(passage.window))
+        spans = [span for span in answer_spans(sentence) if not _is_known(span, known)]
+        if self._profile.name == "single-fact":
+            spans = [
+                span for span in spans if span.kind not in _CLAUSES and len(span.text.split()) <= SINGLE_FACT_WORDS
+            ]
+        return _Subject(sentence=sentence, source=source, spans=tuple(spans))
+
+    async def _about(
+        self, span: AnswerSpan, subject: _Subject, passage: Passage, usage: Usage, share: int
+    ) -> tuple[list[QuestionAnswer], RequestFailed | None]:
+        """At most `share` pairs whose answer is the span, and what went wrong where a request failed."""
+        try:
+            drafts = await self._drafts(span, subject, passage, usage)
+            held = await asyncio.gather(*(self._holds(draft, span, subject, usage) for draft in drafts))
+        except RequestFailed as failure:
+            return [], failure
+        kept = [draft for draft, holds in zip(drafts, held, strict=True) if holds][:share]
+        if kept:
+            return [_pair(question, span, Kind.GROUNDED) for question in kept], None
+        return [_pair(cloze.blank(subject.sentence, span), span, Kind.CLOZE)], None
+
+    async def _drafts(self, span: AnswerSpan, subject: _Subject, passage: Passage, usage: Usage) -> list[str]:
+        """Different questions that can be about the span: one for each opening, one more sampled for the first."""
+        whole = span.text == subject.sentence
+        begun = whole_sentence_openings(subject.sentence) if whole else openings(subject.sentence, span)
+        prompt = filled(
+            self._profile.prompt,
+            title=passage.title,
+            window=passage.window,
+            sentence=subject.sentence,
+            answer=span.text,
+        )
+        tries = [(opening, 0.0) for opening in begun[:MAX_OPENINGS]] + [(begun[0], SAMPLED_TEMPERATURE)]
+        written = await asyncio.gather(*(self._question(prompt, opening, heat, usage) for opening, heat in tries))
+        drafts: list[str] = []
+        for question in written:
+            given_away = not whole and matching.gives_away(question, span.text)
+            if _is_question(question) and not given_away and matching.grounded(question, subject.source):
+                drafts += [] if matching.near_duplicate(question, drafts) else [question]
+        return drafts
+
+    async def _question(self, prompt: str, opening: str, temperature: float, usage: Usage) -> str:
+        sampling = Sampling(max_tokens=QUESTION_TOKENS, temperature=temperature, stop=("\n",))
+        rest = await self._endpoint.complete(f"{prompt} {opening}", sampling, usage)
+        return " ".join(f"{opening}{rest}".split()).replace(" ?", "?")
+
+    async def _holds(self, question: str, span: AnswerSpan, subject: _Subject, usage: Usage) -> bool:
+        """Whether the LLM gives the span back when it is shown sentence and question."""
+        prompt = filled(self._answer_prompt, sentence=subject.sentence, question=question)
+        reply = await self._endpoint.complete(prompt, Sampling(max_tokens=ANSWER_TOKENS, stop=("\n",)), usage)
+        if span.text == subject.sentence:
+            return bool(matching.normalised(reply)) and matching.grounded(reply, subject.sentence)
+        return matching.same_answer(reply, span.text)
+
+
+def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:
+    return QuestionAnswer(question=question, answer=span.text, kind=kind, span=span.text)
+
+
+def _is_known(span: AnswerSpan, known: str) -> bool:
+    """Whether a plain noun phrase was spoken of before: "the vault" is what the text is about, not what it says."""
+    return span.kind in {SpanKind.THING, SpanKind.PLACE} and " ".join(matching.normalised(span.text)) in known
+
+
+def _is_question(text: str) -> bool:
+    return text.endswith("?") and text.count("?") == 1 and 3 <= len(text.split()) <= MAX_QUESTION_WORDS

@@ -1,0 +1,68 @@
+"""The small closed classes of English words by which sentences are taken apart. Other languages match few of them."""
+
+
+def word_set(listed: str) -> frozenset[str]:
+    """The words of a text as a set."""
+    return frozenset(listed.split())
+
+
+ARTICLES = word_set("a an the")
+DETERMINERS = ARTICLES | word_set(
+    "this that these those its his her their our my your each every some any no all both another either neither"
+)
+PRONOUNS = word_set(
+    "he she it they we you i him them us me himself herself itself themselves this these those one who which"
+)
+SUBJECT_PRONOUNS = word_set("he she it they we i you who")
+PREPOSITIONS = word_set(
+    """
+    of in on at by for from with to into onto over under beside behind near between through across since until
+    till after before during against without within about above below along among around as beyond despite
+    inside outside off out per than toward towards up upon down like except
+    """
+)
+PLACE_PREPOSITIONS = word_set(
+    "in on at into onto under beside behind near between inside outside from to over across above below around"
+)
+AUXILIARIES = word_set(
+    """
+    is are was were be been being am has have had do does did can could may might must shall should will would
+    isn't aren't wasn't weren't hasn't haven't hadn't don't doesn't didn't can't couldn't cannot mustn't won't
+    wouldn't
+    """
+)
+CONJUNCTIONS = word_set(
+    "and or but nor because while when where who which that whose whom if so though although whether what how why"
+)
+ADVERBS = word_set(
+    """
+    only also today still now never always then there here not ever once twice just too very more most less
+    least almost nearly about instead however again soon later usually often sometimes first last at far ago
+    """
+)
+IRREGULAR_VERBS = word_set(
+    """
+    took gave made found came went left held kept won wrote built lost met sold bought became began led ran set
+    cut put paid said told brought taught fought stood sat saw drew grew knew flew fell rose wore broke spoke
+    drove sang lay got hid shot sent spent meant felt slept swore threw chose ate drank rode hung wove sank
+    """
+)
+NUMBER_WORDS = word_set(
+    """
+    zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion
+    dozen half thirds quarters quarter double
+    """
+)
+MONTHS = word_set("January February March April May June July August September October November December")
+WEEKDAYS = word_set("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MEASURES = word_set(
+    """
+    metres meters kilometres kilometers centimetres centimeters millimetres millimeters miles feet inches yards
+    acres hectares tonnes tons kilograms kilogrammes grams grammes pounds ounces litres liters gallons degrees
+    percent seconds minutes hours days weeks months years decades centuries knots watts kilowatts volts metre
+    kilometre kilogram tonne litre hour minute day week month year mile foot km m cm mm kg g l ha mph
+    """
+)
+MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen marks coins roubles rupees")
+FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
