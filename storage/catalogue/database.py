@@ -62,17 +62,15 @@ class Database:
     def _keep_write_ahead_log(self) -> None:
         # The mode stays in the file. SQLite does not wait for others here, whatever its busy timeout is.
         deadline = time.monotonic() + _BUSY_SECONDS
-        with _translated():
-            connection = self._engine.raw_connection()
-        with closing(connection):
-            while True:
-                try:
+        while True:
+            try:
+                with closing(self._engine.raw_connection()) as connection:
                     connection.cursor().execute("PRAGMA journal_mode = WAL")
                     return
-                except sqlite3.OperationalError as error:
-                    if time.monotonic() > deadline:
-                        raise CatalogueUnavailable() from error
-                    time.sleep(0.02)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise CatalogueUnavailable() from error
+                time.sleep(0.02)
 
 
 def now(connection: Connection) -> datetime:

@@ -1,0 +1,312 @@
+"""How jobs are held, handed on and ended, on SQLite and on PostgreSQL."""
+
+import math
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lift.errors import JobActive, JobCancelled, JobMissing, LeaseLost
+from storage.catalogue import Catalogue
+from storage.records import (
+    AdapterState,
+    Job,
+    JobKind,
+    JobState,
+    Lease,
+    Progress,
+    Quotas,
+    Revision,
+    RevisionRef,
+    Stage,
+)
+
+EXPIRED = 0.0  # a lease of no length: its worker is dead at once
+
+
+@pytest.fixture
+def job(catalogue: Catalogue) -> Job:
+    """A queued training of a new adapter."""
+    catalogue.tenants.create("acme", "", Quotas())
+    return another_job(catalogue, "0")
+
+
+def another_job(catalogue: Catalogue, content: str) -> Job:
+    document = catalogue.documents.create(
+        "acme", title="", media_type="text/plain", sha256=content * 64, size_bytes=1, put=lambda: None
+    )
+    _, job = catalogue.adapters.create(
+        "acme", id=None, title="", documents=[document.id], base_model="base", options={}
+    )
+    return job
+
+
+def claimed(catalogue: Catalogue, job: Job, lease_seconds: float = 60, worker: str = "worker") -> Lease:
+    lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, worker, lease_seconds)
+    assert lease is not None
+    return lease
+
+
+def a_revision(job: Job) -> Revision:
+    return Revision(
+        ref=RevisionRef(tenant=job.tenant, adapter=job.adapter, digest="d" * 64),
+        job=job.id,
+        rank=8,
+        size_bytes=1,
+        base_model="base",
+        base_model_revision="r",
+        sentences=1,
+        pairs=1,
+        final_loss=0.1,
+        created_at=datetime.now(UTC),
+    )
+
+
+def test_a_claimed_job_is_running_and_nobody_else_gets_it(catalogue: Catalogue, job: Job) -> None:
+    lease = claimed(catalogue, job)
+    assert (lease.token, lease.worker, lease.job.state, lease.job.attempts) == (1, "worker", JobState.RUNNING, 1)
+    assert lease.job.started_at is not None
+    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
+
+
+def test_a_job_is_claimed_only_as_what_it_is(catalogue: Catalogue, job: Job) -> None:
+    assert catalogue.jobs.claim(job.id, JobKind.DELETE, "worker", 60) is None
+    assert catalogue.jobs.claim("job-nowhere", JobKind.TRAIN, "worker", 60) is None
+
+
+def test_of_many_workers_one_gets_the_job(catalogue: Catalogue, job: Job) -> None:
+    start = threading.Barrier(8)
+    leases: list[Lease | None] = []
+
+    def claim(worker: int) -> None:
+        start.wait()
+        leases.append(catalogue.jobs.claim(job.id, JobKind.TRAIN, f"worker-{worker}", 60))
+
+    threads = [threading.Thread(target=claim, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(leases) == 8
+    assert sum(lease is not None for lease in leases) == 1
+
+
+def test_a_heartbeat_keeps_the_lease_and_the_progress(catalogue: Catalogue, job: Job) -> None:
+    lease = claimed(catalogue, job, EXPIRED)
+    progress = Progress(stage=Stage.TRAIN, sentences=25, step=3, loss=0.25, seconds={"extract": 0.5})
+    assert catalogue.jobs.heartbeat(lease, 60, progress) is False
+    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
+    assert catalogue.jobs.heartbeat(lease, 60) is False
+    assert catalogue.jobs.get("acme", job.id).progress == progress
+
+
+def test_a_loss_that_is_not_a_number_is_progress_too(catalogue: Catalogue, job: Job) -> None:
+    catalogue.jobs.heartbeat(claimed(catalogue, job), 60, Progress(loss=math.nan))
+    assert math.isnan(catalogue.jobs.get("acme", job.id).progress.loss)
+
+
+def test_a_dead_workers_job_goes_to_the_next_with_a_higher_token(catalogue: Catalogue, job: Job) -> None:
+    first = claimed(catalogue, job, EXPIRED)
+    second = claimed(catalogue, job, worker="other")
+    assert second.token > first.token
+    assert (second.job.attempts, second.job.crashes) == (2, 1)
+    assert second.job.started_at == first.job.started_at
+
+
+def test_a_worker_that_lost_its_lease_can_write_nothing(catalogue: Catalogue, job: Job) -> None:
+    zombie = claimed(catalogue, job, EXPIRED)
+    holder = claimed(catalogue, job, worker="other")
+    writes: list[Callable[[], object]] = [
+        lambda: catalogue.jobs.heartbeat(zombie, 60, Progress(step=99)),
+        lambda: catalogue.jobs.publish(zombie, a_revision(job)),
+        lambda: catalogue.jobs.wait(zombie, "later", 1),
+        lambda: catalogue.jobs.fail(zombie, "broken"),
+        lambda: catalogue.jobs.cancelled(zombie),
+    ]
+    for write in writes:
+        with pytest.raises(LeaseLost):
+            write()
+    assert catalogue.jobs.get("acme", job.id) == holder.job
+    assert catalogue.revisions.list("acme", job.adapter).items == ()
+    assert catalogue.adapters.get("acme", job.adapter).state is AdapterState.TRAINING
+
+
+def test_a_job_that_has_ended_has_no_holder(catalogue: Catalogue, job: Job) -> None:
+    lease = claimed(catalogue, job)
+    catalogue.jobs.publish(lease, a_revision(job))
+    with pytest.raises(LeaseLost):
+        catalogue.jobs.fail(lease, "too late")
+    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
+    assert catalogue.jobs.get("acme", job.id).state is JobState.SUCCEEDED
+
+
+def test_a_waiting_job_says_why_and_until_when(catalogue: Catalogue, job: Job) -> None:
+    catalogue.jobs.wait(claimed(catalogue, job), "the endpoint is down", 3600)
+    waiting = catalogue.jobs.get("acme", job.id)
+    assert (waiting.state, waiting.reason) == (JobState.WAITING, "the endpoint is down")
+    assert waiting.next_attempt_at is not None
+    assert waiting.next_attempt_at > datetime.now(UTC)
+    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60) is None
+
+
+def test_a_waiting_job_is_claimed_once_its_time_has_come(catalogue: Catalogue, job: Job) -> None:
+    catalogue.jobs.wait(claimed(catalogue, job), "the endpoint is down", 0)
+    lease = claimed(catalogue, job)
+    assert (lease.job.reason, lease.job.next_attempt_at, lease.job.crashes) == ("", None, 0)
+
+
+def test_a_job_nobody_holds_is_cancelled_at_once(catalogue: Catalogue, job: Job) -> None:
+    waiting, abandoned = another_job(catalogue, "1"), another_job(catalogue, "2")
+    catalogue.jobs.wait(claimed(catalogue, waiting), "later", 3600)
+    claimed(catalogue, abandoned, EXPIRED)
+    for unheld in (job, waiting, abandoned):
+        cancelled = catalogue.jobs.request_cancel("acme", unheld.id)
+        assert cancelled.state is JobState.CANCELLED
+        assert cancelled.ended_at is not None
+        assert catalogue.adapters.get("acme", unheld.adapter).state is AdapterState.FAILED
+        assert catalogue.jobs.claim(unheld.id, JobKind.TRAIN, "worker", 60) is None
+
+
+def test_a_held_job_is_cancelled_by_its_worker(catalogue: Catalogue, job: Job) -> None:
+    lease = claimed(catalogue, job)
+    assert catalogue.jobs.request_cancel("acme", job.id).state is JobState.RUNNING
+    assert catalogue.jobs.heartbeat(lease, 60) is True
+    catalogue.jobs.cancelled(lease)
+    assert catalogue.jobs.get("acme", job.id).state is JobState.CANCELLED
+    assert catalogue.adapters.get("acme", job.adapter).state is AdapterState.FAILED
+
+
+def test_a_job_to_be_cancelled_whose_worker_died_is_cancelled_by_the_sweep(catalogue: Catalogue, job: Job) -> None:
+    lease = claimed(catalogue, job)
+    catalogue.jobs.request_cancel("acme", job.id)
+    catalogue.jobs.heartbeat(lease, EXPIRED)
+    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
+    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == ()
+    assert catalogue.jobs.get("acme", job.id).state is JobState.CANCELLED
+
+
+def test_cancelling_what_has_ended_changes_nothing(catalogue: Catalogue, job: Job) -> None:
+    catalogue.jobs.publish(claimed(catalogue, job), a_revision(job))
+    assert catalogue.jobs.request_cancel("acme", job.id) == catalogue.jobs.get("acme", job.id)
+    assert catalogue.adapters.get("acme", job.adapter).state is AdapterState.READY
+
+
+def test_a_revision_of_an_adapter_that_is_being_deleted_is_not_published(catalogue: Catalogue, job: Job) -> None:
+    lease = claimed(catalogue, job)
+    catalogue.adapters.start_deletion("acme", job.adapter)
+    with pytest.raises(JobCancelled):
+        catalogue.jobs.publish(lease, a_revision(job))
+    catalogue.jobs.cancelled(lease)
+    assert catalogue.revisions.list("acme", job.adapter).items == ()
+    assert catalogue.adapters.get("acme", job.adapter).state is AdapterState.DELETING
+
+
+def test_the_sweep_finds_what_is_queued_due_or_abandoned_the_oldest_first(catalogue: Catalogue, job: Job) -> None:
+    queued, due, later, abandoned, held = (another_job(catalogue, content) for content in "12345")
+    catalogue.jobs.wait(claimed(catalogue, due), "again", 0)
+    catalogue.jobs.wait(claimed(catalogue, later), "again", 3600)
+    claimed(catalogue, abandoned, EXPIRED)
+    claimed(catalogue, held)
+    catalogue.jobs.publish(claimed(catalogue, job), a_revision(job))
+    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (queued.id, due.id, abandoned.id)
+    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == ()
+
+
+def test_the_sweep_wakes_a_job_once_in_a_while_only(catalogue: Catalogue, job: Job) -> None:
+    assert catalogue.jobs.due(JobKind.TRAIN, 10, 60) == ()  # whoever made the job has just woken a trainer
+    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (job.id,)
+    assert catalogue.jobs.due(JobKind.TRAIN, 10, 60) == ()
+    claimed(catalogue, job, EXPIRED)
+    assert catalogue.jobs.due(JobKind.TRAIN, 10, 60) == (job.id,)  # an abandoned job does not wait longer
+
+
+def test_the_sweep_takes_no_more_than_it_is_asked_for(catalogue: Catalogue, job: Job) -> None:
+    another_job(catalogue, "1")
+    assert catalogue.jobs.due(JobKind.TRAIN, 1, 0) == (job.id,)
+
+
+def test_a_deletion_is_due_once_no_training_is_active(catalogue: Catalogue, job: Job) -> None:
+    training = claimed(catalogue, job)
+    deletion = catalogue.adapters.start_deletion("acme", job.adapter)
+    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == ()
+    catalogue.jobs.cancelled(training)
+    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == (deletion.id,)
+
+
+def test_a_dead_training_does_not_keep_an_adapter_from_being_deleted(catalogue: Catalogue, job: Job) -> None:
+    training = claimed(catalogue, job)
+    deletion = catalogue.adapters.start_deletion("acme", job.adapter)
+    catalogue.jobs.heartbeat(training, EXPIRED)
+    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == (deletion.id,)
+
+
+def test_a_job_that_has_ended_can_be_forgotten(catalogue: Catalogue, job: Job) -> None:
+    with pytest.raises(JobActive):
+        catalogue.jobs.delete("acme", job.id)
+    catalogue.jobs.request_cancel("acme", job.id)
+    catalogue.jobs.delete("acme", job.id)
+    with pytest.raises(JobMissing):
+        catalogue.jobs.get("acme", job.id)
+    with pytest.raises(JobMissing):
+        catalogue.jobs.delete("acme", job.id)
+    assert catalogue.jobs.list("acme").items == ()
+    assert catalogue.jobs.of_adapter("acme", job.adapter) == (job.id,)  # its journal is still to be deleted
+
+
+def test_what_is_committed_is_seen_by_another_process(catalogue_url: str, catalogue: Catalogue, job: Job) -> None:
+    other = Catalogue(catalogue_url)
+    lease = claimed(other, job)
+    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "here", 60) is None
+    catalogue.jobs.request_cancel("acme", job.id)
+    assert other.jobs.heartbeat(lease, 60) is True
+    other.close()
+
+
+def test_publishing_and_deleting_at_the_same_time_never_block_each_other(catalogue: Catalogue, job: Job) -> None:
+    jobs = [job, *(another_job(catalogue, content) for content in "123456")]
+    leases = [claimed(catalogue, each) for each in jobs]
+    failures: list[BaseException] = []
+
+    def run(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except JobCancelled:
+            pass
+        except BaseException as error:
+            failures.append(error)
+
+    calls: list[Callable[[], object]] = []
+    for lease in leases:
+        calls += [
+            lambda lease=lease: catalogue.jobs.publish(lease, a_revision(lease.job)),
+            lambda lease=lease: catalogue.adapters.start_deletion("acme", lease.job.adapter),
+            lambda: catalogue.jobs.due(JobKind.TRAIN, 10, 0),
+        ]
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    states = {catalogue.adapters.get("acme", each.adapter).state for each in jobs}
+    assert states == {AdapterState.DELETING}
+
+
+def test_writers_on_one_file_wait_for_each_other(sqlite_url: str, tmp_path: Path) -> None:
+    catalogues = [Catalogue(sqlite_url) for _ in range(4)]
+    catalogues[0].tenants.create("acme", "", Quotas())
+
+    def create(catalogue: Catalogue) -> None:
+        for _ in range(25):
+            catalogue.keys.create("acme", "")
+
+    threads = [threading.Thread(target=create, args=(catalogue,)) for catalogue in catalogues]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(catalogues[0].keys.list("acme")) == 100
+    for catalogue in catalogues:
+        catalogue.close()
