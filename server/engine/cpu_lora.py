@@ -1,7 +1,7 @@
 """Puts our LoRA operator in the place of vLLM's on CPUs. vLLM calls `register` in each of its processes.
 
-The entry point is `vllm.general_plugins` in pyproject.toml. Nothing heavy is imported here, and nothing happens on other
-platforms.
+The entry point is `vllm.general_plugins` in pyproject.toml. Nothing heavy is imported here, and nothing happens on
+other platforms.
 """
 
 OPERATOR = "server.engine.segmented_lora.SegmentedLora"

@@ -1,4 +1,4 @@
-"""The seam between what serves answers and what computes them: `vllm_engine` on vLLM, and its in-memory twin `memory`."""
+"""The seam between what serves answers and what computes them: `vllm_engine`, and its in-memory twin `memory`."""
 
 import math
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -87,7 +87,10 @@ class LLM(Protocol):
     def generate(
         self, tokens: Sequence[int], sampling: Sampling, *, salt: str, adapter: Adapter | None = None
     ) -> AsyncGenerator[Delta]:
-        """Writes on from a prompt; closing the stream stops it. Only prompts with one salt share cached prefixes."""
+        """Writes on from a prompt; closing the stream stops it. Only prompts with one salt share cached prefixes.
+
+        RevisionNotResident: the adapter is not in, or on its way out.
+        """
         ...
 
     async def add(self, adapter: Adapter) -> None:
@@ -103,5 +106,5 @@ class LLM(Protocol):
         ...
 
     async def abort(self, adapter: Adapter) -> None:
-        """Ends every answer that uses the adapter, with finish_reason abort."""
+        """Ends every answer that uses the adapter, with finish_reason abort, and begins no other."""
         ...

@@ -1,11 +1,11 @@
-"""Turns a batch whose rows belong to different adapters into one pair of matrix products per adapter and layer, on CPUs.
+"""Turns a batch whose rows belong to different adapters into one pair of matrix products per adapter and layer (CPU).
 
-vLLM's own operator copies both matrices of an adapter for every row. Here the rows are grouped once per batch, so that a
-layer reads each adapter's weights once, in the model's own precision, at the adapter's own rank; rows without an adapter
-are not touched.
+vLLM's own operator copies both matrices of an adapter for every row. Here the rows are grouped once per batch, so that
+a layer reads each adapter's weights once, in the model's own precision, at the adapter's own rank; rows without an
+adapter are not touched.
 
-Shapes: n rows, `slots` adapters in a batch, R the rank of the buffers, r <= R the rank of one adapter. A layer that packs
-several projections (q, k and v; gate and up) has a pair of buffers and a range of output columns for each.
+Shapes: n rows, `slots` adapters in a batch, R the rank of the buffers, r <= R the rank of one adapter. A layer that
+packs several projections (q, k and v; gate and up) has a pair of buffers and a range of output columns for each.
 """
 
 from collections.abc import Sequence
@@ -48,14 +48,14 @@ def _rows(indices: "np.ndarray[Any, np.dtype[np.int64]]") -> slice | Tensor:
 class Trimmed:
     """Cuts the buffers of a layer to an adapter's own rank, once for each change of a buffer.
 
-    Rows of A beyond the rank of the adapter are zero and add nothing. A buffer's version grows with every write in place.
+    Rows of A beyond the rank of the adapter are zero and add nothing. A buffer's version grows with every write to it.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Tensor, int, dict[int, Pair | None]]] = {}
 
     def pair(self, a: Tensor, b: Tensor, slot: int) -> Pair | None:
-        """A [r, in] and B [out, r] of a slot from buffers [slots, 1, R, in] and [slots, 1, out, R]; None where r is 0."""
+        """A [r, in] and B [out, r] of a slot of buffers [slots, 1, R, in], [slots, 1, out, R]; None where r is 0."""
         held, version, pairs = self._known.get(id(a), (None, -1, {}))
         if held is not a or version != a._version:
             pairs = {}
@@ -75,7 +75,9 @@ def _rank(a: Tensor) -> int:
 class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes are Any to mypy
     """The operator that vLLM's LoRA layers call; the methods and their arguments are vLLM's."""
 
-    def __init__(self, max_num_batched_tokens: int, max_batches: int, device: torch.device | str, **kwargs: Any) -> None:
+    def __init__(
+        self, max_num_batched_tokens: int, max_batches: int, device: torch.device | str, **kwargs: Any
+    ) -> None:
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
         self._token_segments: tuple[Segment, ...] = ()
         self._sampler_segments: tuple[Segment, ...] = ()
@@ -87,14 +89,14 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         lora_index_to_id: list[int | None],
         max_loras: int,
         vocab_size: int,
-        **kwargs: Any,  # noqa: ARG002 - vLLM's signature, here and below
+        **kwargs: Any,
     ) -> None:
         """Groups the rows of a batch: those of the layers, and those that are sampled from."""
         self._update_base_metadata(mapping, lora_index_to_id, max_loras, vocab_size)
         self._token_segments = segments(mapping.index_mapping, lora_index_to_id)
         self._sampler_segments = segments(mapping.prompt_mapping, lora_index_to_id)
 
-    def add_lora_linear(
+    def add_lora_linear(  # noqa: PLR0917 - vLLM passes them by position
         self,
         y: Tensor,
         x: Tensor,
@@ -103,8 +105,8 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         scale: float,
         output_slices: tuple[int, ...],
         *,
-        buffer: tuple[Tensor, ...] | None = None,  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
+        buffer: tuple[Tensor, ...] | None = None,
+        **kwargs: Any,
     ) -> None:
         """Adds x A^T B^T · scale to y [n, out], in the columns of each packed projection; x [n, in]."""
         for segment in self._token_segments:
@@ -124,8 +126,8 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         lora_b_stacked: Tensor,
         scale: float,
         *,
-        buffer: Tensor | None = None,  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
+        buffer: Tensor | None = None,
+        **kwargs: Any,
     ) -> None:
         """Adds x A^T B^T · scale to the logits y [n, vocab] of the rows that are sampled from; x [n, hidden]."""
         y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
@@ -147,7 +149,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         x: Tensor,
         lora_a_stacked: tuple[Tensor, ...],
         scale: float,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         """Writes x A^T · scale to y[i] [n, R] for each projection i; x [n, in]."""
         x = x.view(-1, x.shape[-1])
@@ -155,7 +157,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
             for segment in self._token_segments:
                 into[segment.rows] = _times(linear(x[segment.rows], a[segment.slot, 0]), scale).to(into.dtype)
 
-    def add_expand(
+    def add_expand(  # noqa: PLR0917
         self,
         y: Tensor,
         x: tuple[Tensor, ...] | Tensor,
@@ -163,7 +165,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         output_slices: tuple[int, ...],
         offset_start: int = 0,
         add_inputs: bool = True,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         """Adds x[i] B^T to the columns of projection i in y [n, out] (or writes it there); x[i] [n, R]."""
         y = y.view(-1, y.shape[-1])

@@ -5,7 +5,6 @@ Everything here was read in, and tried with, vLLM 0.32. Importing it imports vLL
 
 import asyncio
 import threading
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from itertools import count
@@ -22,16 +21,22 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from lift.errors import EngineUnavailable, RevisionRejected
+from lift.errors import EngineUnavailable, RevisionNotResident, RevisionRejected
 from lift.settings import EngineSettings, ModelSettings
 from server.engine.llm import Adapter, Delta, Sampling
 
 log = structlog.get_logger()
 
 CPU_BLOCK_TOKENS = 32
-"""vLLM's default on CPU is 128, which no shared prefix of our short prompts fills; its CPU kernels ask for 32 at least."""
+"""vLLM's default on CPU is 128, which no shared prefix of our short prompts fills; its kernels want multiples of 32."""
+
+LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+"""What `storage.validation` lets through. Without it vLLM also keeps buffers for the embeddings and the head, and works
+through them at each step."""
 
 WATCH_SECONDS = 0.5
+BASE = 0
+"""Stands for no adapter; adapters' numbers begin at 1."""
 
 
 def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> AsyncEngineArgs:
@@ -50,6 +55,7 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
         max_loras=min(engine.batch_slots, engine.slots),
         max_cpu_loras=engine.slots,
         max_lora_rank=model.max_lora_rank,
+        lora_target_modules=LORA_MODULES,
         disable_log_stats=True,
         **device,
     )
@@ -64,7 +70,7 @@ class VllmEngine:
         self._tokenizing = threading.Lock()
         self._vocabulary = frozenset(self._tokenizer.get_vocab())
         self._ids = count(1)
-        self._requests: defaultdict[int, set[str]] = defaultdict(set)
+        self._requests: dict[int, set[str]] = {BASE: set()}
 
     @classmethod
     def start(cls, folder: Path, engine: EngineSettings, model: ModelSettings) -> Self:
@@ -77,7 +83,7 @@ class VllmEngine:
 
     async def died(self) -> None:
         """Returns once vLLM's engine process is gone, which nothing brings back in this process."""
-        while not self._llm.errored:
+        while not self._llm.errored:  # noqa: ASYNC110 - vLLM offers nothing to wait for
             await asyncio.sleep(WATCH_SECONDS)
 
     @property
@@ -106,9 +112,11 @@ class VllmEngine:
     async def generate(
         self, tokens: Sequence[int], sampling: Sampling, *, salt: str, adapter: Adapter | None = None
     ) -> AsyncGenerator[Delta]:
-        """Writes on from a prompt; closing the stream stops it. EngineUnavailable."""
+        """Writes on from a prompt; closing the stream stops it. RevisionNotResident, EngineUnavailable."""
         request = str(next(self._ids))
-        running = self._requests[adapter.number if adapter else 0]
+        running = self._requests.get(adapter.number if adapter else BASE)
+        if running is None:
+            raise RevisionNotResident()
         running.add(request)
         written = 0
         prompt = tokens_input(list(tokens), cache_salt=salt)
@@ -134,6 +142,7 @@ class VllmEngine:
         """Loads an adapter. RevisionRejected, EngineUnavailable."""
         try:
             await self._llm.add_lora(_lora_request(adapter))
+            self._requests[adapter.number] = set()
         except EngineDeadError as error:
             raise EngineUnavailable() from error
         except Exception as error:  # vLLM sends what failed in its process back as a bare Exception
@@ -142,6 +151,7 @@ class VllmEngine:
 
     async def remove(self, adapter: Adapter) -> None:
         """Takes an adapter out. EngineUnavailable."""
+        self._requests.pop(adapter.number, None)
         try:
             await self._llm.remove_lora(adapter.number)
         except EngineDeadError as error:
@@ -155,8 +165,8 @@ class VllmEngine:
             raise EngineUnavailable() from error
 
     async def abort(self, adapter: Adapter) -> None:
-        """Ends every answer that uses the adapter, with finish_reason abort."""
-        await self._llm.abort(list(self._requests[adapter.number]))
+        """Ends every answer that uses the adapter, with finish_reason abort, and begins no other."""
+        await self._llm.abort(list(self._requests.pop(adapter.number, ())))
 
 
 def _sampling_params(sampling: Sampling) -> SamplingParams:

@@ -1,0 +1,58 @@
+"""Starts an engine from the settings, and stops it on SIGTERM or Ctrl-C; ends with an error where vLLM dies.
+
+vLLM starts this module again in its child processes, so nothing but `main` does anything.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+
+from lift.errors import LiftError
+from lift.logs import configure
+from lift.settings import Settings
+from server.engine.environment import environment
+from server.engine.serving import serving
+from storage.base_model import folder_of, identify
+from storage.catalogue import Catalogue
+from storage.s3 import S3Objects
+
+
+async def serve(settings: Settings) -> int:
+    """Serves until the process is told to stop (0) or vLLM is gone (1)."""
+    base_model = folder_of(settings.model.base_model)
+    base_model_revision = identify(base_model)
+    from server.engine.vllm_engine import VllmEngine  # after the cheap ways to fail: it takes seconds
+
+    catalogue = Catalogue(settings.catalogue.url.get_secret_value())
+    llm = VllmEngine.start(base_model, settings.engine, settings.model)
+    try:
+        await asyncio.to_thread(catalogue.migrate)
+        async with serving(settings, llm, catalogue, S3Objects(settings.objects), base_model, base_model_revision):
+            stopped = asyncio.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+            ends = {asyncio.create_task(stopped.wait()), asyncio.create_task(llm.died())}
+            _, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+            return 0 if stopped.is_set() else 1
+    finally:
+        llm.shutdown()
+        catalogue.close()
+
+
+def main() -> None:
+    """`python -m server.engine`."""
+    settings = Settings()
+    configure(level=settings.log.level, as_json=settings.log.json_lines, role="engine")
+    os.environ.update(environment(settings))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a stop while vLLM loads takes its processes along
+    try:
+        sys.exit(asyncio.run(serve(settings)))
+    except LiftError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

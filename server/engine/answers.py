@@ -1,0 +1,99 @@
+"""Turns a question, to a revision or to the base model, into the pieces of its answer."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from lift.errors import EngineUnavailable, RevisionNotResident
+from lift.template import PromptTemplate
+from server.engine import prompts
+from server.engine.llm import LLM, Adapter, Sampling
+from server.engine.prompts import Prompt
+from server.engine.slots import Slots
+from storage.records import RevisionRef
+
+FINISHED = frozenset({"", "stop", "length"})
+"""Everything else (abort, error) means that the engine took the answer back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked: `prompt` is raw text to go on from, or a conversation of (role, content) turns."""
+
+    tenant: str
+    revision: RevisionRef | None
+    prompt: str | tuple[tuple[str, str], ...]
+    context: str = ""
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How an answer ended: stop or length, and what it took."""
+
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    context_truncated: bool
+
+
+class Answers:
+    """Answers of one engine. `template` is the base model's; a revision brings its own."""
+
+    def __init__(self, llm: LLM, slots: Slots, template: PromptTemplate, secret: bytes) -> None:
+        self._llm = llm
+        self._slots = slots
+        self._template = template
+        self._secret = secret
+
+    async def answer(self, question: Question) -> AsyncGenerator[str | End]:
+        """Texts as they are written, then one End. Closing the stream stops the writing.
+
+        RevisionNotResident, QuestionEmpty, QuestionTooLong, InvalidOption, EngineUnavailable.
+        """
+        async with self._voice(question.revision) as (adapter, template):
+            prompt = await asyncio.to_thread(self._prompt, question, template)
+            sampling = self._sampling(question, template)
+            writing = self._llm.generate(prompt.tokens, sampling, salt=self._salt(question.tenant), adapter=adapter)
+            async with aclosing(writing) as deltas:
+                async for delta in deltas:
+                    if delta.finish_reason not in FINISHED:
+                        raise EngineUnavailable() if adapter is None else RevisionNotResident()
+                    if delta.text:
+                        yield delta.text
+                    if delta.finish_reason:
+                        yield End(
+                            finish_reason=delta.finish_reason,
+                            prompt_tokens=delta.prompt_tokens,
+                            completion_tokens=delta.completion_tokens,
+                            context_truncated=prompt.context_truncated,
+                        )
+
+    @asynccontextmanager
+    async def _voice(self, ref: RevisionRef | None) -> AsyncIterator[tuple[Adapter | None, PromptTemplate]]:
+        if ref is None:
+            yield None, self._template
+        else:
+            async with self._slots.holding(ref) as slot:
+                yield slot.adapter, slot.template
+
+    def _prompt(self, question: Question, template: PromptTemplate) -> Prompt:
+        max_tokens = question.sampling.max_tokens
+        if isinstance(question.prompt, str):
+            return prompts.raw(self._llm, question.prompt, max_tokens)
+        return prompts.conversation(self._llm, template, question.prompt, question.context, max_tokens)
+
+    def _sampling(self, question: Question, template: PromptTemplate) -> Sampling:
+        """With the template's own end: as a token where it is one, since text of control tokens is not written out."""
+        if isinstance(question.prompt, str):
+            return question.sampling
+        tokens = self._llm.encode(template.stop) if template.stop in self._llm.vocabulary else ()
+        if len(tokens) == 1:
+            return replace(question.sampling, stop_tokens=tokens)
+        return replace(question.sampling, stop=(*question.sampling.stop, template.stop))
+
+    def _salt(self, tenant: str) -> str:
+        """Keeps cached prefixes apart by tenant: a hit is quicker, and would tell one tenant what another asked."""
+        return hmac.new(self._secret, tenant.encode(), "sha256").hexdigest()

@@ -1,0 +1,112 @@
+"""Keeps the catalogue's picture of this node true: reports what is resident, and reloads what was after a start."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from lift.errors import CatalogueUnavailable, LiftError
+from lift.settings import EngineSettings
+from server.engine.service import Identity
+from server.engine.slots import Slots
+from storage.catalogue import Catalogue
+from storage.placement import place
+from storage.records import Node, RevisionRef
+
+log = structlog.get_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+REPORT_SECONDS = 2.0
+NODE_TIMEOUT_SECONDS = 10.0
+
+
+class Residency:
+    """One node's reports and reloads. A catalogue that is down, or a revision that fails, stops neither."""
+
+    def __init__(self, catalogue: Catalogue, slots: Slots, identity: Identity, settings: EngineSettings) -> None:
+        self._catalogue = catalogue
+        self._slots = slots
+        self._identity = identity
+        self._address = settings.address
+        self._reachable = True
+
+    async def run(self) -> None:
+        """Reloads and reports until it is cancelled.
+
+        The first report says that nothing is resident, so it waits until the catalogue has said what was.
+        """
+        while (wanted := await self._asked(self._wanted)) is None:  # noqa: ASYNC110 - the catalogue wakes nobody
+            await asyncio.sleep(REPORT_SECONDS)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._report_on())
+            tasks.create_task(self._fill(wanted))
+
+    async def _report_on(self) -> None:
+        while True:
+            await self._asked(self._report, self._slots.resident)
+            await asyncio.sleep(REPORT_SECONDS)
+
+    async def _fill(self, wanted: Sequence[RevisionRef]) -> None:
+        """Loads revisions one after the other, so that answers are not starved."""
+        for ref in wanted:
+            try:
+                await self._slots.load(ref)
+            except LiftError as error:
+                log.warning("reload_failed", adapter=ref.adapter, revision=ref.digest, reason=error.reason())
+        log.info("node_filled", wanted=len(wanted), resident=len(self._slots.resident))
+
+    async def _asked(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What the catalogue says; None where it cannot be reached, which is logged once."""
+        try:
+            answer = await asyncio.to_thread(question, *args, **kwargs)
+        except CatalogueUnavailable:
+            if self._reachable:
+                log.warning("catalogue_unreachable")
+            self._reachable = False
+            return None
+        self._reachable = True
+        return answer
+
+    def _wanted(self) -> tuple[RevisionRef, ...]:
+        """What the node last reported, else its share of the newest revisions."""
+        before = self._catalogue.nodes.residents(self._identity.node)
+        if before:
+            return before[-self._identity.slots :]
+        nodes = [*self._others(), self._as_node()]
+        newest = self._catalogue.revisions.current(self._identity.base_model, self._identity.slots * len(nodes))
+        mine = [ref for ref in newest if place(ref.digest, nodes, 1)[0].id == self._identity.node]
+        return tuple(mine[: self._identity.slots])
+
+    def _others(self) -> list[Node]:
+        oldest = datetime.now(UTC) - timedelta(seconds=NODE_TIMEOUT_SECONDS)
+        return [
+            node
+            for node in self._catalogue.nodes.list()
+            if node.id != self._identity.node and node.heartbeat_at > oldest and not node.draining
+        ]
+
+    def _as_node(self) -> Node:
+        return Node(
+            id=self._identity.node,
+            address=self._address,
+            base_model=self._identity.base_model,
+            base_model_revision=self._identity.base_model_revision,
+            slots=self._identity.slots,
+            resident=0,
+            draining=False,
+            heartbeat_at=datetime.now(UTC),
+        )
+
+    def _report(self, resident: Sequence[RevisionRef]) -> None:
+        self._catalogue.nodes.report(
+            self._identity.node,
+            address=self._address,
+            base_model=self._identity.base_model,
+            base_model_revision=self._identity.base_model_revision,
+            slots=self._identity.slots,
+            resident=resident,
+        )

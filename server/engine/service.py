@@ -1,0 +1,99 @@
+"""Translates calls of lift.internal.v1.EngineService into loads, unloads and answers, and their results back."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from lift.internal.v1 import engine_pb2 as pb
+from lift.internal.v1 import engine_pb2_grpc
+from server.engine.answers import Answers, End, Question
+from server.engine.llm import Sampling
+from server.engine.slots import Slots
+from storage.records import RevisionRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What an engine says about itself."""
+
+    node: str
+    base_model: str
+    base_model_revision: str
+    max_model_len: int
+    max_lora_rank: int
+    slots: int
+
+
+class EngineService(engine_pb2_grpc.EngineServiceServicer):
+    """One engine's service; errors become statuses in `server.gateway.calls`."""
+
+    def __init__(self, identity: Identity, slots: Slots, answers: Answers) -> None:
+        self._identity = identity
+        self._slots = slots
+        self._answers = answers
+
+    async def LoadRevision(self, request: pb.LoadRevisionRequest, context: Any) -> pb.LoadRevisionResponse:
+        """Makes a revision resident."""
+        seconds = await self._slots.load(_ref(request.revision))
+        if seconds is None:
+            return pb.LoadRevisionResponse(was_resident=True)
+        return pb.LoadRevisionResponse(
+            fetch_seconds=seconds.fetch, validate_seconds=seconds.validate, load_seconds=seconds.load
+        )
+
+    async def UnloadRevision(self, request: pb.UnloadRevisionRequest, context: Any) -> pb.UnloadRevisionResponse:
+        """Takes a revision out."""
+        return pb.UnloadRevisionResponse(was_resident=await self._slots.unload(_ref(request.revision)))
+
+    async def Answer(self, request: pb.AnswerRequest, context: Any) -> AsyncIterator[pb.AnswerResponse]:
+        """Writes an answer; a client that goes away stops it."""
+        async with aclosing(self._answers.answer(_question(request))) as pieces:
+            async for piece in pieces:
+                yield _ended(piece) if isinstance(piece, End) else pb.AnswerResponse(delta=piece)
+
+    async def GetEngine(self, request: pb.GetEngineRequest, context: Any) -> pb.GetEngineResponse:
+        """Says what it serves."""
+        identity = self._identity
+        return pb.GetEngineResponse(
+            node=identity.node,
+            base_model=identity.base_model,
+            base_model_revision=identity.base_model_revision,
+            max_model_len=identity.max_model_len,
+            max_lora_rank=identity.max_lora_rank,
+            slots=identity.slots,
+            resident=[
+                pb.RevisionRef(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)
+                for ref in self._slots.resident
+            ],
+        )
+
+
+def _ref(revision: pb.RevisionRef) -> RevisionRef:
+    return RevisionRef(tenant=revision.tenant, adapter=revision.adapter, digest=revision.digest)
+
+
+def _question(request: pb.AnswerRequest) -> Question:
+    return Question(
+        tenant=request.tenant,
+        revision=_ref(request.revision) if request.HasField("revision") else None,
+        prompt=request.prompt or tuple((turn.role, turn.content) for turn in request.turns),
+        context=request.context,
+        sampling=Sampling.checked(
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            stop=request.stop,
+        ),
+    )
+
+
+def _ended(end: End) -> pb.AnswerResponse:
+    return pb.AnswerResponse(
+        end=pb.AnswerEnd(
+            finish_reason=end.finish_reason,
+            prompt_tokens=end.prompt_tokens,
+            completion_tokens=end.completion_tokens,
+            context_truncated=end.context_truncated,
+        )
+    )

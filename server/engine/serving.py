@@ -1,0 +1,128 @@
+"""Turns a loaded base model into a node that serves: gRPC, HTTP, reports to the catalogue, and a drain at the end."""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+
+from lift.errors import EngineUnavailable
+from lift.internal.v1 import engine_pb2, engine_pb2_grpc
+from lift.settings import Settings
+from lift.template import PromptTemplate
+from server.engine.answers import Answers, End, Question
+from server.engine.llm import LLM, Sampling
+from server.engine.loading import Preparation
+from server.engine.node_token import NodeToken
+from server.engine.openai_backend import BaseModel
+from server.engine.residency import Residency
+from server.engine.service import EngineService, Identity
+from server.engine.slots import Slots
+from server.gateway.calls import Calls
+from server.gateway.listening import GrpcServer, HttpServer
+from server.openai_api import openai_app
+from storage.catalogue import Catalogue
+from storage.objects import ObjectStore
+
+log = structlog.get_logger()
+
+SERVICES = (engine_pb2.DESCRIPTOR.services_by_name["EngineService"].full_name,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where an engine listens."""
+
+    grpc: int
+    http: int
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings,
+    llm: LLM,
+    catalogue: Catalogue,
+    objects: ObjectStore,
+    base_model: Path,
+    base_model_revision: str,
+) -> AsyncIterator[Ports]:
+    """An engine that serves for as long as the block lasts, then takes no more, finishes what it has, and stops.
+
+    It serves once the base model has written a token; revisions come in behind. A port of 0 is chosen by the system.
+    EngineUnavailable: the base model writes nothing.
+    """
+    engine = settings.engine
+    identity = Identity(
+        node=engine.node,
+        base_model=settings.model.base_model,
+        base_model_revision=base_model_revision,
+        max_model_len=llm.window,
+        max_lora_rank=settings.model.max_lora_rank,
+        slots=engine.slots,
+    )
+    token = settings.node_token.get_secret_value()
+    slots = Slots(
+        llm,
+        _preparation(settings, base_model, identity, objects).prepare,
+        capacity=engine.slots,
+        drain_seconds=engine.drain_seconds,
+    )
+    answers = Answers(llm, slots, _template(settings, llm), token.encode() or secrets.token_bytes(32))
+    await _check_answering(answers)
+    service = EngineService(identity, slots, answers)
+    calls = Calls(NodeToken(token).admit)
+
+    def add(server: grpc.aio.Server) -> None:
+        engine_pb2_grpc.add_EngineServiceServicer_to_server(service, server)
+
+    rpc = GrpcServer(engine.host, engine.port, calls, SERVICES, add)
+    backend = BaseModel(settings.model.base_model, answers, NodeToken(token))
+    http = HttpServer(engine.http_host, engine.http_port, openai_app(backend))
+    residency = Residency(catalogue, slots, identity, engine)
+    try:
+        ports = Ports(grpc=await rpc.start(), http=await http.start())
+        log.info("engine_started", node=engine.node, port=ports.grpc, http_port=ports.http)
+        async with asyncio.TaskGroup() as background:
+            reporting = background.create_task(residency.run())
+            try:
+                yield ports
+            finally:
+                reporting.cancel()
+    finally:
+        log.info("engine_stopping", node=engine.node)
+        await asyncio.gather(rpc.stop(), http.stop())
+        log.info("engine_stopped", node=engine.node)
+
+
+def _preparation(settings: Settings, base_model: Path, identity: Identity, objects: ObjectStore) -> Preparation:
+    """Empties the folder of the last run: only what this engine loads may be in it."""
+    folder = settings.state_dir / "engine" / identity.node / "revisions"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return Preparation(
+        objects,
+        folder.resolve(),
+        base_model=base_model,
+        base_model_revision=identity.base_model_revision,
+        max_lora_rank=settings.model.max_lora_rank,
+        max_revision_bytes=settings.engine.max_revision_bytes,
+    )
+
+
+def _template(settings: Settings, llm: LLM) -> PromptTemplate:
+    name = settings.model.template
+    return PromptTemplate.for_vocabulary(llm.vocabulary) if name == "auto" else PromptTemplate.named(name)
+
+
+async def _check_answering(answers: Answers) -> None:
+    question = Question(tenant="system", revision=None, prompt="Hello", sampling=Sampling(max_tokens=1))
+    async with aclosing(answers.answer(question)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, End) and piece.completion_tokens:
+                return
+    raise EngineUnavailable()

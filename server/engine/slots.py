@@ -1,0 +1,219 @@
+"""Keeps the revisions that answer: who is in, who uses it, who has to go for the next one.
+
+A revision is admitted once it is loaded and has written a token. It leaves in a fixed order: no new holders → those
+there finish, or are aborted → out of the engine → its files are deleted. vLLM reloads an adapter that a running request
+names, so files that went too early would end the engine.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import structlog
+
+from lift.errors import LiftError, RevisionNotResident, RevisionRejected, SlotsFull
+from lift.logs import bound
+from lift.template import PromptTemplate
+from server.engine.llm import LLM, Adapter, Sampling
+from server.engine.loading import Prepared, discard
+from storage.records import RevisionRef
+
+log = structlog.get_logger()
+
+ABORT_SECONDS = 5.0
+REMOVALS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSeconds:
+    """What a load took. `load` is the engine's part, with the probe."""
+
+    fetch: float
+    validate: float
+    load: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Slot:
+    """One resident revision."""
+
+    ref: RevisionRef
+    adapter: Adapter
+    template: PromptTemplate
+    holders: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Slots:
+    """At most `capacity` revisions in one engine; those used longest ago are first to go."""
+
+    def __init__(
+        self,
+        llm: LLM,
+        prepare: Callable[[RevisionRef], Awaitable[Prepared]],
+        *,
+        capacity: int,
+        drain_seconds: float,
+    ) -> None:
+        self._llm = llm
+        self._prepare = prepare
+        self._capacity = capacity
+        self._drain_seconds = drain_seconds
+        self._numbers = count(1)
+        self._resident: OrderedDict[RevisionRef, Slot] = OrderedDict()
+        self._loading: dict[RevisionRef, asyncio.Task[LoadSeconds]] = {}
+        self._leaving: dict[RevisionRef, asyncio.Task[None]] = {}
+        self._filling = asyncio.Lock()
+
+    @property
+    def resident(self) -> tuple[RevisionRef, ...]:
+        """Those that answer, the one used longest ago first."""
+        return tuple(self._resident)
+
+    @asynccontextmanager
+    async def holding(self, ref: RevisionRef) -> AsyncIterator[Slot]:
+        """Keeps a revision in for the length of the block. RevisionNotResident."""
+        slot = self._resident.get(ref)
+        if slot is None:
+            raise RevisionNotResident(adapter=ref.adapter, revision=ref.digest)
+        self._resident.move_to_end(ref)
+        slot.holders += 1
+        slot.idle.clear()
+        try:
+            yield slot
+        finally:
+            slot.holders -= 1
+            if not slot.holders:
+                slot.idle.set()
+
+    async def load(self, ref: RevisionRef) -> LoadSeconds | None:
+        """Makes a revision resident; None where it was. All who ask meanwhile wait for one load.
+
+        RevisionMissing, RevisionRejected, SlotsFull, StoreUnavailable, EngineUnavailable.
+        """
+        while leaving := self._leaving.get(ref):
+            await asyncio.wait([leaving])
+        if ref in self._resident:
+            self._resident.move_to_end(ref)
+            return None
+        if ref not in self._loading:
+            loading = asyncio.create_task(self._load(ref))
+            self._loading[ref] = loading
+            loading.add_done_callback(lambda done: self._end_loading(ref, done))
+        return await asyncio.shield(self._loading[ref])
+
+    async def unload(self, ref: RevisionRef) -> bool:
+        """Takes a revision out; whether it was in. EngineUnavailable."""
+        if loading := self._loading.get(ref):
+            await asyncio.wait([loading])
+        slot = self._resident.get(ref)
+        if slot is not None:
+            self._start_leaving(slot, self._drain_seconds)
+        if leaving := self._leaving.get(ref):
+            await asyncio.shield(leaving)
+        return slot is not None
+
+    def _end_loading(self, ref: RevisionRef, loading: asyncio.Task[LoadSeconds]) -> None:
+        del self._loading[ref]
+        if not loading.cancelled():
+            loading.exception()  # everybody who asked may have gone: then nobody else would look at it
+
+    async def _load(self, ref: RevisionRef) -> LoadSeconds:
+        with bound(tenant=ref.tenant, adapter=ref.adapter, revision=ref.digest):
+            self._check_room()
+            prepared = await self._prepare(ref)
+            began = time.monotonic()
+            async with self._filling:
+                await self._admit(prepared)
+            load_seconds = time.monotonic() - began
+            log.info(
+                "revision_loaded",
+                fetch_seconds=round(prepared.fetch_seconds, 3),
+                validate_seconds=round(prepared.validate_seconds, 3),
+                load_seconds=round(load_seconds, 3),
+            )
+        return LoadSeconds(fetch=prepared.fetch_seconds, validate=prepared.validate_seconds, load=load_seconds)
+
+    async def _admit(self, prepared: Prepared) -> None:
+        """Into the engine, probed, and open to holders; where any of it fails, out again with all traces."""
+        ref = prepared.ref
+        name = "/".join((ref.tenant, ref.adapter, ref.digest))
+        adapter = Adapter(number=next(self._numbers), name=name, folder=prepared.folder)
+        try:
+            await self._make_room()
+            await self._llm.add(adapter)
+            await self._probe(adapter)
+        except BaseException as error:
+            log.warning("revision_refused", reason=type(error).__name__)
+            await self._take_out(adapter)
+            raise
+        slot = Slot(ref=ref, adapter=adapter, template=prepared.template)
+        slot.idle.set()
+        self._resident[ref] = slot
+
+    def _check_room(self) -> None:
+        """Fails before anything is fetched. SlotsFull."""
+        if len(self._resident) >= self._capacity and all(slot.holders for slot in self._resident.values()):
+            raise SlotsFull(slots=self._capacity)
+
+    async def _make_room(self) -> None:
+        """Waits for those that leave, then sends the idle one that was used longest ago. SlotsFull: all are held."""
+        while len(self._resident) + len(self._leaving) >= self._capacity:
+            if not self._leaving:
+                oldest = next((slot for slot in self._resident.values() if not slot.holders), None)
+                if oldest is None:
+                    raise SlotsFull(slots=self._capacity)
+                self._start_leaving(oldest, drain_seconds=0)
+            await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _probe(self, adapter: Adapter) -> None:
+        """Has the adapter write one token. RevisionRejected."""
+        written = 0
+        probe = self._llm.generate(
+            self._llm.encode("Hello"), Sampling(max_tokens=1), salt=adapter.name, adapter=adapter
+        )
+        async with aclosing(probe) as deltas:
+            async for delta in deltas:
+                written = delta.completion_tokens
+        if not written:
+            raise RevisionRejected(problem="it did not write a token")
+
+    def _start_leaving(self, slot: Slot, drain_seconds: float) -> None:
+        del self._resident[slot.ref]
+        leaving = asyncio.create_task(self._leave(slot, drain_seconds))
+        self._leaving[slot.ref] = leaving
+        leaving.add_done_callback(lambda _: self._leaving.pop(slot.ref))
+
+    async def _leave(self, slot: Slot, drain_seconds: float) -> None:
+        with bound(tenant=slot.ref.tenant, adapter=slot.ref.adapter, revision=slot.ref.digest):
+            if not await _within(drain_seconds, slot.idle):
+                log.warning("answers_aborted", answers=slot.holders)
+                await self._llm.abort(slot.adapter)
+                await _within(ABORT_SECONDS, slot.idle)  # one that nobody reads may still stand, but writes no more
+            await self._take_out(slot.adapter)
+            log.info("revision_unloaded")
+
+    async def _take_out(self, adapter: Adapter) -> None:
+        """Out of the engine first, and only then off the disk."""
+        try:
+            for _ in range(REMOVALS):
+                await self._llm.remove(adapter)
+                if adapter.number not in await self._llm.resident():
+                    discard(adapter.folder)
+                    return
+            log.error("adapter_stuck", adapter_number=adapter.number)
+        except LiftError as error:
+            log.error("adapter_not_removed", adapter_number=adapter.number, reason=error.reason())
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether the event came about in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
