@@ -2,7 +2,7 @@
 
     python examples/ingest_and_ask.py
 
-Finds the gateway and the key in the state folder of `lift up` (LIFT_STATE_DIR or .lift), or in LIFT_ADDRESS and LIFT_KEY.
+Finds gateway and key in the state folder of `lift up` (LIFT_STATE_DIR or .lift), or in LIFT_ADDRESS and LIFT_KEY.
 """
 
 from pathlib import Path
