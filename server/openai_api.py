@@ -7,7 +7,7 @@ instead of being ignored. One difference from OpenAI: an absent temperature is 0
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lift import errors
 from lift.ids import new_id
 from lift.logs import bound
+from server.openai_errors import error_body
 from server.openai_requests import ChatRequest, CompletionRequest, Prompt, SampledRequest
 
 log = structlog.get_logger()
@@ -273,7 +274,7 @@ class _EventStream(Response):
         del self.headers["content-length"]
         self._chunks = chunks
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _while_connected(receive, self._send(send))
 
     async def _send(self, send: Send) -> Literal[True]:
@@ -290,7 +291,7 @@ class _EventStream(Response):
                 raise
             if not isinstance(error, errors.LiftError):
                 log.exception("answer_failed")
-            await send(_event(json.dumps(_error_body(error)[1])))
+            await send(_event(json.dumps(error_body(error)[1])))
         await send(_event("[DONE]"))
         await send({"type": "http.response.body", "body": b""})
         return True
@@ -329,48 +330,14 @@ def _model(model: Model) -> Json:
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
 
 
-# Errors -----------------------------------------------------------------------------------------------------------
-
-STATUSES: Mapping[type[errors.LiftError], tuple[int, str]] = {
-    errors.InvalidInput: (400, "invalid_request_error"),
-    errors.Unauthenticated: (401, "authentication_error"),
-    errors.NotFound: (404, "invalid_request_error"),
-    errors.AlreadyExists: (409, "invalid_request_error"),
-    errors.Precondition: (409, "invalid_request_error"),
-    errors.LeaseLost: (409, "invalid_request_error"),
-    errors.JobCancelled: (409, "invalid_request_error"),
-    errors.Exhausted: (429, "rate_limit_error"),
-    errors.Unavailable: (503, "service_unavailable_error"),
-    errors.TimedOut: (504, "timeout_error"),
-    errors.InternalError: (500, "server_error"),
-}
-"""The one table between our errors and OpenAI's: HTTP status and `type`."""
-
-CODES: Mapping[type[errors.LiftError], str] = {
-    errors.AdapterMissing: "model_not_found",
-    errors.QuestionTooLong: "context_length_exceeded",
-}
-"""Codes that OpenAI's clients know; every other error's is its reason in lower case."""
-
-
-def _error_body(error: Exception) -> tuple[int, Json]:
-    """Status and body. An exception that is not ours is never quoted."""
-    known = error if isinstance(error, errors.LiftError) else errors.InternalError()
-    status, kind = next(
-        (entry for branch, entry in STATUSES.items() if isinstance(known, branch)), (500, "server_error")
-    )
-    code = CODES.get(type(known), known.reason().lower())
-    return status, {"error": {"message": str(known), "type": kind, "param": known.facts.get("option"), "code": code}}
-
-
 async def _refused(_: Request, error: Exception) -> Response:
-    status, body = _error_body(error)
+    status, body = error_body(error)
     return JSONResponse(body, status)
 
 
 async def _failed(_: Request, error: Exception) -> Response:
     log.error("request_failed", exc_info=error)
-    status, body = _error_body(error)
+    status, body = error_body(error)
     return JSONResponse(body, status)
 
 
@@ -381,18 +348,27 @@ async def _not_routed(_: Request, error: Exception) -> Response:
 
 
 class _RequestIds:
-    """Gives every request an id: bound to its log lines, and sent back as x-request-id."""
+    """Gives every request an id, bound to its log lines and sent back as x-request-id; logs how it ended."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = new_id("request")
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request, began, status = new_id("request"), time.monotonic(), 499
 
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request.encode())]
             await send(message)
 
         with bound(request=request):
-            await self._app(scope, receive, send_with_id)
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                seconds = round(time.monotonic() - began, 4)
+                log.info("request_ended", path=scope["path"][:200], status=status, seconds=seconds)

@@ -70,6 +70,6 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore
 
 def _wait_seconds(request: pb.WaitOperationRequest, context: grpc.aio.ServicerContext[Any, Any]) -> float:
     """The shorter of the wanted timeout and the call's deadline, less what the answer takes on its way."""
-    wanted = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else MAX_WAIT_SECONDS
+    wanted = request.timeout.seconds + request.timeout.nanos / 1e9 if request.HasField("timeout") else MAX_WAIT_SECONDS
     left = context.time_remaining()
-    return min(wanted, MAX_WAIT_SECONDS if left is None else left - MARGIN_SECONDS)
+    return min(wanted, MAX_WAIT_SECONDS, MAX_WAIT_SECONDS if left is None else left - MARGIN_SECONDS)

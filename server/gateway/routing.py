@@ -103,7 +103,7 @@ class Router:
 
 
 class _Loading:
-    """Loads of each tenant at once: who asks for many cold adapters waits for them, and holds nobody else up."""
+    """Loads of each tenant at once: who asks for many cold adapters waits for them longer than others do for one."""
 
     def __init__(self) -> None:
         self._rooms: dict[str, asyncio.Semaphore] = {}

@@ -106,6 +106,9 @@ def operation(job: records.Job, adapter_record: records.Adapter | None) -> opera
     return made
 
 
+_STAGES = adapters_pb2.StageSeconds.DESCRIPTOR.fields_by_name.keys()
+
+
 def _metadata(job: records.Job) -> adapters_pb2.TrainingMetadata | adapters_pb2.DeleteAdapterMetadata:
     name = name_of("adapters", job.adapter)
     if job.kind is records.JobKind.DELETE:
@@ -124,7 +127,9 @@ def _metadata(job: records.Job) -> adapters_pb2.TrainingMetadata | adapters_pb2.
         step=progress.step,
         steps=progress.steps,
         loss=progress.loss,
-        seconds=adapters_pb2.StageSeconds(**progress.seconds),
+        seconds=adapters_pb2.StageSeconds(
+            **{name: progress.seconds[name] for name in _STAGES & progress.seconds.keys()}
+        ),
         revision=name_of("adapters", job.adapter, "revisions", job.revision) if job.revision else "",
         create_time=_time(job.created_at),
         end_time=_time(job.ended_at),

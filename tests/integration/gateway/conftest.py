@@ -1,8 +1,9 @@
 """A gateway that really listens, on a catalogue in a file, objects in memory, and an engine that follows a script."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +17,7 @@ from google.longrunning import operations_pb2_grpc
 from pydantic import SecretStr
 
 from lift import status
-from lift.errors import CredentialWrong, LiftError, RevisionMissing, RevisionNotResident
+from lift.errors import CredentialWrong, LiftError, RevisionNotResident
 from lift.internal.v1 import engine_pb2 as pb
 from lift.internal.v1 import engine_pb2_grpc
 from lift.settings import GatewaySettings, Settings
@@ -38,13 +39,17 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
     def __init__(self) -> None:
         self.words: Sequence[str] = ("The ", "tide ", "bell.")
         self.resident: set[tuple[str, str, str]] = set()
-        self.unknown: set[str] = set()
+        self.refuses_to_load: LiftError | None = None
         self.asked: list[pb.AnswerRequest] = []
         self.loads: list[str] = []
         self.unloads: list[str] = []
         self.answering = 0
         self.fails: LiftError | None = None
         self.fails_after: int = 0
+        self.loading: Counter[str] = Counter()
+        self.most_loading: Counter[str] = Counter()
+        self.loads_go_on = asyncio.Event()
+        self.loads_go_on.set()
         self.waits_before = 0
         self.goes_on = asyncio.Event()
         self.goes_on.set()
@@ -61,8 +66,13 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
 
     async def LoadRevision(self, request: pb.LoadRevisionRequest, context: Any) -> pb.LoadRevisionResponse:
         await self._check(context)
-        if request.revision.digest in self.unknown:
-            await status.abort(context, RevisionMissing(revision=request.revision.digest))
+        if self.refuses_to_load is not None:
+            await status.abort(context, self.refuses_to_load)
+        tenant = request.revision.tenant
+        self.loading[tenant] += 1
+        self.most_loading[tenant] = max(self.most_loading[tenant], self.loading[tenant])
+        await self.loads_go_on.wait()
+        self.loading[tenant] -= 1
         self.loads.append(request.revision.digest)
         self.resident.add(_name(request.revision))
         return pb.LoadRevisionResponse()
@@ -134,6 +144,7 @@ class Running:
     objects: MemoryObjects
     wakeups: MemoryWakeups
     engines: list[ScriptedEngine]
+    stop: Callable[[], Awaitable[None]]
     channels: list[grpc.aio.Channel] = field(default_factory=list)
     https: list[openai.AsyncOpenAI] = field(default_factory=list)
 
@@ -206,15 +217,15 @@ class Running:
         """A new adapter that can be asked."""
         return self.publish(self.training(tenant, adapter, text), digest)
 
-    def report(self, number: int = 0, id: str = "engine-1") -> None:
+    def report(self, number: int = 0, resident: Sequence[RevisionRef] = ()) -> None:
         """What an engine's heartbeat does."""
         self.catalogue.nodes.report(
-            id,
+            f"engine-{number + 1}",
             address=self.engines[number].address,
             base_model="tiny",
             base_model_revision="r",
             slots=4,
-            resident=[],
+            resident=resident,
         )
 
 
@@ -235,10 +246,11 @@ def running(sqlite_url: str) -> Callable[..., Any]:
         for engine in scripted:
             await engine.start()
         try:
-            async with serving(settings, catalogue, objects, wakeups) as ports:
-                run = Running(settings, ports, catalogue, objects, wakeups, scripted)
+            async with AsyncExitStack() as stack:
+                ports = await stack.enter_async_context(serving(settings, catalogue, objects, wakeups))
+                run = Running(settings, ports, catalogue, objects, wakeups, scripted, stack.aclose)
                 for number in range(engines):
-                    run.report(number, f"engine-{number + 1}")
+                    run.report(number)
                 yield run
                 for open_client in (*run.channels, *run.https):
                     await open_client.close()

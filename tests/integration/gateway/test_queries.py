@@ -1,12 +1,15 @@
 """Questions over gRPC: answered, refused, and never at another tenant's cost."""
 
 import asyncio
+import threading
 
 import grpc
 import pytest
 
 from lift import errors
+from lift.v1 import documents_pb2
 from lift.v1 import queries_pb2 as pb
+from server.gateway import calls
 from storage.records import Quotas
 
 QUESTION = "When does the bell ring?"
@@ -114,6 +117,55 @@ async def test_a_draining_node_gets_no_new_queries(running):
         for _ in range(4):
             await client.queries.Query(pb.QueryRequest(question=QUESTION))
         assert len(gateway.engines[1].asked) == 4
+
+
+@pytest.mark.parametrize("holder", [0, 1])
+async def test_a_node_that_holds_the_revision_is_asked_first(running, holder):
+    async with running(engines=2) as gateway:
+        client = gateway.tenant("acme")
+        ref = gateway.ready("acme", "tides")
+        gateway.engines[holder].resident.add((ref.tenant, ref.adapter, ref.digest))
+        gateway.report(holder, [ref])
+        await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
+        assert gateway.engines[holder].loads == []
+        assert len(gateway.engines[holder].asked) == 1
+
+
+async def test_a_node_whose_slots_are_full_is_passed_over_until_none_is_left(running, refused):
+    async with running(engines=2) as gateway:
+        client = gateway.tenant("acme")
+        gateway.ready("acme", "tides")
+        query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION)
+        gateway.engines[0].refuses_to_load = gateway.engines[1].refuses_to_load = errors.SlotsFull()
+        assert type(await refused(client.queries.Query(query))) is errors.SlotsFull
+        gateway.engines[1].refuses_to_load = None
+        await client.queries.Query(query)
+        assert len(gateway.engines[1].asked) == 1
+
+
+async def test_a_revision_that_the_engine_rejects_fails_with_its_reason(gateway, refused):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides")
+    gateway.engine.refuses_to_load = errors.RevisionRejected(problem="rank")
+    error = await refused(client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION)))
+    assert type(error) is errors.RevisionRejected
+
+
+async def test_a_tenant_with_many_cold_adapters_leaves_room_for_anothers(gateway, eventually):
+    acme, other = gateway.tenant("acme"), gateway.tenant("other")
+    for name in ("one", "two", "three"):
+        gateway.ready("acme", name, text=name)
+    gateway.ready("other", "theirs")
+    gateway.engine.loads_go_on.clear()
+    asked = [
+        asyncio.ensure_future(client.queries.Query(pb.QueryRequest(adapter=f"adapters/{name}", question=QUESTION)))
+        for client, name in ((acme, "one"), (acme, "two"), (acme, "three"), (other, "theirs"))
+    ]
+    await eventually(lambda: gateway.engine.loading == {"acme": 2, "other": 1})
+    gateway.engine.loads_go_on.set()
+    await asyncio.gather(*asked)
+    assert len(gateway.engine.loads) == 4
+    assert gateway.engine.most_loading == {"acme": 2, "other": 1}
 
 
 async def test_an_answer_that_breaks_off_is_not_begun_again_elsewhere(running, refused):
@@ -298,3 +350,18 @@ async def test_an_unknown_failure_is_internal_and_never_quoted(gateway):
 
 def _broken(key):
     raise RuntimeError(f"crossed wires at {key}")
+
+
+async def test_a_call_without_a_deadline_is_given_one(gateway, refused, monkeypatch):
+    monkeypatch.setattr(calls, "DEADLINE_SECONDS", 0.2)
+    client = gateway.tenant("acme")
+    goes_on = threading.Event()
+
+    def put(key, data):
+        goes_on.wait(30)
+
+    monkeypatch.setattr(gateway.objects, "put", put)
+    described = documents_pb2.Document(media_type="text/plain")
+    request = documents_pb2.CreateDocumentRequest(document=described, content=b"The tide bell rings.")
+    assert type(await refused(client.documents.CreateDocument(request))) is errors.TimedOut
+    goes_on.set()

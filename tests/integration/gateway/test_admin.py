@@ -1,0 +1,110 @@
+"""Administration over gRPC: tenants, keys and nodes."""
+
+import pytest
+
+from lift import errors
+from lift.v1 import admin_pb2 as pb
+from lift.v1 import documents_pb2
+
+
+@pytest.fixture
+def operator(gateway):
+    """The operator's stub."""
+    return gateway.with_key("operator-key", admin=True).admin
+
+
+async def test_a_tenant_and_its_key_work_as_soon_as_they_are_made(gateway, operator):
+    quotas = pb.Quotas(max_documents=1)
+    tenant = await operator.CreateTenant(
+        pb.CreateTenantRequest(tenant=pb.Tenant(title="Acme", quotas=quotas), tenant_id="acme")
+    )
+    assert (tenant.name, tenant.title, tenant.quotas) == ("tenants/acme", "Acme", quotas)
+    made = await operator.CreateKey(pb.CreateKeyRequest(parent=tenant.name, title="laptop"))
+    assert made.secret.startswith("lift_")
+    client = gateway.with_key(made.secret)
+    await client.documents.ListDocuments(documents_pb2.ListDocumentsRequest())
+    listed = await operator.ListKeys(pb.ListKeysRequest(parent=tenant.name))
+    assert list(listed.keys) == [made.key]
+    assert made.secret not in str(listed)
+
+
+async def test_a_tenant_without_an_id_is_given_one(operator):
+    made = await operator.CreateTenant(pb.CreateTenantRequest())
+    assert made.name.startswith("tenants/tenant-")
+    assert await operator.GetTenant(pb.GetTenantRequest(name=made.name)) == made
+
+
+async def test_tenants_are_listed_in_pages_and_changed(operator):
+    for id_ in ("one", "two"):
+        await operator.CreateTenant(pb.CreateTenantRequest(tenant_id=id_))
+    page = await operator.ListTenants(pb.ListTenantsRequest(page_size=1))
+    assert [tenant.name for tenant in page.tenants] == ["tenants/two"]
+    rest = await operator.ListTenants(pb.ListTenantsRequest(page_size=1, page_token=page.next_page_token))
+    assert [tenant.name for tenant in rest.tenants] == ["tenants/one"]
+    changed = pb.Tenant(name="tenants/one", title="First", quotas=pb.Quotas(max_adapters=2))
+    updated = await operator.UpdateTenant(pb.UpdateTenantRequest(tenant=changed))
+    assert (updated.title, updated.quotas.max_adapters) == ("First", 2)
+
+
+async def test_a_changed_quota_holds_at_once(gateway, operator, refused):
+    client = gateway.tenant("acme")
+    await client.documents.ListDocuments(documents_pb2.ListDocumentsRequest())
+    await operator.UpdateTenant(
+        pb.UpdateTenantRequest(tenant=pb.Tenant(name="tenants/acme", quotas=pb.Quotas(max_document_bytes=1)))
+    )
+    described = documents_pb2.Document(media_type="text/plain")
+    request = documents_pb2.CreateDocumentRequest(document=described, content=b"Too much.")
+    assert type(await refused(client.documents.CreateDocument(request))) is errors.QuotaExceeded
+
+
+async def test_a_deleted_tenants_keys_stop_working(gateway, operator, refused):
+    client = gateway.tenant("acme")
+    await client.documents.ListDocuments(documents_pb2.ListDocumentsRequest())
+    await operator.DeleteTenant(pb.DeleteTenantRequest(name="tenants/acme"))
+    error = await refused(client.documents.ListDocuments(documents_pb2.ListDocumentsRequest()))
+    assert type(error) is errors.CredentialWrong
+
+
+async def test_a_tenant_that_has_something_left_stays(gateway, operator, refused):
+    gateway.tenant("acme")
+    gateway.document("acme")
+    error = await refused(operator.DeleteTenant(pb.DeleteTenantRequest(name="tenants/acme")))
+    assert type(error) is errors.TenantInUse
+
+
+async def test_nodes_are_listed_and_drained(gateway, operator):
+    (node,) = (await operator.ListNodes(pb.ListNodesRequest())).nodes
+    assert (node.name, node.address, node.alive, node.draining) == (
+        "nodes/engine-1",
+        gateway.engine.address,
+        True,
+        False,
+    )
+    assert (await operator.DrainNode(pb.DrainNodeRequest(name=node.name, drain=True))).draining
+    assert not (await operator.DrainNode(pb.DrainNodeRequest(name=node.name))).draining
+
+
+async def test_bad_administration_is_refused(gateway, operator, refused):
+    gateway.tenant("acme")
+    for call, kind in (
+        (operator.CreateTenant(pb.CreateTenantRequest(tenant_id="acme")), errors.TenantExists),
+        (operator.CreateTenant(pb.CreateTenantRequest(tenant_id="system")), errors.TenantExists),
+        (operator.CreateTenant(pb.CreateTenantRequest(tenant_id="No Good")), errors.MalformedName),
+        (
+            operator.CreateTenant(pb.CreateTenantRequest(tenant=pb.Tenant(quotas=pb.Quotas(max_adapters=-1)))),
+            errors.InvalidOption,
+        ),
+        (operator.CreateTenant(pb.CreateTenantRequest(tenant=pb.Tenant(title="t" * 201))), errors.InvalidOption),
+        (operator.GetTenant(pb.GetTenantRequest(name="tenants/none")), errors.TenantMissing),
+        (operator.GetTenant(pb.GetTenantRequest(name="none")), errors.MalformedName),
+        (operator.UpdateTenant(pb.UpdateTenantRequest(tenant=pb.Tenant(name="tenants/none"))), errors.TenantMissing),
+        (operator.DeleteTenant(pb.DeleteTenantRequest(name="tenants/none")), errors.TenantMissing),
+        (operator.CreateKey(pb.CreateKeyRequest(parent="tenants/none")), errors.TenantMissing),
+        (operator.ListKeys(pb.ListKeysRequest(parent="tenants/none")), errors.TenantMissing),
+        (operator.RevokeKey(pb.RevokeKeyRequest(name="tenants/acme/keys/none")), errors.KeyMissing),
+        (operator.RevokeKey(pb.RevokeKeyRequest(name="tenants/acme")), errors.MalformedName),
+        (operator.DrainNode(pb.DrainNodeRequest(name="nodes/none")), errors.NodeMissing),
+        (operator.ListTenants(pb.ListTenantsRequest(page_token="nonsense")), errors.MalformedPageToken),
+    ):
+        assert type(await refused(call)) is kind
+    assert [tenant.id for tenant in gateway.catalogue.tenants.list().items] == ["acme"]

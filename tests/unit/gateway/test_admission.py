@@ -1,0 +1,133 @@
+"""The line in front of the engines: fair, bounded, and never stuck."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from lift.errors import QueueFull, QuotaExceeded
+from server.gateway.admission import Admission
+from storage.records import Quotas, Tenant
+
+
+def tenant(id, max_concurrent_queries=0):
+    quotas = Quotas(max_concurrent_queries=max_concurrent_queries)
+    return Tenant(id=id, title="", quotas=quotas, created_at=datetime.now(UTC))
+
+
+class Crowd:
+    """Queries that hold their place until they are told to let go, in the order in which they got it."""
+
+    def __init__(self, admission):
+        self.admission = admission
+        self.entered = []
+        self._release = {}
+
+    def comes(self, name, tenant):
+        self._release[name] = asyncio.Event()
+        return asyncio.create_task(self._query(name, tenant))
+
+    async def goes(self, name):
+        self._release[name].set()
+        await settled()
+
+    async def _query(self, name, tenant):
+        async with self.admission.admitted(tenant):
+            self.entered.append(name)
+            await self._release[name].wait()
+
+
+async def settled():
+    """Lets every task run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_tenants_take_turns_however_many_queries_each_has_in_the_line():
+    crowd = Crowd(Admission(max_running=1, max_waiting=10))
+    busy, quiet = tenant("busy"), tenant("quiet")
+    tasks = [crowd.comes(name, busy) for name in ("b1", "b2", "b3")]
+    await settled()
+    tasks.append(crowd.comes("q1", quiet))
+    for name in ("b1", "b2", "q1", "b3"):
+        await settled()
+        await crowd.goes(name)
+    await asyncio.gather(*tasks)
+    assert crowd.entered == ["b1", "b2", "q1", "b3"]
+
+
+async def test_no_more_run_than_may():
+    crowd = Crowd(Admission(max_running=2, max_waiting=10))
+    tasks = [crowd.comes(str(n), tenant("t")) for n in range(3)]
+    await settled()
+    assert crowd.entered == ["0", "1"]
+    await crowd.goes("1")
+    assert crowd.entered == ["0", "1", "2"]
+    for name in "02":
+        await crowd.goes(name)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_full_line_refuses_who_comes():
+    crowd = Crowd(Admission(max_running=1, max_waiting=1))
+    tasks = [crowd.comes(name, tenant("t")) for name in ("first", "second")]
+    await settled()
+    with pytest.raises(QueueFull):
+        await crowd.comes("third", tenant("t"))
+    for name in ("first", "second"):
+        await crowd.goes(name)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_tenant_that_fills_the_line_makes_room_for_another():
+    crowd = Crowd(Admission(max_running=1, max_waiting=3))
+    greedy = [crowd.comes(name, tenant("greedy")) for name in ("g1", "g2", "g3", "g4")]
+    await settled()
+    modest = crowd.comes("m1", tenant("modest"))
+    await settled()
+    with pytest.raises(QueueFull):
+        await greedy[3]
+    for name in ("g1", "g2", "m1", "g3"):
+        await crowd.goes(name)
+    await asyncio.gather(*greedy[:3], modest)
+
+
+async def test_a_query_that_gives_up_in_the_line_takes_no_place():
+    crowd = Crowd(Admission(max_running=1, max_waiting=10))
+    first, gone, last = (crowd.comes(name, tenant("t")) for name in ("first", "gone", "last"))
+    await settled()
+    gone.cancel()
+    await settled()
+    await crowd.goes("first")
+    assert crowd.entered == ["first", "last"]
+    await crowd.goes("last")
+    await asyncio.gather(first, last)
+
+
+async def test_a_query_that_gives_up_the_moment_it_is_called_passes_the_place_on():
+    crowd = Crowd(Admission(max_running=1, max_waiting=10))
+    first, gone, last = (crowd.comes(name, tenant("t")) for name in ("first", "gone", "last"))
+    await settled()
+    crowd._release["first"].set()
+    await asyncio.wait([first])
+    gone.cancel()
+    await settled()
+    assert crowd.entered[-1] == "last"
+    await crowd.goes("last")
+    await last
+
+
+async def test_a_tenants_quota_counts_waiting_and_running_and_is_given_back():
+    crowd = Crowd(Admission(max_running=1, max_waiting=10))
+    limited = tenant("t", max_concurrent_queries=2)
+    tasks = [crowd.comes(name, limited) for name in ("one", "two")]
+    await settled()
+    with pytest.raises(QuotaExceeded):
+        await crowd.comes("three", limited)
+    for name in ("one", "two"):
+        await crowd.goes(name)
+    await asyncio.gather(*tasks)
+    four = crowd.comes("four", limited)
+    await settled()
+    await crowd.goes("four")
+    await four

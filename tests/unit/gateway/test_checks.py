@@ -1,0 +1,44 @@
+"""What the gateway lets through to the trainers is what they take."""
+
+import pytest
+
+from lift.errors import InvalidOption
+from server.gateway import checks
+from trainer.profiles import PROFILES, hyperparameters
+
+
+def test_the_training_profiles_are_the_trainers():
+    assert set(checks.TRAINING_PROFILES) == set(PROFILES)
+
+
+def by_gateway(options):
+    checks.training_options(options, 64)
+
+
+def by_trainer(options):
+    hyperparameters(options, "paper", 64)
+
+
+@pytest.mark.parametrize("taken_by", [by_gateway, by_trainer])
+@pytest.mark.parametrize("option", ["alpha", "learning_rate", "epochs", "batch_size", "seed"])
+def test_the_limits_are_the_trainers(taken_by, option):
+    low, high = checks.LIMITS[option]
+    kind = float if option in {"alpha", "learning_rate"} else int
+    for value in (low, high):
+        taken_by({option: kind(value)})
+    for value in (low - 1, high * 2):
+        with pytest.raises(InvalidOption):
+            taken_by({option: kind(value)})
+
+
+@pytest.mark.parametrize("taken_by", [by_gateway, by_trainer])
+def test_the_ranks_are_the_trainers(taken_by):
+    for rank in (8, 16, 32, 64):
+        taken_by({"rank": rank})
+    for rank in (0, 7, 128, 256, 512):
+        with pytest.raises(InvalidOption):
+            taken_by({"rank": rank})
+
+
+def test_nothing_set_is_nothing_refused():
+    assert checks.training_options({}, 8) == {}
