@@ -213,6 +213,10 @@ class StackStopped(Precondition):
     """The stack of this state folder is not running"""
 
 
+class StackFailed(Precondition):
+    """A process of the stack did not start"""
+
+
 class AdminDisabled(Precondition):
     """Administration is off: the gateway was started without an operator key"""
 

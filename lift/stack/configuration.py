@@ -1,0 +1,166 @@
+"""Turns a state folder and what the user set into the settings of the embedded stack, ports and secrets included."""
+
+import json
+import os
+import secrets
+import socket
+import tomllib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic_settings import EnvSettingsSource
+
+from lift.errors import InvalidOption
+from lift.settings import Settings
+from lift.stack.folder import StateFolder
+from lift.toml import revealed, to_toml
+
+PORTS = (
+    "gateway",
+    "admin",
+    "http",
+    "generator",
+    "engine",
+    "engine_http",
+    "valkey",
+    "s3",
+    "s3.grpc",
+    "master",
+    "master.grpc",
+    "volume",
+    "volume.grpc",
+    "filer",
+    "filer.grpc",
+)
+SECRETS = ("node_token", "operator_key", "s3", "valkey")
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The settings of every role, the ports of everything, and which parts are ours to start."""
+
+    settings: Settings
+    ports: Mapping[str, int]
+    secrets: Mapping[str, str]
+    own_queue: bool
+    own_objects: bool
+    own_model: bool
+
+
+def configure(state: StateFolder) -> Configuration:
+    """What a stack in this folder runs with; written to the folder for its processes.
+
+    What the user set, in the file that LIFT_CONFIG names or in LIFT_* variables, goes before what the stack would
+    choose: a queue or an object store of the user's is used as it is.
+    """
+    ports, secret = _assigned(state)
+    user = _set_by_user(state)
+    settings = Settings(**_merged(_embedded(state, ports, secret, user), user))
+    _write_privately(state.config, to_toml(revealed(settings)))
+    return Configuration(
+        settings=settings,
+        ports=ports,
+        secrets=secret,
+        own_queue="url" not in user.get("queue", {}),
+        own_objects="endpoint" not in user.get("objects", {}),
+        own_model="base_model" not in user.get("model", {}),
+    )
+
+
+def local(host: str) -> str:
+    """Where this machine reaches a server that listens on `host`."""
+    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
+
+
+def _embedded(
+    state: StateFolder, ports: Mapping[str, int], secret: Mapping[str, str], user: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the stack chooses. Where one setting follows from another, the user's counts."""
+    engine = user.get("engine", {})
+    engine_host, engine_http_host = local(engine.get("host", "")), local(engine.get("http_host", ""))
+    generator = user.get("generator", {})
+    node_token = user.get("node_token", secret["node_token"])
+    return {
+        "state_dir": str(state.path),
+        "node_token": node_token,
+        "catalogue": {"url": f"sqlite:///{state.catalogue}"},
+        "objects": {"endpoint": f"127.0.0.1:{ports['s3']}", "secret_key": secret["s3"]},
+        "queue": {"url": f"redis://:{secret['valkey']}@127.0.0.1:{ports['valkey']}/0"},
+        "model": {"base_model": str(state.models / EMBEDDED_MODEL)},
+        "gateway": {
+            "port": ports["gateway"],
+            "admin_port": ports["admin"],
+            "http_port": ports["http"],
+            "operator_key": secret["operator_key"],
+        },
+        "generator": {
+            "port": ports["generator"],
+            "address": f"{local(generator.get('host', ''))}:{generator.get('port', ports['generator'])}",
+            "endpoint": f"http://{engine_http_host}:{engine.get('http_port', ports['engine_http'])}/v1",
+            "api_key": node_token,
+            "strategy": "grounded",
+        },
+        "trainer": {"profile": "embedded"},
+        "engine": {
+            "port": ports["engine"],
+            "http_port": ports["engine_http"],
+            "address": f"{engine_host}:{engine.get('port', ports['engine'])}",
+        },
+    }
+
+
+def _set_by_user(state: StateFolder) -> dict[str, Any]:
+    file = os.environ.get("LIFT_CONFIG")
+    content: dict[str, Any] = {}
+    if file and Path(file).resolve() != state.config.resolve():
+        try:
+            content = tomllib.loads(Path(file).read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise InvalidOption(option="LIFT_CONFIG", value=file, problem=str(error)) from error
+    variables = EnvSettingsSource(Settings)()
+    variables.pop("state_dir", None)  # the command line's, by now
+    return _merged(content, variables)
+
+
+def _assigned(state: StateFolder) -> tuple[dict[str, int], dict[str, str]]:
+    """The ports and secrets of last time, as far as the ports are still free: clients find the stack where it was."""
+    try:
+        last = json.loads(state.assigned.read_text())
+    except FileNotFoundError:
+        last = {"ports": {}, "secrets": {}}
+    ports = _free_ports(last["ports"])
+    secret = {name: last["secrets"].get(name) or secrets.token_urlsafe(32) for name in SECRETS}
+    _write_privately(state.assigned, json.dumps({"ports": ports, "secrets": secret}, indent=2) + "\n")
+    return ports, secret
+
+
+def _free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
+    with ExitStack() as bound:  # all are held until all are found
+        return {name: bound.enter_context(_bound(wanted.get(name, 0))).getsockname()[1] for name in PORTS}
+
+
+def _bound(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0))
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        name: _merged(below[name], above[name]) for name in below.keys() & above.keys() if _tables(below, above, name)
+    }
+    return {**below, **above, **both}
+
+
+def _tables(below: Mapping[str, Any], above: Mapping[str, Any], name: str) -> bool:
+    return isinstance(below[name], Mapping) and isinstance(above[name], Mapping)
+
+
+def _write_privately(path: Path, content: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(content)

