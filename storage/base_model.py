@@ -14,7 +14,7 @@ _SAMPLE_BYTES = 4096
 def folder_of(folder_or_id: str | Path) -> Path:
     """The model's folder; a Hugging Face id is looked up in the local cache, then downloaded. BaseModelMissing."""
     folder = Path(folder_or_id)
-    if folder.is_dir():
+    if str(folder_or_id) and folder.is_dir():
         return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

@@ -23,7 +23,8 @@ _CHARSETS = re.compile(
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,39}")
 _PARAMETER = re.compile(r"\s*([A-Za-z0-9-]+)\s*=\s*\"?([^\";]*)\"?\s*")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-_MAX_CONTROL_SHARE = 0.1
+_CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_MAX_CONTROL_SHARE = 0.05
 
 
 def read_text(content: bytes, media_type: str) -> str:
@@ -35,15 +36,16 @@ def read_text(content: bytes, media_type: str) -> str:
     if not content:
         raise DocumentEmpty()
     encoding, body = _marked(content) or (charset, content)
-    if b"\0" in body and not encoding.startswith(("utf-16", "utf-32")):
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    if b"\0" in body and not wide:
         raise DocumentBinary(media_type=media_type[:80])
     try:
         text = body.decode(encoding)
     except UnicodeDecodeError as error:
-        if _looks_binary(body.decode("latin-1")):
+        if not wide and len(_CONTROL_BYTE.findall(body)) > _MAX_CONTROL_SHARE * len(body):
             raise DocumentBinary(media_type=media_type[:80]) from error
         raise DocumentUndecodable(charset=encoding, position=error.start) from error
-    if _looks_binary(text):
+    if "\0" in text or len(_CONTROL.findall(text)) > _MAX_CONTROL_SHARE * len(text):
         raise DocumentBinary(media_type=media_type[:80])
     if not text.strip().strip("\ufeff\u200b"):
         raise DocumentEmpty()
@@ -67,7 +69,3 @@ def _charset(media_type: str) -> str:
 
 def _marked(content: bytes) -> tuple[str, bytes] | None:
     return next(((name, content[len(mark) :]) for mark, name in _MARKS if content.startswith(mark)), None)
-
-
-def _looks_binary(text: str) -> bool:
-    return "\0" in text or len(_CONTROL.findall(text)) > _MAX_CONTROL_SHARE * len(text)
