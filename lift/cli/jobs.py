@@ -1,0 +1,71 @@
+"""`lift jobs`: trainings and deletions."""
+
+from typing import Annotated
+
+import typer
+
+from lift.cli import options, output
+
+app = typer.Typer(help="List, show, watch, cancel, retry and delete jobs.", no_args_is_help=True)
+
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Its id.")]
+
+
+@app.command("list")
+def list_(state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
+    """List all jobs, newest first."""
+    from lift.client import Client
+
+    with Client(state_dir=state) as client:
+        output.print_rows("jobs", client.jobs.list(), ("id", "kind", "adapter", "state", "reason"), as_json)
+
+
+@app.command()
+def show(job: Job, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
+    """Show one job."""
+    from lift.client import Client
+
+    with Client(state_dir=state) as client:
+        output.print_object(client.jobs.get(job), as_json)
+
+
+@app.command()
+def watch(job: Job, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
+    """Follow a job until it has ended."""
+    from lift.cli.progress import followed
+    from lift.client import Client
+
+    with Client(state_dir=state) as client:
+        ended = followed(client.jobs.watch(job))
+    if ended.error is not None:
+        raise ended.error
+    output.print_object(ended, as_json)
+
+
+@app.command()
+def cancel(job: Job, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
+    """Ask a training to stop."""
+    from lift.client import Client
+
+    with Client(state_dir=state) as client:
+        client.jobs.cancel(job)
+    output.print_nothing(as_json)
+
+
+@app.command()
+def retry(job: Job, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
+    """Resume a training that failed or was cancelled; no question is written twice."""
+    from lift.client import Client
+
+    with Client(state_dir=state) as client:
+        output.print_object(client.jobs.retry(job), as_json)
+
+
+@app.command()
+def delete(job: Job, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
+    """Forget a job that has ended."""
+    from lift.client import Client
+
+    with Client(state_dir=state) as client:
+        client.jobs.delete(job)
+    output.print_nothing(as_json)

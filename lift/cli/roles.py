@@ -1,0 +1,43 @@
+"""`lift gateway`, `generator`, `trainer` and `engine`: one role each, as a cluster runs them; and `lift config`."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from lift.cli import options, output
+
+PANEL = "One role, configured by LIFT_CONFIG and LIFT_*"
+ROLES = {
+    "gateway": ("server.gateway", "Run a gateway: gRPC, administration, OpenAI façade."),
+    "generator": ("generator", "Run a generator, which writes questions and answers."),
+    "trainer": ("trainer", "Run a trainer, which turns jobs into adapters."),
+    "engine": ("server.engine", "Run an engine: vLLM with its adapters."),
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for role, (module, what) in ROLES.items():
+        app.command(role, help=what, rich_help_panel=PANEL)(_become(module))
+    app.command(rich_help_panel=PANEL)(config)
+
+
+def config(as_json: options.Json = False) -> None:
+    """Print all settings as a role reads them, secrets masked."""
+    from lift.settings import Settings
+    from lift.toml import masked, to_toml
+
+    content = masked(Settings())
+    if as_json:
+        output.print_json(content)
+    else:
+        output.line(to_toml(content).rstrip())
+
+
+def _become(module: str) -> Callable[[], None]:
+    def command() -> None:
+        os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606 - no shell is wanted
+
+    return command
