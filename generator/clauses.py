@@ -52,15 +52,24 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predication:
-    """Whom a verb is about, and the word that is put before that subject in a question: was, does, did, must."""
+    """Whom a verb is about, and the word that is put before that subject in a question: was, does, did, must.
+
+    `verb` is the full verb as it stands behind that subject ("built", "keep"), empty where there is none. `verb_end` is
+    where the verb of the sentence ends.
+    """
 
     subject: str
     helper: str
+    verb: str
     subject_start: int
     verb_start: int
+    verb_end: int
 
 
 _WORD = re.compile(r"[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?|[^\w\s]")
+_SILENT_E = re.compile(
+    r"(?:[vcuze]|[^aeiouwl]l|[nrd]g|[^s]s|ag|[^aeo]id|[^aeo]at|[^aeo]in|[^e]ar|[^a]ir|[^o]ur|^[^aeiou]*(?:[aiou][kdtmgpb]|or|in))$"
+)
 _CLAUSE_STARTS = word_set(", ; : ( ) and but or who which that because when if since after before where while")
 _INHERITS = word_set("and but or who which that ,")
 
@@ -97,18 +106,22 @@ def _verbs(found: list[Word]) -> dict[int, Tag]:
             in_clause = True
         if word.tag is not Tag.CONTENT or word.is_capital or before is None:
             continue
-        participle = word.lower.endswith(("ed", "en", "ing")) or word.lower in words.IRREGULAR_VERBS
-        subject_before = found[at - 2] if before.lower in words.ADVERBS and at > 1 else before
-        noun_before = subject_before.is_nominal and at - 1 not in verbs
-        if before.tag is Tag.HELPER and participle:
+        participle = word.lower.endswith(("ed", "ing")) or word.lower in words.IRREGULAR_VERBS
+        told_of = found[at - 2] if before.lower in words.ADVERBS and at > 1 else before
+        noun_before = told_of.is_nominal and at - 1 not in verbs
+        nothing_owned = after is None or not after.is_nominal or after.is_capital
+        helped = participle or word.lower.endswith("en") or told_of.lower in words.MODALS
+        if told_of.tag is Tag.HELPER and helped:
             verbs[at] = Tag.VERB
-        elif (before.lower == "to" and _takes_object(after)) or (
-            noun_before and in_clause and participle and (after is None or not after.is_nominal or after.is_capital)
+        elif (
+            (word.lower in words.NAMING and noun_before)
+            or (before.lower == "to" and _takes_object(after))
+            or (noun_before and in_clause and participle and nothing_owned)
         ):
             verbs[at] = Tag.NONFINITE
         elif not in_clause and (
-            subject_before.lower in words.SUBJECT_PRONOUNS
-            or ((noun_before or _inherited(before, after, inherits)) and _verb_form(word, before))
+            told_of.lower in words.SUBJECT_PRONOUNS
+            or ((noun_before or _inherited(before, after, inherits)) and _verb_form(word, before, after))
         ):
             verbs[at] = Tag.VERB
             in_clause = True
@@ -127,11 +140,12 @@ def _inherited(before: Word, after: Word | None, inherits: bool) -> bool:
     return inherits and joined and after is not None and after.lower not in {"of", ",", ".", "and"}
 
 
-def _verb_form(word: Word, before: Word) -> bool:
+def _verb_form(word: Word, before: Word, after: Word | None) -> bool:
     if word.lower in words.IRREGULAR_VERBS:
         return True
     return (
-        before.tag is not Tag.NUMBER
+        (after is None or after.tag is not Tag.HELPER)  # "supplies are brought"
+        and before.tag is not Tag.NUMBER
         and word.lower.endswith(("s", "ed"))
         and not word.lower.endswith(("ss", "'s", "us"))
     )
@@ -147,6 +161,7 @@ def predication(found: list[Word], place: int) -> Predication | None:
     while first > 0 and (found[first - 1].tag is Tag.HELPER or found[first - 1].lower in words.ADVERBS):
         first -= 1
     helper = found[first].lower if found[first].tag is Tag.HELPER else _helper_of(found[at].lower)
+    verb = _inner_form(found[at].lower, helped=found[first].tag is Tag.HELPER) if found[at].tag is Tag.VERB else ""
     end = first
     while end > 0 and found[end - 1].lower in {"who", "which", "that", ","}:
         end -= 1
@@ -154,15 +169,46 @@ def predication(found: list[Word], place: int) -> Predication | None:
     verb_start = found[first].start
     if begin == end:  # "... and arrived by sledge" has the subject of the verb before
         earlier = predication(found, verb_start)
-        return replace(earlier, helper=helper, verb_start=verb_start) if earlier else None
+        if earlier is None:
+            return None
+        return replace(earlier, helper=helper, verb=verb, verb_start=verb_start, verb_end=found[at].end)
     subject = " ".join(word.text for word in found[begin:end])
-    return Predication(subject=subject, helper=helper, subject_start=found[begin].start, verb_start=verb_start)
+    return Predication(
+        subject=subject,
+        helper=helper,
+        verb=verb,
+        subject_start=found[begin].start,
+        verb_start=verb_start,
+        verb_end=found[at].end,
+    )
 
 
 def _helper_of(verb: str) -> str:
     if verb in words.IRREGULAR_VERBS or verb.endswith("ed"):
         return "did"
     return "does" if verb.endswith("s") else "do"
+
+
+def _inner_form(verb: str, *, helped: bool) -> str:
+    """The form behind a helper: "built" stays behind "was", "keeps" and "kept" are "keep" behind "does" and "did"."""
+    if helped or not (verb.endswith(("s", "ed")) or verb in words.PAST_FORMS):
+        return verb
+    if verb in words.PAST_FORMS:
+        return words.PAST_FORMS[verb]
+    if verb.endswith(("ies", "ied")):
+        return verb[:-1] if len(verb) == 4 else verb[:-3] + "y"
+    if verb.endswith("s"):
+        return verb[:-2] if verb.endswith(("sses", "shes", "ches", "xes", "oes")) else verb[:-1]
+    return _without_ed(verb)
+
+
+def _without_ed(verb: str) -> str:
+    """ "reached" is "reach", "stopped" is "stop", "arrived" is "arrive"; by the letters before the ending."""
+    stem = verb[:-2]
+    doubled = len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsfze"
+    if doubled:
+        return stem[:-1]
+    return stem + "e" if _SILENT_E.search(stem) else stem
 
 
 def _subject_start(found: list[Word], end: int, *, whole: bool) -> int:
@@ -173,7 +219,7 @@ def _subject_start(found: list[Word], end: int, *, whole: bool) -> int:
     at = end
     while at > 0:
         word = found[at - 1]
-        if word.is_nominal or word.lower in {"of", "'s"}:
+        if word.is_nominal or word.lower in {"of", "most", "least"}:
             at -= 1
         elif word.lower in words.DETERMINERS:
             at -= 1

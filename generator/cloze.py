@@ -5,7 +5,7 @@ from generator.spans import AnswerSpan, SpanKind
 
 _WORDS = {
     SpanKind.DATE: "when",
-    SpanKind.NAME: "who or what",
+    SpanKind.NAME: "who",
     SpanKind.REASON: "why",
     SpanKind.MANNER: "how",
     SpanKind.OCCASION: "when",
@@ -30,4 +30,6 @@ def _asked(span: AnswerSpan, before: list[str]) -> str:
         return "which year"
     if span.kind is SpanKind.NAME and before and before[0] in words.PLACE_PREPOSITIONS:
         return "where"
+    if span.kind is SpanKind.NAME and span.text.split()[0].lower() in words.ARTICLES:
+        return "what"
     return f"how many {span.unit}".rstrip() if span.kind is SpanKind.QUANTITY else _WORDS.get(span.kind, "what")

@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
-import httpx
 import openai
-from openai.types import CompletionUsage
+from openai.types import Completion, CompletionUsage
 from openai.types.chat import ChatCompletionMessageParam
 
 from lift.errors import EndpointUnavailable
@@ -88,9 +87,9 @@ class Endpoint:
                 top_p=sampling.top_p,
                 stop=list(sampling.stop),
             )
+            if not isinstance(reply, Completion) or not reply.choices or not isinstance(reply.choices[0].text, str):
+                raise RequestFailed("the endpoint's reply holds no text")  # the client checks no types
             usage.add(reply.usage)
-            if not reply.choices:
-                raise RequestFailed("the endpoint's reply holds no text")
             return reply.choices[0].text
 
     async def chat(
@@ -109,10 +108,13 @@ class Endpoint:
             )
             cost = None
             async with stream:
-                async for chunk in stream:
-                    cost = chunk.usage or cost
-                    if chunk.choices and chunk.choices[0].delta.content:
-                        yield chunk.choices[0].delta.content
+                try:
+                    async for chunk in stream:
+                        cost = chunk.usage or cost
+                        if chunk.choices and chunk.choices[0].delta.content:
+                            yield chunk.choices[0].delta.content
+                except openai.APIConnectionError as error:
+                    raise ReplyBroken("the endpoint's reply broke off") from error
             usage.add(cost)
 
     @asynccontextmanager
@@ -130,8 +132,6 @@ class Endpoint:
                 if error.status_code < 500 and error.status_code != 429:
                     raise RequestFailed(f"the endpoint answered {error.status_code}") from error
                 raise self._failed(f"the endpoint answered {error.status_code}") from error
-            except httpx.TransportError as error:  # openai lets these through once a stream has begun
-                raise ReplyBroken("the endpoint's reply broke off") from error
             except (openai.APIError, ValueError) as error:
                 raise RequestFailed("the endpoint's reply is not one of OpenAI's API") from error
             self._failures_in_a_row = 0

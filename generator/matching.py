@@ -12,6 +12,7 @@ STRAY_WORDS = 1
 
 _WORD = re.compile(r"\d[\d.,:]*\d|[^\W_]+")
 _NAME = re.compile(r"(?<=\w )[A-Z]\w+")
+_WANTING_A_NAME = frozenset({"he", "she", "him", "his", "her", "hers", "they", "them", "their", "its"})
 _ENDINGS = ("ings", "ing", "ed", "es", "s", "e")
 _ASKING = word_set(
     """
@@ -44,6 +45,11 @@ def same_answer(given: str, wanted: str) -> bool:
     shorter, longer = sorted((left, right), key=len)
     held = any(longer[at : at + len(shorter)] == shorter for at in range(len(longer) - len(shorter) + 1))
     return (held and 3 * len(shorter) >= len(longer)) or f1(given, wanted) >= SAME_ANSWER_F1
+
+
+def leans_on_pronoun(question: str) -> bool:
+    """Whether a question says "he" or "their" where a reader who sees nothing else needs a name."""
+    return any(word in _WANTING_A_NAME for word in _WORD.findall(question.lower()))
 
 
 def near_duplicate(question: str, others: list[str]) -> bool:

@@ -3,6 +3,8 @@
 A small LLM left alone asks "What is the name of" about everything. Given "When was the lamp" it goes on as it should.
 """
 
+from dataclasses import dataclass
+
 from generator import words
 from generator.clauses import Predication, Tag, Word, predication, tagged_words
 from generator.spans import AnswerSpan, SpanKind
@@ -18,29 +20,60 @@ _BY_KIND = {
     SpanKind.PLACE: ("Where{}", "What{}"),
     SpanKind.THING: ("What{}", "What"),
 }
+_COPULAS = frozenset({"is", "are", "was", "were"})
+_VERBAL = frozenset({Tag.HELPER, Tag.VERB})
 _LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 
 
-def openings(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """First words of a question. `may_end`: with a question mark behind them they can be the whole of it."""
+
+    text: str
+    may_end: bool = False
+
+
+def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     """Beginnings of questions whose answer is the span, the most fitting first."""
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
-    about = predication(found, span.start)
-    if about is None and not _is_adjunct(before, span):
-        return _of_subject(found, span)
+    about = predication_about(found, span)
     if about is None:
-        verb = next((word for word in found if word.start >= span.end and word.tag in {Tag.HELPER, Tag.VERB}), None)
-        about = predication(found, verb.end) if verb else None
-    tail = f" {about.helper} {_inside(about, found)}" if about else ""
-    return tuple(opening.format(tail) for opening in _asked(span, before))
+        return _of_subject(found, span)
+    after = next((word.lower for word in found if word.start >= span.end), "")
+    asked = _of_quantity(span, after) if span.kind is SpanKind.QUANTITY else _asked(span, before)
+    tail = f" {about.helper} {_inside(about, found)}"
+    is_complement = about.helper in _COPULAS and not about.verb
+    plain = [Opening(text=text.format(tail), may_end=is_complement and "{}" in text) for text in asked]
+    led = [Opening(text=text.format(f"{tail} {about.verb}"), may_end=True) for text in asked if "{}" in text]
+    ordered = led[:1] + plain[:1] + led[1:] + plain[1:] if about.verb else plain
+    return tuple({opening.text: opening for opening in ordered}.values())
 
 
-def whole_sentence_openings(sentence: str) -> tuple[str, ...]:
+def predication_about(found: list[Word], span: AnswerSpan) -> Predication | None:
+    """What the sentence says that has the span in it; None where the span is the subject or no verb is found."""
+    about = predication(found, span.start)
+    if about is None and _is_adjunct([word for word in found if word.end <= span.start], span):
+        return _first_predication(found, span.end)
+    return about
+
+
+def whole_sentence_openings(sentence: str) -> tuple[Opening, ...]:
     """Beginnings of questions whose answer is the whole sentence."""
     found = tagged_words(sentence)
-    verb = next((word for word in found if word.tag in {Tag.HELPER, Tag.VERB}), None)
-    about = predication(found, verb.end) if verb else None
-    return (f"What {about.helper} {_inside(about, found)}", "What") if about else ("What", "Who")
+    about = _first_predication(found, 0)
+    subject = [Opening(text=f"What {about.helper} {_inside(about, found)}", may_end=True)] if about else []
+    return (*subject, Opening(text="What"), Opening(text="Who"))
+
+
+def _first_predication(found: list[Word], place: int) -> Predication | None:
+    first = next((at for at, word in enumerate(found) if word.start >= place and word.tag in _VERBAL), None)
+    if first is None:
+        return None
+    last = first
+    while last + 1 < len(found) and (found[last + 1].tag in _VERBAL or found[last + 1].lower in words.ADVERBS):
+        last += 1
+    return predication(found, found[last].end)
 
 
 def _is_adjunct(before: list[Word], span: AnswerSpan) -> bool:
@@ -49,20 +82,16 @@ def _is_adjunct(before: list[Word], span: AnswerSpan) -> bool:
     return preposition or span.kind in {SpanKind.DATE, SpanKind.OCCASION, SpanKind.REASON, SpanKind.MANNER}
 
 
-def _of_subject(found: list[Word], span: AnswerSpan) -> tuple[str, ...]:
+def _of_subject(found: list[Word], span: AnswerSpan) -> tuple[Opening, ...]:
     """The span is what the sentence is about: ask with its verb."""
-    verb = next(
-        (at for at, word in enumerate(found) if word.start >= span.end and word.tag in {Tag.HELPER, Tag.VERB}), None
-    )
+    verb = next((at for at, word in enumerate(found) if word.start >= span.end and word.tag in _VERBAL), None)
     if verb is None:
-        return ("What", "Who")
-    ahead = found[verb : verb + 2] if found[verb].tag is Tag.HELPER else found[verb : verb + 1]
-    said = " ".join(word.text for word in ahead)
+        return (Opening(text="What"), Opening(text="Who"))
+    said = " ".join(word.text for word in found[verb : verb + (2 if found[verb].tag is Tag.HELPER else 1)])
     if span.kind is SpanKind.QUANTITY and span.unit:
-        return (f"How many {span.unit} {said}",)
-    if span.kind is SpanKind.NAME:
-        return (f"Who {said}", f"What {said}", "What is the name of")
-    return (f"What {said}", f"Who {said}")
+        return (Opening(text=f"How many {span.unit} {said}", may_end=True),)
+    asked = ("Who", "What") if _is_person(span) else ("What", "Who")
+    return tuple(Opening(text=f"{word} {said}") for word in asked)
 
 
 def _inside(about: Predication, found: list[Word]) -> str:
@@ -76,25 +105,33 @@ def _asked(span: AnswerSpan, before: list[Word]) -> tuple[str, ...]:
     """Question words by kind; `{}` is where helper and subject go."""
     last = before[-1].lower if before else ""
     last = before[-2].lower if last in words.ARTICLES and len(before) > 1 else last
-    if span.kind is SpanKind.QUANTITY:
-        return _of_quantity(span)
     if span.kind is SpanKind.NAME and last in words.PLACE_PREPOSITIONS:
         return ("Where{}", "What is the name of")
+    if span.kind is SpanKind.NAME and not _is_person(span):
+        return ("What{}", "What is the name of")
     if span.kind is SpanKind.THING and last == "by":
-        return ("What{}", "Who{}")
+        return ("Who{}", "What{}") if span.text.split()[-1][0].isupper() else ("What{}", "Who{}")
     if span.kind is SpanKind.DATE and span.text.isdigit():
         return ("In what year{}", "When{}")
     return _BY_KIND[span.kind]
 
 
-def _of_quantity(span: AnswerSpan) -> tuple[str, ...]:
+def _is_person(span: AnswerSpan) -> bool:
+    """Persons have no article: Tobias Renn, the Fat Bishop."""
+    return span.kind is SpanKind.NAME and span.text.split()[0].lower() not in words.ARTICLES
+
+
+def _of_quantity(span: AnswerSpan, after: str) -> tuple[str, ...]:
+    """Questions for an amount; `after` is the word behind it: "84 kilometres long"."""
     unit = span.unit.split(" ")[-1]
+    if after in words.DIMENSIONS - {"away", "across"}:
+        return (f"How {after}{{}}", f"How many {span.unit}{{}}")
     if span.text[0] in "£$€" or unit in words.MONEY:
         return ("How much{}", "What{}")
     if unit.rstrip("s") in _DURATIONS:
         return ("How long{}", "How many " + span.unit + "{}")
-    if unit.rstrip("s") in _LENGTHS:
+    if unit.rstrip("s") in _LENGTHS and unit == span.unit:
         return ("How", "How far{}", "How many " + span.unit + "{}")
     if unit in words.MEASURES:
         return ("How much{}", "How", "How many " + span.unit + "{}")
-    return ("How many " + span.unit + "{}", "How many") if span.unit else ("How many{}", "How old{}", "What{}")
+    return ("How many " + span.unit + "{}", "How many") if span.unit else ("How old{}", "How many{}", "What{}")

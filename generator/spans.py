@@ -16,6 +16,7 @@ from generator.clauses import Tag, Word, tagged_words
 MAX_SPANS = 10
 MAX_PHRASE_WORDS = 8
 MAX_CLAUSE_WORDS = 18
+MAX_SHARE = 0.7  # of the sentence: what is left must still say something
 
 
 class SpanKind(StrEnum):
@@ -45,11 +46,11 @@ class AnswerSpan:
 _MONTH = "|".join(words.MONTHS)
 _DAY = "|".join(words.WEEKDAYS)
 _DATE = re.compile(
-    rf"(?:the )?(?:(?:first|second|third|fourth|last) )?(?:{_DAY})s?"
+    rf"\b(?:{'|'.join(words.SEASONS)})\b|(?:the )?(?:(?:first|second|third|fourth|last) )?(?:{_DAY})s?"
     rf"(?: (?:of|in) (?:the |each |every )?(?:month|{_MONTH}))?"
     rf"|(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?)?\b(?:{_MONTH})\b(?: \d{{1,2}}(?:st|nd|rd|th)?\b)?(?:,? \d{{4}})?"
     r"|\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b\w+ o['\u2019]clock"
-    r"|\b1\d{3}s?\b(?![,.]\d)|\b20\d{2}s?\b(?![,.]\d)"
+    r"|(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
 )
 _CLAUSES = (
     (SpanKind.REASON, re.compile(r"\b(?:because|so that|in order to) [^.;!?]+", re.IGNORECASE)),
@@ -64,7 +65,9 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     """At most MAX_SPANS spans in the order of the sentence; of more, those of the first kinds of SpanKind are kept."""
     found: dict[tuple[int, int], AnswerSpan] = {}
     for span in _candidates(sentence):
-        if not any(_same_place(span, other) for other in found.values()):
+        in_date = any(other.kind is SpanKind.DATE and _inside(span, other) for other in found.values())
+        fits = len(span.text) <= MAX_SHARE * len(sentence) and not in_date
+        if fits and not any(_same_place(span, other) for other in found.values()):
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
@@ -72,9 +75,12 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
 
 def _same_place(span: AnswerSpan, other: AnswerSpan) -> bool:
     """Whether two spans say the same: one lies in the other and the difference is an article or so."""
-    inside = span.start >= other.start and span.end <= other.end
-    around = span.start <= other.start and span.end >= other.end
-    return (inside or around) and abs(len(span.text) - len(other.text)) <= 4
+    nested = _inside(span, other) or _inside(other, span)
+    return nested and abs(len(span.text) - len(other.text)) <= 4
+
+
+def _inside(span: AnswerSpan, other: AnswerSpan) -> bool:
+    return span.start >= other.start and span.end <= other.end
 
 
 def _candidates(sentence: str) -> Iterator[AnswerSpan]:
@@ -145,10 +151,11 @@ def _names(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
         ):
             at += 1
         start = first + 1 if tokens[first].lower in words.FUNCTION_WORDS else first
-        if start == at or (start == 0 and at == 1):
-            continue
-        end = tokens[at - 1].end - (2 if tokens[at - 1].lower.endswith("'s") else 0)
-        yield _span(sentence, tokens[start].start, end, SpanKind.NAME)
+        before_noun = at < len(tokens) and tokens[at].tag is Tag.CONTENT
+        if start == at or (start == 0 and at == 1) or before_noun or tokens[at - 1].lower.endswith("'s"):
+            continue  # "the Hartnoll brewery" and "Whitlock's hen" are noun phrases
+        start -= start > 0 and tokens[start - 1].lower in words.ARTICLES
+        yield _span(sentence, tokens[start].start, tokens[at - 1].end, SpanKind.NAME)
 
 
 def _capital_at(tokens: list[Word], at: int) -> bool:
@@ -156,15 +163,54 @@ def _capital_at(tokens: list[Word], at: int) -> bool:
 
 
 def _phrases(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
-    """Noun phrases: runs of nouns and what stands before them, with their article and with "of" inside."""
+    """Noun phrases: runs of nouns and what stands before them, with their article, and lists of such phrases."""
+    found = [run for run in _runs(tokens) if _says_something(tokens, *run)]
+    at = 0
+    while at < len(found):
+        last = at
+        while last + 1 < len(found) and _joined(tokens, found[last], found[last + 1]):
+            last += 1
+        listed = any(token.lower in {"and", "or"} for token in tokens[found[at][1] : found[last][0]])
+        if last > at and listed and not _is_subject(tokens, found[last][1]):
+            yield _phrase(sentence, tokens, found[at][0], found[last][1])
+        else:
+            for begin, end in found[at : last + 1]:
+                yield _phrase(sentence, tokens, begin, end)
+        at = last + 1
+
+
+def _runs(tokens: list[Word]) -> Iterator[tuple[int, int]]:
+    """Word positions begin..end of runs of nouns, with "of" inside and "called" or "holding" and its object behind."""
     at = 0
     while at < len(tokens):
         if not tokens[at].is_nominal:
             at += 1
             continue
         first, at = at, _run_end(tokens, at)
-        if first == 0 or tokens[first - 1].tag is not Tag.HELPER or tokens[first].is_capital:
-            yield from _phrase(sentence, tokens, first, at)
+        if at < len(tokens) and tokens[at].tag is Tag.NONFINITE and tokens[at - 1].tag is Tag.CONTENT:
+            tail = at + 1 + (at + 1 < len(tokens) and tokens[at + 1].lower in words.DETERMINERS)
+            at = _run_end(tokens, tail) if tail < len(tokens) and tokens[tail].is_nominal else at
+        yield first, at
+
+
+def _says_something(tokens: list[Word], begin: int, end: int) -> bool:
+    """Whether a run can be an answer; one word after "is" is most often an adjective."""
+    complement = begin > 0 and tokens[begin - 1].tag is Tag.HELPER and not tokens[begin].is_capital
+    only = tokens[begin].lower if end - begin == 1 else ""
+    vague = bool(only) and (len(only) < 3 or only in words.VAGUE_NOUNS or only.endswith(("ed", "ing", "ly")))
+    return not complement and not vague and end - begin <= MAX_PHRASE_WORDS
+
+
+def _joined(tokens: list[Word], left: tuple[int, int], right: tuple[int, int]) -> bool:
+    """Whether only a comma or "and", and an article, stand between two runs."""
+    between = [token.lower for token in tokens[left[1] : right[0]]]
+    marks = [word for word in between if word not in words.DETERMINERS]
+    return bool(between) and all(word in {",", "and", "or"} for word in marks) and 0 < len(marks) <= 2
+
+
+def _is_subject(tokens: list[Word], end: int) -> bool:
+    """Whether a verb follows at once: then "and" joined clauses and no list."""
+    return end < len(tokens) and tokens[end].tag in {Tag.VERB, Tag.HELPER}
 
 
 def _run_end(tokens: list[Word], at: int) -> int:
@@ -186,13 +232,9 @@ def _run_end(tokens: list[Word], at: int) -> int:
     return at
 
 
-def _phrase(sentence: str, tokens: list[Word], begin: int, end: int) -> Iterator[AnswerSpan]:
-    if end - begin > MAX_PHRASE_WORDS or (end - begin == 1 and len(tokens[begin].text) < 3):
-        return
-    if end - begin == 1 and tokens[begin].lower.endswith(("ed", "ing", "ly")):
-        return
-    before = tokens[begin - 1].lower if begin else ""
-    start = begin - 1 if before in words.ARTICLES else begin
+def _phrase(sentence: str, tokens: list[Word], begin: int, end: int) -> AnswerSpan:
+    start = begin - 1 if begin and tokens[begin - 1].lower in words.ARTICLES else begin
+    start -= start > 0 and tokens[start - 1].lower in {"most", "least"}
     preposition = tokens[start - 1].lower if start else ""
     kind = SpanKind.PLACE if preposition in words.PLACE_PREPOSITIONS else SpanKind.THING
-    yield _span(sentence, tokens[start].start, tokens[end - 1].end, kind)
+    return _span(sentence, tokens[start].start, tokens[end - 1].end, kind)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from generator import cloze, matching
+from generator.inversion import inverted
 from generator.llm import Endpoint, RequestFailed, Sampling, Usage
-from generator.openings import openings, whole_sentence_openings
+from generator.openings import Opening, openings, whole_sentence_openings
 from generator.pairs import Kind, QuestionAnswer
 from generator.profiles import Profile, chosen_profile, filled, prompt_file
 from generator.references import resolved
@@ -21,7 +22,7 @@ from generator.spans import AnswerSpan, SpanKind, answer_spans
 
 QUESTION_TOKENS = 32
 ANSWER_TOKENS = 24
-MAX_OPENINGS = 3
+MAX_OPENINGS = 4
 SAMPLED_TEMPERATURE = 0.6
 MAX_QUESTION_WORDS = 30
 SINGLE_FACT_WORDS = 6
@@ -116,7 +117,7 @@ class GroundedStrategy:
         return [_pair(cloze.blank(subject.sentence, span), span, Kind.CLOZE)], None
 
     async def _drafts(self, span: AnswerSpan, subject: _Subject, passage: Passage, usage: Usage) -> list[str]:
-        """Different questions that can be about the span: one for each opening, one more sampled for the first."""
+        """Different questions that can be about the span: those that rules write, those that the LLM goes on to."""
         whole = span.text == subject.sentence
         begun = whole_sentence_openings(subject.sentence) if whole else openings(subject.sentence, span)
         prompt = filled(
@@ -127,18 +128,23 @@ class GroundedStrategy:
             answer=span.text,
         )
         tries = [(opening, 0.0) for opening in begun[:MAX_OPENINGS]] + [(begun[0], SAMPLED_TEMPERATURE)]
+        plain = () if whole else inverted(subject.sentence, span)
         written = await asyncio.gather(*(self._question(prompt, opening, heat, usage) for opening, heat in tries))
         drafts: list[str] = []
-        for question in written:
+        for question in (*plain, *written):
             given_away = not whole and matching.gives_away(question, span.text)
-            if _is_question(question) and not given_away and matching.grounded(question, subject.source):
+            stands_alone = matching.grounded(question, subject.source) and not matching.leans_on_pronoun(question)
+            if _is_question(question) and stands_alone and not given_away:
                 drafts += [] if matching.near_duplicate(question, drafts) else [question]
         return drafts
 
-    async def _question(self, prompt: str, opening: str, temperature: float, usage: Usage) -> str:
+    async def _question(self, prompt: str, opening: Opening, temperature: float, usage: Usage) -> str:
+        """The question that the LLM goes on to; empty where it adds nothing to an opening that says nothing yet."""
         sampling = Sampling(max_tokens=QUESTION_TOKENS, temperature=temperature, stop=("\n",))
-        rest = await self._endpoint.complete(f"{prompt} {opening}", sampling, usage)
-        return " ".join(f"{opening}{rest}".split()).replace(" ?", "?")
+        rest = await self._endpoint.complete(f"{prompt} {opening.text}", sampling, usage)
+        if not opening.may_end and not rest.strip(" ?"):
+            return ""
+        return " ".join(f"{opening.text}{rest}".split()).replace(" ?", "?")
 
     async def _holds(self, question: str, span: AnswerSpan, subject: _Subject, usage: Usage) -> bool:
         """Whether the LLM gives the span back when it is shown sentence and question."""

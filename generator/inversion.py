@@ -1,0 +1,96 @@
+"""Turns a sentence and a span of it into plain questions without any LLM, by putting the helper before the subject.
+
+"The cellar is cooled by ice in summer" with "ice" becomes "What is the cellar cooled by in summer?" and "What is the
+cellar cooled by?".
+"""
+
+from generator import words
+from generator.clauses import Predication, Tag, Word, tagged_words
+from generator.openings import openings, predication_about
+from generator.spans import AnswerSpan, SpanKind
+
+MAX_WORDS = 20
+
+_ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
+_DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
+_IN_NAMES = words.ARTICLES | {"of", "most", "least"}
+_ADVERBIAL = ("When", "Where", "Why", "How long", "How far", "In what year")
+
+
+def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
+    """Questions with the rest of the clause and without it; none where the rules see no verb to ask with."""
+    found = tagged_words(sentence)
+    before = [word for word in found if word.end <= span.start]
+    named = _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
+    if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT):
+        return named  # "the botanist Ada Holm" cannot be taken apart
+    about = predication_about(found, span)
+    opening = next((opening.text for opening in openings(sentence, span) if opening.may_end), "")
+    if about is None or not opening:
+        return ()
+    between, behind = _around(sentence, found, span, about)
+    if any(word.lower in _DANGLES for word in tagged_words(between)):
+        return ()
+    if opening.startswith(_ADVERBIAL):
+        between = _without_last_preposition(between)
+    asked, _, rest = behind.strip().partition(" ")
+    if opening.startswith(f"How {asked} "):
+        behind = rest  # "84 kilometres long" is asked for with "How long"
+    questions = (_question(opening, between, behind), _question(opening, between))
+    return tuple(dict.fromkeys(question for question in questions if len(question.split()) <= MAX_WORDS))
+
+
+def _of_apposition(sentence: str, before: list[Word], span: AnswerSpan) -> tuple[str, ...]:
+    """ "The pilot, Tobias Renn, is ..." answers "Who is the pilot?"."""
+    apart = len(before) > 1 and before[-1].text == "," and sentence[span.end : span.end + 1] in {",", "."}
+    if not apart or span.kind not in {SpanKind.NAME, SpanKind.THING}:
+        return ()
+    told_of = next((word for word in reversed(before[:-1]) if not (word.is_nominal or word.lower in _IN_NAMES)), None)
+    phrase = sentence[told_of.end if told_of else 0 : before[-1].start].strip()
+    if not phrase or (told_of and told_of.lower in words.DETERMINERS):
+        return ()
+    if phrase.split()[0] in {"The", "A", "An"}:
+        phrase = phrase[0].lower() + phrase[1:]
+    is_person = span.kind is SpanKind.NAME and span.text.split()[0].lower() not in words.ARTICLES
+    return (f"{'Who' if is_person else 'What'} is {phrase}?",)
+
+
+def _of_name(sentence: str, before: list[Word], span: AnswerSpan) -> tuple[str, ...]:
+    """ "A machine called the Blue Sister" answers "What is the name of the machine?"."""
+    if span.kind is not SpanKind.NAME or len(before) < 2 or before[-1].lower not in words.NAMING:
+        return ()
+    told_of = next((word for word in reversed(before[:-1]) if not word.is_nominal), None)
+    thing = sentence[told_of.end if told_of else 0 : before[-1].start].strip()
+    return (f"What is the name of the {thing}?", f"What is the {thing} called?") if thing else ()
+
+
+def _around(sentence: str, found: list[Word], span: AnswerSpan, about: Predication) -> tuple[str, str]:
+    """The text between verb and span, and from the span to the end of the clause."""
+    end = _clause_end(found, max(about.verb_end, span.end), len(sentence))
+    if span.start < about.verb_end:
+        return "", sentence[about.verb_end : end]
+    return sentence[about.verb_end : span.start], sentence[span.end : end]
+
+
+def _question(*parts: str) -> str:
+    return " ".join(" ".join(parts).split()).strip(" ,;:.!") + "?"
+
+
+def _without_last_preposition(text: str) -> str:
+    head, _, last = text.strip().rpartition(" ")
+    if last.lower() in words.DETERMINERS:
+        head, _, last = head.rpartition(" ")
+    return head if last.lower() in words.PREPOSITIONS else text
+
+
+def _clause_end(found: list[Word], place: int, end: int) -> int:
+    """Where the clause around `place` ends: before a conjunction or a mark, or "and" with a verb soon behind it."""
+    for at, word in enumerate(found):
+        if word.start < place:
+            continue
+        new_verb = word.lower in {"and", "but", "or"} and any(
+            later.tag in {Tag.VERB, Tag.HELPER} for later in found[at + 1 : at + 4]
+        )
+        if word.lower in _ENDS_CLAUSE or new_verb:
+            return word.start
+    return end

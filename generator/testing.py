@@ -1,0 +1,111 @@
+"""An LLM endpoint that follows a script: OpenAI's completions API over real HTTP, for tests of whatever asks an LLM."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the endpoint says to one request.
+
+    `body` replaces the JSON or the event stream as it stands. `waits_for` holds the reply back. `breaks_off` closes the
+    connection after the text of a stream, before its end.
+    """
+
+    text: str = ""
+    status: int = 200
+    body: bytes | None = None
+    waits_for: asyncio.Event | None = None
+    breaks_off: bool = False
+
+
+Script: TypeAlias = Callable[[dict[str, Any]], Reply]
+
+
+@dataclass(slots=True)
+class ScriptedEndpoint:
+    """A running endpoint: its URL, the script that it follows, and the request bodies it has seen."""
+
+    url: str
+    script: Script
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers one request and closes the connection."""
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            body = await _request(reader)
+            self.requests.append(body)
+            reply = self.script(body)
+            if reply.waits_for is not None:
+                await _until_either(reply.waits_for, reader)
+            writer.write(_response(body, reply))
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went away, which is its right
+        finally:
+            self.under_way -= 1
+            writer.close()
+
+
+@asynccontextmanager
+async def scripted_endpoint(script: Script) -> AsyncIterator[ScriptedEndpoint]:
+    """An endpoint on a free port of this machine."""
+    endpoint = ScriptedEndpoint(url="", script=script)
+    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
+    endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server:
+        yield endpoint
+
+
+async def _until_either(event: asyncio.Event, reader: asyncio.StreamReader) -> None:
+    """Waits until the event is set or the client hangs up."""
+    waiting = [asyncio.create_task(event.wait()), asyncio.create_task(reader.read(1))]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:"))
+    body: dict[str, Any] = json.loads(await reader.readexactly(length))
+    return body | {"path": head.split(" ")[1]}
+
+
+def _response(body: dict[str, Any], reply: Reply) -> bytes:
+    if reply.body is not None:
+        content = reply.body
+    elif reply.status != 200:
+        content = b'{"error": {"message": "scripted"}}'
+    elif body.get("stream"):
+        content = _events(reply.text, ended=not reply.breaks_off)
+    else:
+        content = json.dumps({"choices": [{"text": reply.text, "index": 0}], "usage": _usage(reply.text)}).encode()
+    kind = "text/event-stream" if body.get("stream") else "application/json"
+    length = len(content) + reply.breaks_off
+    head = f"HTTP/1.1 {reply.status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    return head.encode() + content
+
+
+def _events(text: str, *, ended: bool) -> bytes:
+    """A chat reply as server-sent events of three characters each."""
+    pieces: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": text[at : at + 3]}}]} for at in range(0, len(text), 3)
+    ]
+    pieces += [{"choices": [], "usage": _usage(text)}] if ended else []
+    events = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces)
+    return (events + ("data: [DONE]\n\n" if ended else "")).encode()
+
+
+def _usage(text: str) -> dict[str, int]:
+    return {"prompt_tokens": 10, "completion_tokens": len(text.split()), "total_tokens": 10 + len(text.split())}

@@ -1,0 +1,60 @@
+"""Profiles and prompts."""
+
+from pathlib import Path
+
+import pytest
+
+from generator.profiles import PAIRS_PER_SENTENCE, Profile, chosen_profile, filled, prompt_file
+from lift.errors import InvalidOption
+
+
+def chosen(name: str = "", pairs: int = 0, prompt: str = "") -> Profile:
+    """A profile of the sentence strategy."""
+    return chosen_profile(
+        strategy="sentence",
+        name=name,
+        pairs_per_sentence=pairs,
+        custom_prompt=prompt,
+        required=frozenset({"sentence"}),
+        allowed=frozenset({"sentence", "window"}),
+    )
+
+
+@pytest.mark.parametrize("strategy", ["sentence", "grounded"])
+@pytest.mark.parametrize("name", PAIRS_PER_SENTENCE)
+def test_every_strategy_has_a_prompt_for_every_profile(strategy, name):
+    assert "{sentence}" in prompt_file(strategy, name)
+
+
+def test_nothing_chosen_is_the_general_profile():
+    assert chosen() == chosen(name="general")
+    assert chosen().pairs_per_sentence == PAIRS_PER_SENTENCE["general"]
+
+
+def test_an_own_prompt_replaces_the_profiles_and_may_hold_other_braces():
+    assert chosen(prompt='About {sentence}, as {"a": 1}').prompt == 'About {sentence}, as {"a": 1}'
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "special"},
+        {"pairs": -1},
+        {"pairs": 51},
+        {"prompt": "Ask something."},
+        {"prompt": "{sentence} {document}"},
+        {"prompt": "{sentence}" + "x" * 20_000},
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(options):
+    with pytest.raises(InvalidOption):
+        chosen(**options)
+
+
+def test_what_is_filled_in_is_not_filled_in_again():
+    assert filled("{a} {b} {c}", a="{b}", b="1") == "{b} 1 {c}"
+
+
+def test_prompts_lie_inside_the_package_that_the_wheel_ships():
+    package = Path(__file__).parents[3] / "generator"
+    assert {path.suffix for path in (package / "prompts").glob("*/*")} == {".txt"}

@@ -1,0 +1,124 @@
+"""Sentences: where they stand, that none is lost, and what is shown with them."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from generator.sentences import MAX_SENTENCE_CHARACTERS, guess_language, passage_of, sentence_places
+
+
+def said(text: str) -> list[str]:
+    """The sentences of a text."""
+    return [text[place.start : place.end] for place in sentence_places(text)]
+
+
+def test_sentences_are_found_around_abbreviations_numbers_and_quotes():
+    text = "Dr. Ode paid £3.50 at 5 p.m. on Monday. Really? “Yes.” He left."
+    assert said(text) == ["Dr. Ode paid £3.50 at 5 p.m. on Monday.", "Really?", "“Yes.”", "He left."]
+
+
+def test_places_are_counted_in_code_points():
+    text = "Émile 😀 ate. 🜂nd then he left."
+    assert said(text) == ["Émile 😀 ate.", "🜂nd then he left."]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("我喜欢这座桥。它建于1802年。", ["我喜欢这座桥。", "它建于1802年。"]),
+        ("यह पुल है। वह नदी है।", ["यह पुल है।", "वह नदी है।"]),
+        ("Die Mühle steht am 3. Mai still. Dr. Maier ging.", ["Die Mühle steht am 3. Mai still.", "Dr. Maier ging."]),
+        ("Мост очень старый. Он длинный?", ["Мост очень старый.", "Он длинный?"]),
+    ],
+)
+def test_other_languages_have_their_own_full_stops(text, sentences):
+    assert said(text) == sentences
+
+
+def test_the_language_is_guessed_from_script_and_common_words():
+    assert guess_language("Der Hund und die Katze sind nicht mit dem Boot gekommen.") == "de"
+    assert guess_language("これはペンです。") == "ja"
+    assert guess_language("1802 1803") == "en"
+
+
+def test_a_wrapped_line_ends_no_sentence():
+    assert said("The mill stands\non the river.\nIt is old.") == ["The mill stands\non the river.", "It is old."]
+
+
+def test_markdown_headings_are_no_sentences_and_list_items_and_rows_are():
+    text = "# The mill\n\nIt is old.\n\nWheels\n------\n- one wheel\n- a second. It turns.\n\n"
+    text += "| a | b |\n|---|---|\n| c | d |\n"
+    assert said(text) == ["It is old.", "one wheel", "a second.", "It turns.", "a | b |", "c | d |"]
+
+
+def test_a_document_of_headings_alone_is_read_all_the_same():
+    assert len(said("# The mill burned down\n## It was rebuilt")) == 2
+
+
+@pytest.mark.parametrize("text", ["", "   \n\n\t", "---\n\n***\n", "...!?"])
+def test_a_text_that_says_nothing_has_no_sentences(text):
+    assert said(text) == []
+
+
+def test_ten_thousand_characters_without_a_full_stop_are_cut_at_words():
+    text = "word " * 2000
+    pieces = said(text)
+    assert max(map(len, pieces)) <= MAX_SENTENCE_CHARACTERS
+    assert " ".join(pieces) == text.strip()
+
+
+def test_a_long_sentence_is_cut_after_a_semicolon_rather_than_a_comma():
+    text = "a" * 300 + ", " + "b" * 150 + "; " + "c" * 100 + ", " + "d" * 200 + "."
+    assert said(text)[0].endswith(";")
+
+
+def test_a_wall_of_letters_is_cut_anywhere():
+    assert [len(piece) for piece in said("x" * 1500)] == [600, 600, 300]
+
+
+def test_no_letter_is_lost_or_said_twice_in_random_text():
+    choose = random.Random(7)
+    parts = [
+        "The mill. ",
+        "Ä b? ",
+        "\n\n",
+        "\n",
+        "- item ",
+        "1. one ",
+        "🙂 ",
+        "z" * 700,
+        ", and; ",
+        "| c |\n",
+        "「はい。」",
+        "> q ",
+    ]
+    for _ in range(300):
+        text = "".join(choose.choices(parts, k=choose.randint(1, 25)))
+        places = sentence_places(text)
+        assert all(text[place.start : place.end].strip() == text[place.start : place.end] for place in places)
+        assert all(a.end <= b.start for a, b in pairwise(places))
+        outside = set(range(len(text))) - {at for place in places for at in range(place.start, place.end)}
+        lost = "".join(text[at] for at in sorted(outside) if text[at].isalpha())
+        assert lost == "", text
+
+
+def test_the_window_holds_whole_sentences_and_the_heading_before_them():
+    text = "# The mill\n\nIt is old. It is on the Teasel. It has a wheel."
+    places = sentence_places(text)
+    last = passage_of(title="Mill", text=text, places=places, at=2, window_characters=30)
+    assert (last.window, last.sentence) == ("It is on the Teasel.", "It has a wheel.")
+    assert last.preceding == ("It is on the Teasel.",)
+    first = passage_of(title="Mill", text=text, places=places, at=0, window_characters=30)
+    assert first.window == "The mill"
+
+
+def test_a_sentence_that_is_longer_than_the_window_is_cut_at_a_word():
+    text = "The very old mill stands on the river Teasel. It turns."
+    passage = passage_of(title="", text=text, places=sentence_places(text), at=1, window_characters=16)
+    assert passage.window == "river Teasel."
+
+
+def test_a_window_of_nothing_is_empty():
+    text = "One thing. Two things."
+    assert passage_of(title="", text=text, places=sentence_places(text), at=1, window_characters=0).window == ""

@@ -1,0 +1,89 @@
+"""Answer spans: what in a sentence can be asked for."""
+
+import pytest
+
+from generator.openings import openings
+from generator.spans import MAX_SPANS, SpanKind, answer_spans
+
+
+def found(sentence: str) -> dict[str, SpanKind]:
+    """Span texts and their kinds."""
+    return {span.text: span.kind for span in answer_spans(sentence)}
+
+
+def begun(sentence: str, text: str) -> list[str]:
+    """How questions about a span can begin."""
+    span = next(span for span in answer_spans(sentence) if span.text == text)
+    return [opening.text for opening in openings(sentence, span)]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text", "kind"),
+    [
+        ("The bridge was opened in 1802.", "1802", SpanKind.DATE),
+        ("The ferry leaves at 22:40 on weekdays.", "22:40", SpanKind.DATE),
+        ("The fair is on the last Sunday of March.", "the last Sunday of March", SpanKind.DATE),
+        ("It was signed on 4 July 1931 in Oss.", "4 July 1931", SpanKind.DATE),
+        ("The vat holds 3,200 litres.", "3,200 litres", SpanKind.QUANTITY),
+        ("Eleven thousand sheets were lost.", "Eleven thousand sheets", SpanKind.QUANTITY),
+        ("He is ninety-one.", "ninety-one", SpanKind.QUANTITY),
+        ("The tank takes 2,600 cubic metres of gas.", "2,600 cubic metres", SpanKind.QUANTITY),
+        ("The mill was built by Josiah Pemberthy.", "Josiah Pemberthy", SpanKind.NAME),
+        ("A vat called Old Bess leaks.", "Old Bess", SpanKind.NAME),
+        ("It was sold because the roof leaked.", "because the roof leaked", SpanKind.REASON),
+        ("He opens the lock by turning a wheel.", "by turning a wheel", SpanKind.MANNER),
+        ("When the fog comes, a horn is blown.", "When the fog comes", SpanKind.OCCASION),
+        ("The cat sleeps in the chart room.", "the chart room", SpanKind.PLACE),
+        ("The winner receives a silver thimble.", "a silver thimble", SpanKind.THING),
+        ("The second prize is a barrel of pear cider.", "a barrel of pear cider", SpanKind.THING),
+    ],
+)
+def test_answers_of_every_kind_are_found(sentence, text, kind):
+    assert found(sentence).get(text) is kind
+
+
+@pytest.mark.parametrize("sentence", ["The mill was built in 1748.", "Der Turm ist 41 Meter hoch.", "桥建于1802年。"])
+def test_a_span_is_the_text_at_its_place(sentence):
+    spans = answer_spans(sentence)
+    assert spans
+    assert all(sentence[span.start : span.end] == span.text for span in spans)
+
+
+@pytest.mark.parametrize("sentence", ["", "!", "Yes.", "It is.", "...", "a", "£", "'s"])
+def test_a_sentence_that_says_little_breaks_nothing(sentence):
+    assert len(answer_spans(sentence)) <= 1
+
+
+def test_of_many_spans_numbers_and_names_are_kept():
+    sentence = ", ".join(f"the thing of kind{n} and the lamp in 19{n:02}" for n in range(10, 40)) + "."
+    spans = answer_spans(sentence)
+    assert len(spans) == MAX_SPANS
+    assert {span.kind for span in spans} == {SpanKind.DATE}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text", "opening"),
+    [
+        ("The lamp was built in 1802 by a smith.", "1802", "In what year was the lamp built"),
+        ("The lamp was built in 1802 by a smith.", "a smith", "Who was the lamp built"),
+        ("The door weighs fourteen tonnes.", "fourteen tonnes", "How much does the door weigh"),
+        ("The tour lasts ninety minutes.", "ninety minutes", "How long does the tour last"),
+        ("The cat sleeps in the chart room.", "the chart room", "Where does the cat sleep"),
+        ("In 1987 a flood reached the gallery.", "1987", "In what year did a flood"),
+        ("The ship was built in Oss and arrived by sledge in May.", "May", "When did the ship"),
+        ("The judge is Barnaby Teague.", "Barnaby Teague", "Who is the judge"),
+        ("Six balloons took part.", "Six balloons", "How many balloons took"),
+        (
+            "Children under eight are sent away because the ice is thin.",
+            "because the ice is thin",
+            "Why are children under eight sent",
+        ),
+        ("Seed is lent to farmers, who must return a sack.", "a sack", "What must farmers"),
+    ],
+)
+def test_a_question_begins_with_words_that_fit_the_span_and_its_verb(sentence, text, opening):
+    assert opening in begun(sentence, text)
+
+
+def test_a_name_keeps_its_capital_inside_a_question():
+    assert "Where was Raven's Bread found" in begun("Raven's Bread was found in Oss.", "Oss")

@@ -1,0 +1,191 @@
+"""Strategies: which pairs they write about a sentence, and what they do when replies are bad."""
+
+import json
+from contextlib import aclosing
+
+import pytest
+
+from generator.llm import Endpoint, RequestFailed, Usage
+from generator.pairs import Kind, PassageFailed, QuestionAnswer
+from generator.sentences import Passage
+from generator.strategies.grounded import GroundedStrategy
+from generator.strategies.sentence import ATTEMPTS, SentenceStrategy
+from generator.testing import Reply
+from lift.errors import InvalidOption
+
+BRIDGE = Passage(
+    title="The bridge of Oss",
+    window="The bridge of Oss crosses the Teasel.",
+    sentence="It was built in 1802 by Ada Holm.",
+    preceding=("The bridge of Oss crosses the Teasel.",),
+)
+
+
+def strategy(kind, client: Endpoint, *, name: str = "", pairs: int = 0, prompt: str = ""):
+    """A strategy of a request's fields."""
+    return kind.of_request(endpoint=client, name=name, pairs_per_sentence=pairs, custom_prompt=prompt)
+
+
+async def pairs_of(chosen, passage: Passage = BRIDGE) -> list[QuestionAnswer]:
+    """All pairs about a passage."""
+    async with aclosing(chosen.write(passage, Usage())) as written:
+        return [pair async for pair in written]
+
+
+def structured(*pairs: tuple[str, str]) -> str:
+    """A reply in the form that is asked for."""
+    return json.dumps({"qa_list": [{"question": question, "answer": answer} for question, answer in pairs]})
+
+
+# sentence ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_pairs_of_one_structured_reply_are_written_once_each_and_up_to_the_number(asking):
+    reply = structured(("Who?", "Ada"), ("who", "Ada Holm"), ("When?", "1802"), ("Where?", "Oss"))
+    client, endpoint = await asking(lambda _: Reply(text=reply))
+    pairs = await pairs_of(strategy(SentenceStrategy, client, pairs=2))
+    assert [(pair.question, pair.answer, pair.kind) for pair in pairs] == [
+        ("Who?", "Ada", Kind.WRITTEN),
+        ("When?", "1802", Kind.WRITTEN),
+    ]
+    asked = endpoint.requests[0]["messages"][-1]["content"]
+    assert BRIDGE.sentence in asked
+    assert BRIDGE.window in asked
+    assert "up to 2 questions" in asked
+
+
+async def test_a_truncated_reply_keeps_what_is_whole(asking):
+    client, _ = await asking(lambda _: Reply(text=structured(("Who?", "Ada"), ("When?", "1802"))[:-25]))
+    assert [pair.question for pair in await pairs_of(strategy(SentenceStrategy, client))] == ["Who?"]
+
+
+async def test_a_reply_without_pairs_is_asked_for_again(asking):
+    replies = iter(["I cannot.", "{}", structured(("Who?", "Ada"))])
+    client, _ = await asking(lambda _: Reply(text=next(replies)))
+    assert [pair.answer for pair in await pairs_of(strategy(SentenceStrategy, client))] == ["Ada"]
+
+
+async def test_an_llm_that_never_writes_pairs_fails_the_sentence(asking):
+    client, endpoint = await asking(lambda _: Reply(text="I cannot."))
+    with pytest.raises(PassageFailed):
+        await pairs_of(strategy(SentenceStrategy, client))
+    assert len(endpoint.requests) == ATTEMPTS
+
+
+async def test_a_reply_that_breaks_off_with_nothing_is_asked_for_again_and_with_pairs_kept(asking):
+    replies = iter([Reply(text="{", breaks_off=True), Reply(text=structured(("Who?", "Ada")), breaks_off=True)])
+    client, endpoint = await asking(lambda _: next(replies))
+    assert [pair.answer for pair in await pairs_of(strategy(SentenceStrategy, client))] == ["Ada"]
+    assert len(endpoint.requests) == 2
+
+
+async def test_an_own_prompt_takes_the_place_of_the_profiles(asking):
+    client, endpoint = await asking(lambda _: Reply(text=structured(("Who?", "Ada"))))
+    await pairs_of(strategy(SentenceStrategy, client, prompt="Only names: {sentence} ({count})", pairs=3))
+    assert endpoint.requests[0]["messages"][-1]["content"] == f"Only names: {BRIDGE.sentence} (3)"
+
+
+# grounded ----------------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Goes on from openings as told and answers questions as told; both by what the prompt ends with."""
+
+    def __init__(self, endings: dict[str, str], answers: dict[str, str]) -> None:
+        self.endings = endings
+        self.answers = answers
+
+    def __call__(self, body: dict) -> Reply:
+        last = body["prompt"].rsplit("\n", 2)
+        if last[-1] == "Answer:":
+            question = last[-2].removeprefix("Question: ")
+            return Reply(text=" " + self.answers.get(question, "nothing"))
+        return Reply(text=self.endings.get(last[-1].removeprefix("Question: "), " of gold by hungry dragons?"))
+
+
+GOOD = Reader(
+    {"In what year was the bridge of Oss built": "?", "Who was the bridge of Oss built": " by?"},
+    {"In what year was the bridge of Oss built?": "1802", "Who was the bridge of Oss built by?": "Ada Holm"},
+)
+
+
+async def test_a_question_is_kept_where_the_llm_gives_the_span_back(asking):
+    client, _ = await asking(GOOD)
+    pairs = {
+        (pair.question, pair.answer)
+        for pair in await pairs_of(strategy(GroundedStrategy, client))
+        if pair.kind is Kind.GROUNDED
+    }
+    assert pairs == {
+        ("In what year was the bridge of Oss built?", "1802"),
+        ("Who was the bridge of Oss built by?", "Ada Holm"),
+    }
+
+
+async def test_a_span_that_the_llm_does_not_find_gets_a_blank(asking):
+    client, _ = await asking(Reader(GOOD.endings, {"Who was the bridge of Oss built by?": "Ada Holm"}))
+    pairs = await pairs_of(strategy(GroundedStrategy, client))
+    year = next(pair for pair in pairs if pair.answer == "1802")
+    assert (year.kind, year.question) == (
+        Kind.CLOZE,
+        "Fill in the blank: The bridge of Oss was built in ____ by Ada Holm.",
+    )
+
+
+async def test_questions_about_other_things_are_never_asked_back(asking):
+    client, endpoint = await asking(Reader({}, {}))
+    pairs = await pairs_of(strategy(GroundedStrategy, client))
+    assert {pair.kind for pair in pairs} == {Kind.CLOZE}
+    assert not [request for request in endpoint.requests if "dragons" in request["prompt"]]
+
+
+async def test_every_span_has_a_pair_and_each_pair_says_which(asking):
+    client, _ = await asking(GOOD)
+    chosen = strategy(GroundedStrategy, client)
+    assert {pair.span for pair in await pairs_of(chosen)} == set(chosen.spans(BRIDGE))
+
+
+async def test_no_more_pairs_are_written_than_asked_for(asking):
+    client, _ = await asking(GOOD)
+    assert len(await pairs_of(strategy(GroundedStrategy, client, pairs=1))) == 1
+
+
+async def test_requests_share_the_prompts_beginning_so_that_prefix_caches_hit(asking):
+    client, endpoint = await asking(GOOD)
+    await pairs_of(strategy(GroundedStrategy, client))
+    questions = [request["prompt"] for request in endpoint.requests if not request["prompt"].endswith("Answer:")]
+    assert len({prompt.split(BRIDGE.sentence.removeprefix("It"))[0] for prompt in questions}) == 1
+
+
+async def test_the_needle_profile_asks_for_the_whole_sentence(asking):
+    client, _ = await asking(
+        Reader({"What was the bridge of Oss": " built in?"}, {"What was the bridge of Oss built in?": "1802"})
+    )
+    pairs = await pairs_of(strategy(GroundedStrategy, client, name="needle"))
+    assert [pair.answer for pair in pairs] == ["The bridge of Oss was built in 1802 by Ada Holm."]
+
+
+async def test_the_single_fact_profile_asks_for_no_clauses(asking):
+    client, _ = await asking(GOOD)
+    passage = Passage(title="", window="", sentence="The mill closed because the river had fallen very low.")
+    general, single = (strategy(GroundedStrategy, client, name=name) for name in ("general", "single-fact"))
+    assert "because the river had fallen very low" in general.spans(passage)
+    assert "because the river had fallen very low" not in single.spans(passage)
+
+
+async def test_a_sentence_without_spans_has_no_pairs_and_no_failure(asking):
+    client, endpoint = await asking(GOOD)
+    assert await pairs_of(strategy(GroundedStrategy, client), Passage(title="", window="", sentence="Yes.")) == []
+    assert endpoint.requests == []
+
+
+async def test_a_failing_endpoint_fails_the_sentence(asking):
+    client, _ = await asking(lambda _: Reply(status=400))
+    with pytest.raises(RequestFailed):
+        await pairs_of(strategy(GroundedStrategy, client))
+
+
+async def test_an_own_prompt_must_hold_sentence_and_answer(asking):
+    client, _ = await asking(GOOD)
+    with pytest.raises(InvalidOption):
+        strategy(GroundedStrategy, client, prompt="Ask about {sentence}")
