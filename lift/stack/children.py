@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run, and when it counts as ready. `after` names programs that must be ready before it starts."""
+    """What to run in which folder, and when it counts as ready. It starts once those named in `after` are ready."""
 
     name: str
     command: Sequence[str]
@@ -28,6 +28,7 @@ class Program:
     log: Path
     after: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = Path()
     ports: tuple[int, ...] = ()
     ready_seconds: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
@@ -50,6 +51,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **program.environment},
+                cwd=program.folder,
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -125,6 +127,7 @@ class Guard:
     def _write(self, line: str) -> None:
         if self._process.poll() is not None:
             log.error("guard_ended", exit_code=self._process.returncode)
+            self._process.communicate()
             self._process = self._started()
             line = "".join(f"+{pid} {ticks}\n" for pid, ticks in self._held.items())
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for

@@ -25,8 +25,8 @@ class ProbeKind(StrEnum):
 class Probe:
     """How to tell that a process is ready.
 
-    `target` is host:port of a Valkey or gRPC server, a URL, or for LOG what the process writes to its log when it is
-    ready. EXIT: it is ready when it has ended well.
+    `target` is host:port of a Valkey or gRPC server; URLs with spaces between them; for LOG, what the process writes to
+    its log when it is ready. EXIT: it is ready when it has ended well.
     """
 
     kind: ProbeKind
@@ -39,7 +39,7 @@ def answers(probe: Probe) -> bool:
         case ProbeKind.VALKEY:
             return _valkey_answers(probe.target)
         case ProbeKind.HTTP:
-            return _http_answers(probe.target)
+            return all(map(_http_answers, probe.target.split()))
         case ProbeKind.GRPC:
             return _grpc_answers(probe.target)
         case _:

@@ -82,6 +82,7 @@ def _seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
         "master.port": ports["master"],
         "master.port.grpc": ports["master.grpc"],
         "master.telemetry": "false",
+        "master.resumeState": "false",  # its one volume server tells it all; resuming waits 13 s for an election
         "master.volumeSizeLimitMB": 128,
         "volume.port": ports["volume"],
         "volume.port.grpc": ports["volume.grpc"],
@@ -89,12 +90,12 @@ def _seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
         "filer": "true",
         "filer.port": ports["filer"],
         "filer.port.grpc": ports["filer.grpc"],
-        "filer.localSocket": folder / "filer.sock",
+        "filer.localSocket": "filer.sock",  # in the folder: a whole path may be too long for a socket
         "s3": "true",
         "s3.port": ports["s3"],
         "s3.port.grpc": ports["s3.grpc"],
         "s3.config": identities,
-        "s3.localSocket": folder / "s3.sock",
+        "s3.localSocket": "s3.sock",
         "s3.iam": "false",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
@@ -102,8 +103,13 @@ def _seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
     return Program(
         name=OBJECTS,
         command=(str(weed), "-logtostderr", "server", *(f"-{name}={value}" for name, value in options.items())),
-        probe=Probe(kind=ProbeKind.HTTP, target=f"http://127.0.0.1:{ports['s3']}/healthz"),
+        # S3 is up before the volumes are known: the master gives a place to write to once they are.
+        probe=Probe(
+            kind=ProbeKind.HTTP,
+            target=f"http://127.0.0.1:{ports['s3']}/healthz http://127.0.0.1:{ports['master']}/dir/assign",
+        ),
         log=state.log_of(OBJECTS),
+        folder=folder,
         ports=tuple(ports[name] for name in ports if name.partition(".")[0] in {"s3", "master", "volume", "filer"}),
         # What is written is in the system's hands by then, and its orderly end takes 15 seconds and more.
         stop_signal=signal.SIGKILL,

@@ -1,0 +1,215 @@
+"""The supervisor on trivial processes: order, crashes, stops, and what happens where it is killed itself."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from lift.errors import StackFailed, StackRunning
+from lift.stack import guard
+from lift.stack.children import Program
+from lift.stack.folder import StateFolder, held, holder
+from lift.stack.logfiles import last_lines
+from lift.stack.probes import Probe, ProbeKind
+from lift.stack.record import ProcessRecord, ProcessState
+from lift.stack.supervisor import Supervisor
+
+SAY_AND_STAY = "import signal, sys; print('here I am', flush=True); signal.pause()"
+READY = Probe(kind=ProbeKind.LOG, target="here I am")
+
+
+def program(folder: Path, name: str, code: str = SAY_AND_STAY, **changes: object) -> Program:
+    command = (sys.executable, "-c", code)
+    return Program(**{"name": name, "command": command, "probe": READY, "log": folder / f"{name}.log", **changes})  # type: ignore[arg-type]
+
+
+class Seen:
+    """Every state that each process was in, in order."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, ProcessRecord] = {}
+        self.history: list[tuple[str, ProcessState]] = []
+
+    def __call__(self, records: tuple[ProcessRecord, ...]) -> None:
+        for record in records:
+            if self.latest.get(record.name) is None or self.latest[record.name].state != record.state:
+                self.history.append((record.name, record.state))
+            self.latest[record.name] = record
+
+    def states_of(self, state: ProcessState) -> list[str]:
+        return [name for name, was in self.history if was is state]
+
+
+@asynccontextmanager
+async def running(programs: Sequence[Program]) -> AsyncIterator[tuple[Supervisor, Seen]]:
+    seen = Seen()
+    async with Supervisor(programs, seen) as supervisor:
+        await supervisor.ready()
+        yield supervisor, seen
+
+
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.02)
+
+
+async def test_a_program_starts_once_those_before_it_are_ready_and_they_stop_in_the_reverse_order(tmp_path):
+    slow = "import time, signal; time.sleep(0.3); print('here I am', flush=True); signal.pause()"
+    programs = (
+        program(tmp_path, "store", slow),
+        program(tmp_path, "role", after=("store",)),
+        program(tmp_path, "door", after=("store", "role")),
+    )
+    async with running(programs) as (_, seen):
+        ready_first = [entry for entry in seen.history if entry[1] in {ProcessState.STARTING, ProcessState.READY}]
+    names = ("store", "role", "door")
+    assert ready_first == [(name, state) for name in names for state in (ProcessState.STARTING, ProcessState.READY)]
+    assert seen.states_of(ProcessState.STOPPED) == ["door", "role", "store"]
+
+
+async def test_a_process_that_crashes_is_started_again_and_counted(tmp_path):
+    async with running([program(tmp_path, "role")]) as (_, seen):
+        first = seen.latest["role"].pid
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: seen.latest["role"].state is ProcessState.READY and seen.latest["role"].pid != first)
+        assert seen.latest["role"].restarts == 1
+
+
+async def test_what_a_crashed_process_had_started_goes_with_it(tmp_path):
+    parent = (
+        "import subprocess, sys, signal; child = subprocess.Popen(['sleep', '600']);"
+        "print(child.pid, flush=True); print('here I am', flush=True); signal.pause()"
+    )
+    async with running([program(tmp_path, "role", parent)]) as (_, seen):
+        grandchild = int((tmp_path / "role.log").read_text().split()[0])
+        assert guard.start_ticks(grandchild)
+        os.kill(seen.latest["role"].pid, signal.SIGKILL)
+        await until(lambda: guard.start_ticks(grandchild) is None)
+
+
+async def test_a_process_that_ends_before_it_is_ready_fails_the_start_and_the_others_stop(tmp_path):
+    programs = (program(tmp_path, "store"), program(tmp_path, "role", "raise SystemExit('no model')", after=("store",)))
+    seen = Seen()
+    with pytest.raises(StackFailed) as failed:
+        async with Supervisor(programs, seen) as supervisor:
+            await supervisor.ready()
+    assert failed.value.facts["process"] == "role"
+    assert failed.value.facts["exit_code"] == 1
+    assert "no model" in last_lines(tmp_path / "role.log")
+    assert failed.value.facts["log"] == str(tmp_path / "role.log")
+    assert seen.states_of(ProcessState.STOPPED) == ["role", "store"]
+
+
+async def test_a_process_that_is_never_ready_fails_the_start(tmp_path):
+    mute = program(tmp_path, "role", "import signal; signal.pause()", ready_seconds=0.3)
+    with pytest.raises(StackFailed, match="not_ready_after_seconds"):
+        async with Supervisor([mute], Seen()) as supervisor:
+            await supervisor.ready()
+
+
+async def test_a_preparation_is_ready_when_it_has_ended_well_and_is_not_repeated(tmp_path):
+    made = tmp_path / "made"
+    prepare = program(
+        tmp_path, "model", f"open({str(made)!r}, 'a').write('x')", probe=Probe(kind=ProbeKind.EXIT), ready_seconds=10
+    )
+    async with running([prepare, program(tmp_path, "role", after=("model",))]) as (_, seen):
+        assert seen.latest["model"].state is ProcessState.STOPPED
+        assert made.read_text() == "x"
+
+
+async def test_a_process_that_ignores_the_request_to_stop_is_killed(tmp_path):
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here I am', flush=True)\n"
+    stubborn += "while True: signal.pause()"
+    async with running([program(tmp_path, "role", stubborn, stop_seconds=0.3)]) as (_, seen):
+        pid = seen.latest["role"].pid
+    assert guard.start_ticks(pid) is None
+
+
+async def test_a_guard_that_is_killed_is_replaced(tmp_path):
+    async with running([program(tmp_path, "role")]) as (supervisor, seen):
+        first = supervisor._guard._process.pid
+        os.kill(first, signal.SIGKILL)
+        role = seen.latest["role"].pid
+        os.kill(role, signal.SIGKILL)
+        await until(lambda: seen.latest["role"].state is ProcessState.READY and seen.latest["role"].pid != role)
+        assert supervisor._guard._process.pid != first
+
+
+def test_only_one_supervisor_has_a_folder(tmp_path):
+    state = StateFolder(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from lift.stack.folder import *\n"
+        "with held(StateFolder(Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()"
+    )
+    assert holder(state) is None
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        assert holder(state) == other.pid
+        with pytest.raises(StackRunning) as refused, held(state):
+            pass
+        assert refused.value.facts["pid"] == other.pid
+        other.communicate()
+    assert holder(state) is None
+    with held(state):
+        pass
+
+
+SUPERVISE = """
+import asyncio, json, signal, sys
+from pathlib import Path
+from lift import logs
+from lift.stack.children import Program
+from lift.stack.probes import Probe, ProbeKind
+from lift.stack.supervisor import Supervisor
+logs.configure(role="supervisor")
+folder = Path(sys.argv[1])
+code = "import subprocess, signal; subprocess.Popen(['sleep', '600']); print('here I am', flush=True); signal.pause()"
+programs = [
+    Program(name=name, command=(sys.executable, "-c", code), log=folder / f"{name}.log",
+            probe=Probe(kind=ProbeKind.LOG, target="here I am"))
+    for name in ("store", "role")
+]
+async def main():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    seen = []
+    async with Supervisor(programs, seen.append) as supervisor:
+        await supervisor.ready()
+        print(json.dumps([record.pid for record in seen[-1]]), flush=True)
+        await stop.wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_of_a_supervisor_however_it_ends(tmp_path, wait_until, number):
+    with subprocess.Popen([sys.executable, "-c", SUPERVISE, str(tmp_path)], stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None
+        groups = json.loads(supervisor.stdout.readline())
+        assert len(groups) == 2
+        assert all(map(guard.is_there, groups))
+        supervisor.send_signal(number)
+        supervisor.wait(20)
+        wait_until(lambda: not any(map(guard.is_there, groups)), 20)
+    if number == signal.SIGTERM:
+        assert supervisor.returncode == 0
+
+
+def test_a_group_whose_leader_is_another_process_by_now_is_left_alone():
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+        ticks = guard.start_ticks(other.pid)
+        assert ticks is not None
+        assert guard.end_groups({other.pid: ticks + 1}, grace_seconds=0) == ()
+        assert guard.start_ticks(other.pid) == ticks
+        assert guard.end_groups({other.pid: ticks}, grace_seconds=5) == (other.pid,)
