@@ -3,14 +3,17 @@
 import os
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
 from lift.settings import Settings
 from storage.catalogue import Catalogue
 from storage.wakeups import CeleryWakeups
 from trainer.sweeper import Sweeper
 from trainer.tasks import HAND_BACK
+
+log = structlog.get_logger()
 
 _REDIS = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 
@@ -55,10 +58,14 @@ def run(settings: Settings) -> None:
         quiet=True,
     )
 
-    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator] - Celery has no types
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def hand_back(**_: Any) -> None:
         for pid in worker.pool.info["processes"]:
             os.kill(pid, HAND_BACK)
+
+    @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery has no types
+    def say_so(**_: Any) -> None:
+        log.info("worker_ready")
 
     wakeups = CeleryWakeups(settings.queue.url.get_secret_value(), settings.queue.name)
     with Sweeper(
