@@ -6,9 +6,9 @@ secrets masked.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -61,7 +61,7 @@ class ModelSettings(Section):
 
     base_model: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
     template: Literal["auto", "chatml", "llama3", "gemma", "plain"] = "auto"
-    max_lora_rank: Literal[8, 16, 32, 64, 128, 256] = 128
+    max_lora_rank: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(int)] = 128  # a variable holds text
 
 
 class GatewaySettings(Section):
