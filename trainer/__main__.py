@@ -17,7 +17,7 @@ def main() -> None:
     try:
         hyperparameters({}, settings.trainer.profile, settings.model.max_lora_rank)
         identify(settings.model.base_model)
-        run(settings)
+        sys.exit(run(settings))
     except LiftError as error:
         sys.exit(str(error))
 

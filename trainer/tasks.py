@@ -22,7 +22,7 @@ _stopping = threading.Event()
 _building = threading.Lock()
 
 
-@shared_task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator] - Celery has no types
+@shared_task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def train(job_id: str) -> None:
     """Runs the job where it still waits; a wake-up that comes twice or late finds it held or ended and does nothing."""
     _trainer().run(job_id)

@@ -65,11 +65,15 @@ def _first_epoch(
 ) -> Iterator[Batch]:
     """Batches from whatever has come; blocks while less than a batch is there and more may come."""
     waiting: list[Example] = []
-    while waiting or not stream.exhausted:
+
+    def look_up() -> None:
         hold.check()
-        waiting += material.add(stream.take(batch_size - len(waiting), hold.check))
         hold.report(sentences=stream.sentences, sentences_done=stream.sentences_done, pairs=stream.pairs)
         hold.took(first_pair=stream.seconds_to_first_pair, generate=stream.seconds_to_last_pair)
+
+    while waiting or not stream.exhausted:
+        waiting += material.add(stream.take(batch_size - len(waiting), look_up))
+        look_up()
         if len(waiting) >= batch_size or (waiting and stream.exhausted):
             yield draw(waiting, batch_size, shuffler)
 

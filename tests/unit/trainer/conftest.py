@@ -1,12 +1,25 @@
-"""A tiny base model, made once."""
+"""A tiny base model, and a trainer between real and small parts."""
+
+import contextlib
+import threading
+from hashlib import sha256
 
 import pytest
 
+from lift.errors import TenantExists
+from lift.settings import ModelSettings, Settings, TrainerSettings
 from lift.template import PromptTemplate
+from storage import keys
+from storage.journal import Journal
+from storage.memory import MemoryObjects
+from storage.records import Quotas
 from trainer import base_model
 from trainer.batches import Encoder
+from trainer.engines import Engines
+from trainer.generator import Generator
+from trainer.job import Trainer
 from trainer.learner import PeftLearner
-from trainer.testing import make_tiny_model
+from trainer.testing import ScriptedGenerator, make_tiny_model, serving
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +29,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def base(model_folder):
-    return base_model.load(str(model_folder), "cpu", 0)
+    return base_model.load(str(model_folder), "cpu", threads=1)
 
 
 @pytest.fixture
@@ -29,3 +42,84 @@ def learner(base):
 @pytest.fixture(scope="session")
 def encoder(base):
     return Encoder(base.tokenizer, PromptTemplate.for_vocabulary(base.tokenizer.get_vocab()), 512)
+
+
+TOKEN = "node-token"
+
+
+class Bench:
+    """A trainer on a catalogue, a store in memory and a scripted generator, and what tests do with them."""
+
+    def __init__(self, catalogue, model_folder, generator, address):
+        self.catalogue = catalogue
+        self.objects = MemoryObjects()
+        self.generator = generator
+        self.stopping = threading.Event()
+        self.settings = Settings(
+            node_token=TOKEN,
+            model=ModelSettings(base_model=str(model_folder), max_lora_rank=8),
+            trainer=TrainerSettings(lease_seconds=30, max_attempts=2, retry_seconds=0.5, device="cpu", threads=1),
+        )
+        self.client = Generator(address, TOKEN)
+        self.trainer = self.worker("worker-1")
+
+    def worker(self, name):
+        engines = Engines(self.catalogue.nodes, token=TOKEN, node_timeout_seconds=10, load_timeout_seconds=10)
+        return Trainer(
+            self.settings,
+            catalogue=self.catalogue,
+            objects=self.objects,
+            generator=self.client,
+            engines=engines,
+            worker=name,
+            stopping=self.stopping.is_set,
+        )
+
+    def document(self, tenant, content, media_type="text/plain"):
+        """A document's id; the tenant is made where there is none."""
+        with contextlib.suppress(TenantExists):
+            self.catalogue.tenants.create(id=tenant, title="", quotas=Quotas())
+        digest = sha256(content).hexdigest()
+        return self.catalogue.documents.create(
+            tenant,
+            title="Facts",
+            media_type=media_type,
+            sha256=digest,
+            size_bytes=len(content),
+            put=lambda: self.objects.put(keys.document(tenant, digest), content),
+        ).id
+
+    def job(self, tenant="acme", content=b"one\ntwo\nthree\nfour\n", media_type="text/plain", **options):
+        """A queued job of a new adapter."""
+        document = self.document(tenant, content, media_type)
+        options = {"rank": 8, "epochs": 2, "batch_size": 4, **options}
+        return self.catalogue.adapters.create(
+            tenant, id=None, title="", documents=[document], base_model="tiny", options=options
+        )[1]
+
+    def state(self, job):
+        """The job as it is now."""
+        return self.catalogue.jobs.get(job.tenant, job.id)
+
+    def journal(self, job):
+        """What the job's journal holds."""
+        return Journal(self.objects, job.tenant, job.id, 0).read()
+
+    @contextlib.contextmanager
+    def running(self, job):
+        """Runs the job in a thread while the block lasts, and waits for its end."""
+        thread = threading.Thread(target=self.trainer.run, args=[job.id])
+        thread.start()
+        yield thread
+        self.generator.release()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def bench(catalogue, model_folder):
+    generator = ScriptedGenerator(TOKEN)
+    with serving(generator) as address:
+        bench = Bench(catalogue, model_folder, generator, address)
+        yield bench
+        bench.client.close()

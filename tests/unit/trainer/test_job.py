@@ -1,0 +1,251 @@
+import dataclasses
+import math
+import threading
+
+import pytest
+
+from lift.errors import EndpointUnavailable
+from storage.journal import Journal, Outcome, Pair
+from storage.records import AdapterState, JobKind, JobState, Stage
+from storage.revisions import read_manifest
+from trainer.learner import PeftLearner
+
+
+def asked(request, of=4):
+    """The sentences that a request to the generator asks for."""
+    return [index for index in range(of) if index not in request.done_sentences]
+
+
+def test_a_job_becomes_the_adapters_current_revision(bench):
+    job = bench.job()
+    bench.trainer.run(job.id)
+    done = bench.state(job)
+    assert done.state is JobState.SUCCEEDED, done.reason
+    adapter = bench.catalogue.adapters.get("acme", job.adapter)
+    assert (adapter.state, adapter.current_revision) == (AdapterState.READY, done.revision)
+    assert (done.progress.sentences, done.progress.sentences_done, done.progress.pairs) == (4, 4, 8)
+    assert (done.progress.step, done.progress.steps, done.progress.stage) == (4, 4, Stage.LOAD)
+
+
+def test_a_job_says_where_its_seconds_went(bench):
+    job = bench.job()
+    bench.trainer.run(job.id)
+    seconds = bench.state(job).progress.seconds
+    assert seconds.keys() == {"queue", "extract", "first_pair", "generate", "train", "publish", "load", "total"}
+    assert seconds["total"] >= seconds["queue"] + seconds["extract"] + seconds["publish"] + seconds["load"]
+
+
+def test_the_manifest_says_what_the_revision_was_trained_on_and_how(bench):
+    job = bench.job(learning_rate=1e-3)
+    bench.trainer.run(job.id)
+    ref = bench.catalogue.revisions.list("acme", job.adapter).items[0].ref
+    manifest = read_manifest(bench.objects, ref)
+    assert (manifest.rank, manifest.sentences, manifest.pairs, manifest.template.name) == (8, 4, 8, "chatml")
+    assert manifest.hyperparameters["learning_rate"] == 1e-3
+    assert manifest.base_model_revision == bench.catalogue.revisions.get(ref).base_model_revision
+
+
+def test_a_second_copy_of_a_wake_up_does_nothing(bench):
+    job = bench.job()
+    bench.trainer.run(job.id)
+    bench.trainer.run(job.id)
+    assert bench.state(job).attempts == 1
+    assert len(bench.generator.requests) == 1
+
+
+def test_training_starts_before_the_last_question_is_written(bench, wait_until):
+    bench.generator.hold_before(3)
+    job = bench.job()
+    with bench.running(job):
+        wait_until(lambda: bench.state(job).progress.step >= 1)
+        wait_until(lambda: bench.state(job).progress.sentences_done == 3)
+        assert bench.state(job).progress.stage is Stage.GENERATE
+    assert bench.state(job).state is JobState.SUCCEEDED
+
+
+def test_a_job_waits_while_the_endpoint_is_down_and_says_so(bench, wait_until):
+    bench.generator.go_down()
+    job = bench.job()
+    bench.trainer.run(job.id)
+    waiting = bench.state(job)
+    assert waiting.state is JobState.WAITING
+    assert waiting.reason == str(EndpointUnavailable())
+    bench.generator.failure = None
+    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+
+
+def test_an_outage_is_no_crash_however_often_it_comes(bench, wait_until):
+    bench.generator.go_down()
+    job = bench.job()
+    for attempt in range(1, bench.settings.trainer.max_attempts + 2):
+        wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+        bench.trainer.run(job.id)
+        assert (bench.state(job).state, bench.state(job).attempts) == (JobState.WAITING, attempt)
+
+
+def test_the_pause_doubles_with_each_attempt(bench, wait_until):
+    bench.generator.go_down()
+    job = bench.job()
+    pauses = []
+    for _ in range(2):
+        wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+        bench.trainer.run(job.id)
+        waiting = bench.state(job)
+        pauses.append((waiting.next_attempt_at - waiting.started_at).total_seconds())
+    assert pauses[0] >= bench.settings.trainer.retry_seconds
+    assert pauses[1] >= 2 * bench.settings.trainer.retry_seconds
+
+
+def test_nothing_that_was_written_is_written_again_after_the_stream_broke(bench, wait_until):
+    bench.generator.go_down(before_sentence=2)
+    job = bench.job()
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.WAITING
+    bench.generator.failure = None
+    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+    assert [asked(request) for request in bench.generator.requests] == [[0, 1, 2, 3], [2, 3]]
+    assert sum(isinstance(entry, Pair) for entry in bench.journal(job)) == 8
+
+
+def test_pairs_of_an_unfinished_sentence_are_not_trained_on_twice(bench):
+    job = bench.job()
+    half = Pair(question="What is fact 0?", answer="one", sentence_index=0)
+    other = Pair(question="What is fact 1?", answer="two", sentence_index=1)
+    Journal(bench.objects, "acme", job.id, 0).append([half, other, Outcome(sentence_index=1, pairs=1)])
+    bench.trainer.run(job.id)
+    assert asked(bench.generator.requests[0]) == [0, 2, 3]
+    assert bench.state(job).progress.pairs == 7
+
+
+def test_a_cancelled_job_stops_in_the_middle_of_its_questions(bench, wait_until):
+    bench.generator.hold_before(3)
+    job = bench.job()
+    with bench.running(job) as thread:
+        wait_until(lambda: bench.state(job).progress.step >= 1)
+        bench.catalogue.jobs.request_cancel("acme", job.id)
+        wait_until(lambda: not thread.is_alive())
+    assert bench.state(job).state is JobState.CANCELLED
+    assert bench.catalogue.revisions.list("acme", job.adapter).items == ()
+
+
+def test_a_cancelled_job_stops_in_the_middle_of_its_training(bench, wait_until):
+    job = bench.job(epochs=100, batch_size=1)
+    with bench.running(job):
+        wait_until(lambda: bench.state(job).progress.stage is Stage.TRAIN, 30)
+        bench.catalogue.jobs.request_cancel("acme", job.id)
+    assert bench.state(job).state is JobState.CANCELLED
+
+
+def test_a_trainer_that_is_stopped_gives_its_job_back_at_once(bench, wait_until):
+    bench.generator.hold_before(3)
+    job = bench.job()
+    with bench.running(job) as thread:
+        wait_until(lambda: bench.state(job).progress.step >= 1)
+        bench.stopping.set()
+        wait_until(lambda: not thread.is_alive())
+    assert bench.state(job).state is JobState.WAITING
+    bench.stopping.clear()
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+    assert asked(bench.generator.requests[1]) == [3]
+
+
+def test_a_worker_that_lost_its_lease_publishes_nothing(bench, wait_until):
+    bench.settings = bench.settings.model_copy(
+        update={"trainer": bench.settings.trainer.model_copy(update={"lease_seconds": 0.3})}
+    )
+    bench.trainer = bench.worker("zombie")
+    job = bench.job()
+    stolen = threading.Event()
+    heartbeat = bench.catalogue.jobs.heartbeat
+    bench.catalogue.jobs.heartbeat = lambda lease, seconds, progress=None: (  # a machine that hangs: no beat gets out
+        heartbeat(lease, seconds, progress) if stolen.is_set() else False
+    )
+    bench.generator.hold_before(3)
+    with bench.running(job):
+        wait_until(lambda: bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (job.id,))
+        lease = bench.catalogue.jobs.claim(job.id, JobKind.TRAIN, "successor", 60)
+        stolen.set()
+    assert bench.catalogue.revisions.list("acme", job.adapter).items == ()
+    assert bench.state(job).state is JobState.RUNNING
+    assert bench.catalogue.jobs.heartbeat(lease, 60) is False
+
+
+def test_a_job_that_keeps_killing_its_trainer_is_given_up(bench, wait_until):
+    job = bench.job()
+    for attempt in range(2):
+        wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+        assert bench.catalogue.jobs.claim(job.id, JobKind.TRAIN, f"dies-{attempt}", 0.01) is not None
+    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.FAILED
+    assert "2 times" in bench.state(job).reason
+
+
+def test_two_tenants_jobs_become_two_revisions_under_their_own_keys(bench):
+    jobs = [bench.job(tenant=tenant, content=f"{tenant} one\n{tenant} two\n".encode()) for tenant in ("acme", "wile")]
+    for job in jobs:
+        bench.trainer.run(job.id)
+    assert [bench.state(job).state for job in jobs] == [JobState.SUCCEEDED] * 2
+    for job in jobs:
+        ref = bench.catalogue.revisions.list(job.tenant, job.adapter).items[0].ref
+        assert ref.tenant == job.tenant
+        assert list(bench.objects.list(f"{job.tenant}/adapters/{job.adapter}/"))
+    assert {entry.answer for entry in bench.journal(jobs[0]) if isinstance(entry, Pair)} == {"acme one", "acme two"}
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "reason"),
+    [
+        (b"caf\xe9", "text/plain; charset=utf-8", "character set"),
+        (b"\0\1\2\3" * 50, "text/plain", "binary"),
+        (b" \n ", "text/plain", "no text"),
+        (b"%PDF", "application/pdf", "media type"),
+    ],
+)
+def test_a_document_that_is_no_text_fails_its_job_at_once_with_the_reason(bench, content, media_type, reason):
+    job = bench.job(content=content, media_type=media_type)
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.FAILED
+    assert reason in bench.state(job).reason
+    assert bench.generator.requests == []
+
+
+@pytest.mark.parametrize("options", [{"training_profile": "fast"}, {"rank": 16}])
+def test_an_option_that_no_trainer_accepts_fails_the_job_at_once(bench, options):
+    job = bench.job(**options)
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.FAILED
+    assert next(iter(options)) in bench.state(job).reason
+
+
+class Diverging(PeftLearner):
+    """A learner on whose data no learning rate works."""
+
+    def step(self, batch):
+        return super().step(batch) * math.nan
+
+
+def test_a_job_whose_loss_is_no_number_fails_and_says_why(bench):
+    bench.trainer.warm_up()
+    warm = bench.trainer._workshop
+    bench.trainer._workshop = dataclasses.replace(warm, learner=Diverging(warm.base.model))
+    job = bench.job()
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.FAILED
+    assert "diverged" in bench.state(job).reason
+
+
+def test_a_failed_job_leaves_the_trainer_as_good_as_new(bench):
+    broken = bench.job(content=b"\0\1\2\3" * 50)
+    bench.trainer.run(broken.id)
+    bench.generator.go_down(before_sentence=1)
+    bench.trainer.run(bench.job(tenant="wile").id)
+    bench.generator.failure = None
+    job = bench.job(tenant="acme")
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
