@@ -8,9 +8,9 @@ from storage.records import RevisionRef
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-def document(tenant: str, sha256: str) -> str:
-    """A document's bytes."""
-    return _joined(tenant, "documents", sha256)
+def document(tenant: str, id: str, sha256: str) -> str:
+    """A document's bytes. The id keeps the same bytes, deleted and uploaded again, apart."""
+    return _joined(tenant, "documents", id, sha256)
 
 
 def revision(ref: RevisionRef, file: str) -> str:

@@ -181,7 +181,7 @@ class Trainer:
         sources = []
         for id in job.documents:
             document = self._catalogue.documents.get(job.tenant, id)
-            content = self._objects.get(keys.document(job.tenant, document.sha256))
+            content = self._objects.get(keys.document(job.tenant, document.id, document.sha256))
             sources.append(Source(title=document.title, text=read_text(content, document.media_type)))
         return sources
 

@@ -155,7 +155,7 @@ class Answers:
         room = MAX_CONTEXT_CHARACTERS
         for id_ in adapter.documents:
             document = self._catalogue.documents.get(adapter.tenant, id_)
-            content = self._objects.get(keys.document(adapter.tenant, document.sha256))
+            content = self._objects.get(keys.document(adapter.tenant, id_, document.sha256))
             texts.append(read_text(content, document.media_type)[:room])
             room -= len(texts[-1])
             if not room:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -37,22 +36,33 @@ class Documents:
         """DocumentEmpty, DocumentBinary, DocumentUndecodable, MediaTypeUnknown, DocumentExists, QuotaExceeded."""
         read_text(content, described.media_type)
         digest = sha256(content).hexdigest()
-        document = self._catalogue.documents.create(
-            tenant,
-            title=described.title.strip(),
-            media_type=described.media_type.strip(),
-            sha256=digest,
-            size_bytes=len(content),
-            request_id=request_id,
-            put=partial(self._objects.put, keys.document(tenant, digest), content),
-        )
+        unused = set()
+
+        def put(id_: str) -> None:
+            key = keys.document(tenant, id_, digest)
+            unused.add(key)
+            self._objects.put(key, content)
+
+        try:
+            document = self._catalogue.documents.create(
+                tenant,
+                title=described.title.strip(),
+                media_type=described.media_type.strip(),
+                sha256=digest,
+                size_bytes=len(content),
+                request_id=request_id,
+                put=put,
+            )
+            unused.discard(keys.document(tenant, document.id, digest))
+        finally:
+            self._objects.delete(unused)  # of a document that did not come about, or that another call made first
         log.info("document_created", document=document.id, bytes=len(content))
         return document
 
     def delete(self, tenant: str, id_: str) -> None:
         """DocumentMissing, DocumentInUse."""
         document = self._catalogue.documents.delete(tenant, id_)
-        self._objects.delete([keys.document(tenant, document.sha256)])
+        self._objects.delete([keys.document(tenant, id_, document.sha256)])
         log.info("document_deleted", document=id_)
 
 

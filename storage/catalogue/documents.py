@@ -30,9 +30,9 @@ class Documents:
         sha256: str,
         size_bytes: int,
         request_id: str = "",
-        put: Callable[[], None],
+        put: Callable[[str], object],
     ) -> Document:
-        """A new document, whose bytes `put` stores once nothing speaks against it and before anybody sees it.
+        """A new document, whose bytes `put(id)` stores once nothing speaks against it and before anybody sees it.
 
         DocumentExists(document=…), QuotaExceeded, RequestIdReused, InvalidOption, and whatever `put` raises. Where the
         request id was used for the same document, that one is returned.
@@ -43,11 +43,12 @@ class Documents:
         with self._database.write() as connection:
             if earlier := _earlier(connection, tenants.lock(connection, tenant), request, sha256, size_bytes):
                 return earlier
-        put()
+        id = new_id("doc")
+        put(id)
         with self._database.write() as connection:
             if earlier := _earlier(connection, tenants.lock(connection, tenant), request, sha256, size_bytes):
                 return earlier
-            values = {"tenant": tenant, "id": new_id("doc"), **new, "created_at": now(connection)}
+            values = {"tenant": tenant, "id": id, **new, "created_at": now(connection)}
             query = insert(schema.documents).values(**values).returning(schema.documents)
             document = _record(connection.execute(query).one())
             request.remember(connection, document.id)

@@ -180,7 +180,7 @@ class Running:
             media_type="text/plain",
             sha256=digest,
             size_bytes=len(content),
-            put=lambda: self.objects.put(keys.document(tenant, digest), content),
+            put=lambda id_: self.objects.put(keys.document(tenant, id_, digest), content),
         ).id
 
     def training(self, tenant: str, adapter: str, text: str = "The tide bell rings.") -> str:

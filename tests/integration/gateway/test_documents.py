@@ -1,5 +1,7 @@
 """Documents over gRPC: kept whole or not at all."""
 
+import asyncio
+
 import grpc
 import pytest
 
@@ -28,7 +30,7 @@ async def test_a_document_comes_back_as_it_was_described(gateway):
     assert await client.documents.GetDocument(pb.GetDocumentRequest(name=made.name)) == made
     listed = await client.documents.ListDocuments(pb.ListDocumentsRequest())
     assert list(listed.documents) == [made]
-    assert gateway.objects.get(f"acme/documents/{made.sha256}") == b"The tide bell rings."
+    assert gateway.objects.get(f"acme/{made.name}/{made.sha256}") == b"The tide bell rings."
 
 
 async def test_an_upload_is_the_chunks_one_after_another(gateway):
@@ -36,7 +38,7 @@ async def test_an_upload_is_the_chunks_one_after_another(gateway):
     half = b"ring " * (MIB // 5)
     made = await client.documents.UploadDocument(iter(parts(half, half)))
     assert made.size_bytes == 2 * len(half)
-    assert gateway.objects.get(f"acme/documents/{made.sha256}") == half + half
+    assert gateway.objects.get(f"acme/{made.name}/{made.sha256}") == half + half
 
 
 async def test_documents_are_listed_newest_first_in_pages(gateway):
@@ -66,6 +68,14 @@ async def test_the_same_bytes_are_refused_with_the_document_that_holds_them(gate
     assert f"documents/{error.facts['document']}" == made.name
     other = await gateway.tenant("other").documents.CreateDocument(created())
     assert other.name != made.name
+
+
+async def test_of_two_uploads_of_the_same_bytes_at_once_one_is_kept_and_the_other_leaves_nothing(gateway):
+    client = gateway.tenant("acme")
+    calls = [client.documents.CreateDocument(created()) for _ in range(8)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    (made,) = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+    assert list(gateway.objects.list("acme/")) == [f"acme/{made.name}/{made.sha256}"]
 
 
 BAD = {

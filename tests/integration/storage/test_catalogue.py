@@ -59,7 +59,7 @@ def a_document(catalogue: Catalogue, tenant: str = "acme", content: str = "a", r
         sha256=content * 64,
         size_bytes=100,
         request_id=request_id,
-        put=lambda: None,
+        put=lambda _: None,
     )
 
 
@@ -213,7 +213,7 @@ def test_the_bytes_are_stored_before_the_document_is_there(catalogue: Catalogue)
         media_type="text/plain",
         sha256="a" * 64,
         size_bytes=1,
-        put=lambda: seen.append(catalogue.documents.list("acme").items),
+        put=lambda _: seen.append(catalogue.documents.list("acme").items),
     )
     assert seen == [()]
     assert len(catalogue.documents.list("acme").items) == 1
@@ -222,7 +222,7 @@ def test_the_bytes_are_stored_before_the_document_is_there(catalogue: Catalogue)
 def test_a_document_whose_bytes_cannot_be_stored_is_not_there(catalogue: Catalogue) -> None:
     a_tenant(catalogue)
 
-    def put() -> None:
+    def put(_: str) -> None:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):

@@ -35,7 +35,7 @@ def job(catalogue: Catalogue) -> Job:
 
 def another_job(catalogue: Catalogue, content: str) -> Job:
     document = catalogue.documents.create(
-        "acme", title="", media_type="text/plain", sha256=content * 64, size_bytes=1, put=lambda: None
+        "acme", title="", media_type="text/plain", sha256=content * 64, size_bytes=1, put=lambda _: None
     )
     _, job = catalogue.adapters.create(
         "acme", id=None, title="", documents=[document.id], base_model="base", options={}

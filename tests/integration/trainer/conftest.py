@@ -101,7 +101,7 @@ class Deployment:
             media_type="text/plain",
             sha256=digest,
             size_bytes=len(content),
-            put=lambda: self.objects.put(keys.document(tenant, digest), content),
+            put=lambda id_: self.objects.put(keys.document(tenant, id_, digest), content),
         )
         options = {"rank": 8, "epochs": 2, "batch_size": 4, **options}
         job = self.catalogue.adapters.create(

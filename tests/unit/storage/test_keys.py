@@ -11,7 +11,7 @@ REF = RevisionRef(tenant="acme", adapter="handbook", digest="d" * 64)
 
 def test_every_key_starts_with_the_tenant() -> None:
     found = [
-        keys.document("acme", "a" * 64),
+        keys.document("acme", "doc-1", "a" * 64),
         keys.revision(REF, "adapter_model.safetensors"),
         keys.adapter("acme", "handbook"),
         keys.journal("acme", "job-1"),
@@ -35,4 +35,4 @@ def test_a_name_that_could_lead_elsewhere_is_refused(name: str) -> None:
     with pytest.raises(MalformedName):
         keys.revision(REF, name)
     with pytest.raises(MalformedName):
-        keys.document(name, "a" * 64)
+        keys.document(name, "doc-1", "a" * 64)

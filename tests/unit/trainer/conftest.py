@@ -86,7 +86,7 @@ class Bench:
             media_type=media_type,
             sha256=digest,
             size_bytes=len(content),
-            put=lambda: self.objects.put(keys.document(tenant, digest), content),
+            put=lambda id_: self.objects.put(keys.document(tenant, id_, digest), content),
         ).id
 
     def job(self, tenant="acme", content=b"one\ntwo\nthree\nfour\n", media_type="text/plain", **options):
