@@ -1,6 +1,6 @@
 """Starts an engine from the settings, and stops it on SIGTERM or Ctrl-C; ends with an error where vLLM dies.
 
-vLLM starts this module again in its child processes, so nothing but `main` does anything.
+vLLM imports this module again in its child processes, so it is light and nothing but `main` does anything.
 """
 
 import asyncio
@@ -12,23 +12,31 @@ from lift.errors import LiftError
 from lift.logs import configure
 from lift.settings import Settings
 from server.engine.environment import environment
-from server.engine.serving import serving
 from storage.base_model import folder_of, identify
-from storage.catalogue import Catalogue
-from storage.s3 import S3Objects
 
 
 async def serve(settings: Settings) -> int:
     """Serves until the process is told to stop (0) or vLLM is gone (1)."""
     base_model = folder_of(settings.model.base_model)
     base_model_revision = identify(base_model)
-    from server.engine.vllm_engine import VllmEngine  # after the cheap ways to fail: it takes seconds
+    # Not above: vLLM's children would import it all too, and a missing base model should be said at once.
+    from server.engine.serving import serving
+    from server.engine.vllm_engine import VllmEngine
+    from storage.catalogue import Catalogue
+    from storage.s3 import S3Objects
 
     catalogue = Catalogue(settings.catalogue.url.get_secret_value())
     llm = VllmEngine.start(base_model, settings.engine, settings.model)
     try:
         await asyncio.to_thread(catalogue.migrate)
-        async with serving(settings, llm, catalogue, S3Objects(settings.objects), base_model, base_model_revision):
+        async with serving(
+            settings,
+            llm,
+            catalogue=catalogue,
+            objects=S3Objects(settings.objects),
+            base_model=base_model,
+            base_model_revision=base_model_revision,
+        ):
             stopped = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -25,6 +25,7 @@ class MemoryLLM:
         self.dead = False
         self.paused = False
         self.added: list[Adapter] = []
+        self.salts: list[str] = []
         self.answering: Counter[int] = Counter()
 
     @property
@@ -62,6 +63,7 @@ class MemoryLLM:
         if adapter is not None and (number not in self._adapters or number in self._aborted):
             raise RevisionNotResident()
         words = [adapter.name if adapter else "base", *(self._words[token] for token in reversed(tokens))]
+        self.salts.append(salt)
         self.answering[number] += 1
         try:
             for written, word in enumerate(words[: sampling.max_tokens], start=1):

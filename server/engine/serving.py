@@ -46,6 +46,7 @@ class Ports:
 async def serving(
     settings: Settings,
     llm: LLM,
+    *,
     catalogue: Catalogue,
     objects: ObjectStore,
     base_model: Path,

@@ -87,6 +87,11 @@ class VllmEngine:
             await asyncio.sleep(WATCH_SECONDS)
 
     @property
+    def unfinished(self) -> int:
+        """Answers that vLLM still writes."""
+        return int(self._llm.get_num_unfinished_requests())
+
+    @property
     def window(self) -> int:
         """Tokens of prompt and answer together."""
         return int(self._llm.model_config.max_model_len)

@@ -1,8 +1,255 @@
-"""One real vLLM engine with a tiny random base model, for all integration tests of the engine."""
+"""One real engine on a tiny random base model, for all integration tests of the engine, and revisions for it."""
 
+import gc
+import json
+import os
 import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import grpc
+import numpy as np
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from safetensors.numpy import save_file
+
+from lift.internal.v1 import engine_pb2 as pb
+from lift.internal.v1 import engine_pb2_grpc
+from lift.settings import EngineSettings, ModelSettings, Settings
+from lift.template import PromptTemplate
+from server.engine.environment import environment
+from server.engine.llm import LLM
+from server.engine.serving import Ports, serving
+from storage.base_model import identify
+from storage.catalogue import Catalogue
+from storage.memory import MemoryObjects
+from storage.records import RevisionRef
+from storage.revisions import Manifest, describe, publish_files
+
+os.environ.update({name: value for name, value in environment(Settings()).items() if name.startswith("VLLM_")})
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch warns about itself while vLLM imports it
-    import vllm.lora.layers
-    import vllm.lora.punica_wrapper.punica_cpu  # noqa: F401
+    import server.engine.segmented_lora  # noqa: F401 - so that the tests that import it are not warned
+    from server.engine.vllm_engine import VllmEngine
+
+NODE_TOKEN = "node-token"
+WINDOW = 160
+HIDDEN, LAYERS, HEADS, KEY_HEADS, INNER = 128, 2, 4, 2, 128
+SHAPES = {
+    "q_proj": ("self_attn", HIDDEN, HIDDEN),
+    "k_proj": ("self_attn", HIDDEN, HIDDEN // HEADS * KEY_HEADS),
+    "v_proj": ("self_attn", HIDDEN, HIDDEN // HEADS * KEY_HEADS),
+    "o_proj": ("self_attn", HIDDEN, HIDDEN),
+    "gate_proj": ("mlp", HIDDEN, INNER),
+    "up_proj": ("mlp", HIDDEN, INNER),
+    "down_proj": ("mlp", INNER, HIDDEN),
+}
+"""Block, inputs and outputs of the linear layers of the tiny model."""
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers that spells in bytes. Its weights are large, so that greedy choices are clear ones."""
+    folder = tmp_path_factory.mktemp("base-model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+        marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        tokenizer = Tokenizer(models.BPE({token: n for n, token in enumerate([*marks, *letters])}, []))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", bos_token="<|endoftext|>")
+        fast.add_special_tokens({"additional_special_tokens": marks})
+        fast.save_pretrained(folder)
+        torch.manual_seed(7)
+        config = LlamaConfig(
+            vocab_size=len(marks) + len(letters),
+            hidden_size=HIDDEN,
+            intermediate_size=INNER,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=KEY_HEADS,
+            max_position_embeddings=WINDOW,
+            initializer_range=0.3,
+            tie_word_embeddings=False,
+            eos_token_id=2,
+            bos_token_id=0,
+        )
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def settings_for(base_model: Path, state: Path, **engine: Any) -> Settings:
+    """Settings of an engine on free ports."""
+    small = {"slots": 3, "batch_slots": 2, "max_model_len": WINDOW, "max_num_seqs": 16, "cpu_kv_cache_gib": 0.05}
+    here = {"port": 0, "http_port": 0, "threads": 2, "drain_seconds": 0.2}
+    return Settings(
+        state_dir=state,
+        node_token=SecretStr(NODE_TOKEN),
+        model=ModelSettings(base_model=str(base_model), max_lora_rank=16),
+        engine=EngineSettings(**{**small, **here, **engine}),
+    )
+
+
+@pytest.fixture
+def make_settings(base_model: Path) -> Callable[..., Settings]:
+    """make_settings(state_folder, **engine_settings)."""
+    return partial(settings_for, base_model)
+
+
+@dataclass(kw_only=True)
+class Press:
+    """Makes revisions of random weights, and puts them into a store."""
+
+    objects: MemoryObjects
+    base_model: Path
+    folder: Path
+
+    def publish(
+        self,
+        adapter: str,
+        *,
+        tenant: str = "acme",
+        rank: int = 8,
+        seed: int = 1,
+        base_model_revision: str | None = None,
+        change: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> RevisionRef:
+        """`change` may spoil the tensors before they are saved."""
+        folder = self.folder / f"{tenant}-{adapter}-{seed}"
+        folder.mkdir(parents=True)
+        tensors = self.weights(rank, seed)
+        change(tensors)
+        save_file(tensors, folder / "adapter_model.safetensors")
+        config = {
+            "peft_type": "LORA",
+            "r": rank,
+            "lora_alpha": 2 * rank,
+            "target_modules": list(SHAPES),
+            "bias": "none",
+        }
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        manifest = Manifest(
+            files=describe(folder),
+            base_model=str(self.base_model),
+            base_model_revision=base_model_revision or identify(self.base_model),
+            rank=rank,
+            alpha=2.0 * rank,
+            target_modules=tuple(SHAPES),
+            template=PromptTemplate.named("chatml"),
+            hyperparameters={"seed": seed},
+            data_sha256="0" * 64,
+            sentences=1,
+            pairs=1,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        return publish_files(self.objects, tenant=tenant, adapter=adapter, folder=folder, manifest=manifest)
+
+    @staticmethod
+    def weights(rank: int, seed: int) -> dict[str, Any]:
+        """Random A [r, in] and B [out, r] of every layer."""
+        random = np.random.default_rng(seed)
+        tensors = {}
+        for layer in range(LAYERS):
+            for module, (block, inputs, outputs) in SHAPES.items():
+                name = f"base_model.model.model.layers.{layer}.{block}.{module}"
+                a = random.standard_normal((rank, inputs)) / inputs**0.5
+                tensors[f"{name}.lora_A.weight"] = a.astype(np.float32)
+                tensors[f"{name}.lora_B.weight"] = random.standard_normal((outputs, rank)).astype(np.float32)
+        return tensors
+
+
+@pytest.fixture
+def make_press(base_model: Path) -> Callable[..., Press]:
+    """make_press(objects, folder)."""
+    return lambda objects, folder: Press(objects=objects, base_model=base_model, folder=folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A serving engine, what it stands on, and its service."""
+
+    settings: Settings
+    ports: Ports
+    llm: LLM
+    catalogue: Catalogue
+    press: Press
+    stub: Any
+    channel: grpc.aio.Channel
+
+    metadata = (("authorization", f"Bearer {NODE_TOKEN}"),)
+
+    async def load(self, ref: RevisionRef) -> pb.LoadRevisionResponse:
+        return await self.stub.LoadRevision(pb.LoadRevisionRequest(revision=message(ref)), metadata=self.metadata)
+
+    async def unload(self, ref: RevisionRef) -> bool:
+        request = pb.UnloadRevisionRequest(revision=message(ref))
+        return bool((await self.stub.UnloadRevision(request, metadata=self.metadata)).was_resident)
+
+    def answer(self, ref: RevisionRef | None = None, **fields: Any) -> Any:
+        """The call, which streams."""
+        return self.stub.Answer(answer_request(ref, **fields), metadata=self.metadata)
+
+    async def text(self, ref: RevisionRef | None = None, **fields: Any) -> tuple[str, pb.AnswerEnd]:
+        """The whole answer."""
+        messages = [message async for message in self.answer(ref, **fields)]
+        return "".join(message.delta for message in messages), messages[-1].end
+
+
+def message(ref: RevisionRef) -> pb.RevisionRef:
+    return pb.RevisionRef(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)
+
+
+def answer_request(ref: RevisionRef | None = None, **fields: Any) -> pb.AnswerRequest:
+    asked = {"tenant": "acme", "prompt": "Once upon", "max_tokens": 12, "temperature": 0.0, "top_p": 1.0, **fields}
+    return pb.AnswerRequest(revision=message(ref) if ref else None, **asked)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+    """vLLM, started once for the session."""
+    state = tmp_path_factory.mktemp("engine")
+    settings = settings_for(base_model, state)
+    catalogue = Catalogue(f"sqlite:///{state / 'lift.sqlite'}")
+    catalogue.migrate()
+    objects = MemoryObjects()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), ExitStack() as stack:
+        stack.callback(gc.collect)  # vLLM leaves sockets to the collector, which warns, and here may
+        for name, value in environment(settings).items():
+            patch.setenv(name, value)
+        warnings.simplefilter("ignore")
+        llm = VllmEngine.start(base_model, settings.engine, settings.model)
+        stack.callback(catalogue.close)
+        stack.callback(llm.shutdown)
+        press = Press(objects=objects, base_model=base_model, folder=state / "press")
+        async with (
+            serving(
+                settings,
+                llm,
+                catalogue=catalogue,
+                objects=objects,
+                base_model=base_model,
+                base_model_revision=identify(base_model),
+            ) as ports,
+            grpc.aio.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel,
+        ):
+            stub = engine_pb2_grpc.EngineServiceStub(channel)
+            yield Node(
+                settings=settings,
+                ports=ports,
+                llm=llm,
+                catalogue=catalogue,
+                press=press,
+                stub=stub,
+                channel=channel,
+            )

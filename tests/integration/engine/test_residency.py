@@ -1,0 +1,117 @@
+"""Starting again: real revisions, a real validation process and a real catalogue, on the in-memory engine."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from server.engine.memory import MemoryLLM
+from server.engine.serving import serving
+from storage import keys
+from storage.base_model import identify
+from storage.catalogue import Catalogue
+from storage.memory import MemoryObjects
+from storage.placement import place
+from storage.records import JobKind, Node, Quotas, Revision, RevisionRef
+from storage.revisions import WEIGHTS
+
+ADAPTERS = ("bakery", "ferry", "mill")
+
+
+@pytest.fixture
+def catalogue(tmp_path) -> Any:
+    catalogue = Catalogue(f"sqlite:///{tmp_path / 'lift.sqlite'}")
+    catalogue.migrate()
+    catalogue.tenants.create("acme", title="", quotas=Quotas())
+    yield catalogue
+    catalogue.close()
+
+
+@pytest.fixture
+def press(tmp_path, make_press) -> Any:
+    return make_press(MemoryObjects(), tmp_path / "press")
+
+
+@pytest.fixture
+def served(catalogue, press) -> tuple[RevisionRef, ...]:
+    """Current revisions of three adapters, oldest first."""
+    return tuple(current(catalogue, press, adapter) for adapter in ADAPTERS)
+
+
+def current(catalogue: Catalogue, press: Any, adapter: str) -> RevisionRef:
+    ref = press.publish(adapter, seed=ADAPTERS.index(adapter))
+    document = catalogue.documents.create(
+        "acme", title=adapter, media_type="text/plain", sha256=ref.digest, size_bytes=1, put=lambda: None
+    )
+    _, job = catalogue.adapters.create(
+        "acme", id=adapter, title="", documents=[document.id], base_model=str(press.base_model), options={}
+    )
+    revision = Revision(
+        ref=ref,
+        job=job.id,
+        rank=8,
+        size_bytes=1,
+        base_model=str(press.base_model),
+        base_model_revision=identify(press.base_model),
+        sentences=1,
+        pairs=1,
+        final_loss=0.1,
+        created_at=datetime.now(UTC),
+    )
+    catalogue.jobs.publish(catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60), revision)
+    return ref
+
+
+@pytest.fixture
+def engine(tmp_path, catalogue, press, make_settings) -> Any:
+    """Starts a node on a new in-memory engine."""
+
+    @asynccontextmanager
+    async def start(node: str = "engine-1", **options: Any) -> AsyncIterator[str]:
+        settings = make_settings(tmp_path / "state", node=node, address=f"{node}:1", **options)
+        parts = {"catalogue": catalogue, "objects": press.objects, "base_model": press.base_model}
+        async with serving(settings, MemoryLLM(), **parts, base_model_revision=identify(press.base_model)):
+            yield node
+
+    return start
+
+
+async def test_a_new_node_takes_the_newest_revisions(engine, catalogue, served, wait_until) -> None:
+    async with engine(slots=2) as node:
+        await asyncio.to_thread(wait_until, lambda: set(catalogue.nodes.residents(node)) == set(served[1:]))
+
+
+async def test_new_nodes_share_the_revisions_by_placement(engine, catalogue, served, wait_until) -> None:
+    def filled() -> bool:
+        nodes = catalogue.nodes.list()
+        return all(set(catalogue.nodes.residents(node.id)) >= assigned(node, nodes) for node in nodes)
+
+    def assigned(node: Node, nodes: Any) -> set[RevisionRef]:
+        return {ref for ref in served if place(ref.digest, nodes, 1)[0].id == node.id}
+
+    async with engine("engine-1"):
+        await asyncio.to_thread(wait_until, lambda: len(catalogue.nodes.residents("engine-1")) == 3)
+        async with engine("engine-2"):
+            await asyncio.to_thread(wait_until, lambda: len(catalogue.nodes.list()) == 2)
+            await asyncio.to_thread(wait_until, filled)
+            mine = assigned(catalogue.nodes.list()[1], catalogue.nodes.list())
+            assert set(catalogue.nodes.residents("engine-2")) == mine
+
+
+async def test_a_restarted_node_reloads_what_it_served(engine, catalogue, served, wait_until) -> None:
+    """Which is less here than a new node would take, so that the two can be told apart."""
+    before = {"address": "engine-1:1", "base_model": "tiny", "base_model_revision": "r", "slots": 3}
+    catalogue.nodes.report("engine-1", **before, resident=served[:1])
+    async with engine("engine-1") as node:
+        await asyncio.to_thread(wait_until, lambda: catalogue.nodes.list()[0].base_model != "tiny")
+        await asyncio.to_thread(wait_until, lambda: catalogue.nodes.residents(node) == served[:1])
+        await asyncio.to_thread(wait_until, lambda: catalogue.nodes.list()[0].resident == 1)
+
+
+async def test_a_revision_that_fails_does_not_keep_the_others_out(engine, catalogue, press, served, wait_until) -> None:
+    press.objects.put(keys.revision(served[1], WEIGHTS), b"damaged")
+    async with engine() as node:
+        await asyncio.to_thread(wait_until, lambda: set(catalogue.nodes.residents(node)) == {served[0], served[2]})

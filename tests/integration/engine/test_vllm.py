@@ -1,0 +1,333 @@
+"""The engine on real vLLM: adapters answer as their merged weights would, and nothing one does harms another."""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator
+from importlib.metadata import entry_points
+from typing import Any
+
+import grpc
+import numpy as np
+import openai
+import pytest
+import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from lift import errors, status
+from lift.internal.v1 import engine_pb2 as pb
+from storage import keys
+from storage.records import RevisionRef
+from storage.revisions import WEIGHTS
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+PROMPTS = ("Once upon", "The bridge of Orsel is", "A mill stands where the river bends, and")
+MAX_TOKENS = 12
+
+
+async def published(node, adapter: str, **options: Any) -> RevisionRef:
+    """A new revision, in the store only."""
+    return await asyncio.to_thread(node.press.publish, adapter, **options)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def two(node, request) -> AsyncIterator[tuple[RevisionRef, RevisionRef]]:
+    """Two resident revisions of different rank, which fill every slot of a batch."""
+    first = await published(node, f"first-{request.node.name}", rank=16, seed=1)
+    second = await published(node, f"second-{request.node.name}", tenant="other", rank=4, seed=2)
+    await node.load(first)
+    await node.load(second)
+    yield first, second
+    await node.unload(first)
+    await node.unload(second)
+
+
+async def refusal(call: Any) -> errors.LiftError:
+    """The error that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await (ended(call) if hasattr(call, "__aiter__") else call)
+    return status.from_call(refused.value)
+
+
+async def ended(call: Any) -> None:
+    """Reads a stream to its end."""
+    async for _ in call:
+        pass
+
+
+def merged_answer(press: Any, prompt: str, rank: int, seed: int) -> str:
+    """What transformers writes greedily, in fp32, with the adapter's weights added to the base model's."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tensors = press.weights(rank, seed) if rank else {}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        model = AutoModelForCausalLM.from_pretrained(press.base_model, dtype=torch.float32)
+        for name in filter(lambda name: "lora_A" in name, tensors):
+            b_times_a = torch.from_numpy(tensors[name.replace("lora_A", "lora_B")] @ tensors[name])
+            module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+            model.get_submodule(module).weight += 2.0 * b_times_a
+        tokenizer = AutoTokenizer.from_pretrained(press.base_model)
+        tokens = torch.tensor([tokenizer(prompt)["input_ids"]])
+        written = model.generate(tokens, max_new_tokens=MAX_TOKENS, do_sample=False, pad_token_id=0)
+        return str(tokenizer.decode(written[0, tokens.shape[1] :], skip_special_tokens=True))
+
+
+async def test_adapters_and_the_base_model_answer_side_by_side_as_merged_weights_do(node, two) -> None:
+    """A base row beside adapters that fill every batch slot is what vLLM's own operator gets wrong."""
+    voices = ((None, 0, 0), (two[0], 16, 1), (two[1], 4, 2))
+    asked = [(prompt, *voice) for prompt in PROMPTS for voice in voices]
+    answers = await asyncio.gather(
+        *(node.text(ref, prompt=prompt, max_tokens=MAX_TOKENS) for prompt, ref, _, _ in asked)
+    )
+    for (prompt, _, rank, seed), (text, _) in zip(asked, answers, strict=True):
+        assert text == merged_answer(node.press, prompt, rank, seed), (prompt, rank)
+
+
+async def test_an_adapter_answers_the_same_alone_and_in_company(node, two) -> None:
+    alone, _ = await node.text(two[0], prompt=PROMPTS[2], max_tokens=40)
+    together = await asyncio.gather(*(node.text(ref, prompt=PROMPTS[2], max_tokens=40) for ref in (*two, None, *two)))
+    assert together[0][0] == together[3][0] == alone
+    assert together[1][0] == together[4][0] != alone
+
+
+async def test_our_operator_is_installed_for_every_vllm_process(node) -> None:
+    from vllm.platforms import current_platform
+
+    assert "lift_cpu_lora" in entry_points(group="vllm.general_plugins").names
+    assert current_platform.get_punica_wrapper() == "server.engine.segmented_lora.SegmentedLora"
+
+
+async def test_an_answer_streams_and_counts_its_tokens(node, two) -> None:
+    turns = [pb.Turn(role="user", content="How long is the bridge?")]
+    messages = [message async for message in node.answer(two[0], prompt="", turns=turns, max_tokens=5)]
+    assert len(messages) > 1
+    assert [message.HasField("end") for message in messages] == [False] * (len(messages) - 1) + [True]
+    end = messages[-1].end
+    # Each letter of the template's words and of the question is a token, each of its three marks one.
+    assert end.prompt_tokens == len("user\nHow long is the bridge?\nassistant\n") + 3
+    assert (end.finish_reason, end.completion_tokens, end.context_truncated) == ("length", 5, False)
+
+
+async def test_a_long_context_is_cut_to_the_window(node) -> None:
+    turns = [pb.Turn(role="user", content="How long is it?")]
+    _, end = await node.text(prompt="", turns=turns, context="The bridge is long. " * 100, max_tokens=7)
+    assert end.context_truncated
+    assert end.prompt_tokens + 7 == node.llm.window
+
+
+async def test_an_answer_ends_before_a_stop_text(node) -> None:
+    whole, _ = await node.text(max_tokens=20)
+    stop = whole[5:7]
+    text, end = await node.text(max_tokens=20, stop=[stop])
+    assert text == whole[: whole.index(stop)]
+    assert end.finish_reason == "stop"
+
+
+async def test_a_temperature_above_zero_and_a_small_top_p_are_taken(node) -> None:
+    texts = {(await node.text(temperature=1.5, max_tokens=30))[0] for _ in range(4)}
+    assert len(texts) > 1
+    greedy, _ = await node.text(max_tokens=30)
+    nearly_greedy, _ = await node.text(temperature=0.5, top_p=1e-6, max_tokens=30)
+    assert nearly_greedy == greedy
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"prompt": "why " * 200}, errors.QuestionTooLong),
+        ({"prompt": "", "turns": [pb.Turn(role="user", content="why " * 200)]}, errors.QuestionTooLong),
+        ({"prompt": ""}, errors.QuestionEmpty),
+        ({"temperature": 2.5}, errors.InvalidOption),
+        ({"temperature": float("nan")}, errors.InvalidOption),
+        ({"top_p": 0.0}, errors.InvalidOption),
+        ({"max_tokens": 0}, errors.InvalidOption),
+        ({"stop": [""]}, errors.InvalidOption),
+    ],
+)
+async def test_a_question_that_cannot_be_answered_is_refused(node, fields, error) -> None:
+    assert type(await refusal(node.answer(**fields))) is error
+
+
+async def test_a_revision_that_is_not_resident_has_to_be_loaded_first(node) -> None:
+    ref = await published(node, "cold")
+    assert type(await refusal(node.answer(ref))) is errors.RevisionNotResident
+
+
+def infinite(tensors: dict[str, Any]) -> None:
+    next(iter(tensors.values()))[0, 0] = np.nan
+
+
+def misshapen(tensors: dict[str, Any]) -> None:
+    name = next(name for name in tensors if "k_proj.lora_B" in name)
+    tensors[name] = np.zeros((7, 8), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("not-finite", {"change": infinite}),
+        ("misshapen", {"change": misshapen}),
+        ("rank-too-high", {"rank": 32}),
+        ("of-another-base-model", {"base_model_revision": "f" * 64}),
+    ],
+)
+async def test_a_bad_revision_is_rejected_and_base_answers_go_on(node, name, options) -> None:
+    before, _ = await node.text()
+    long_answer = asyncio.create_task(node.text(max_tokens=100))
+    ref = await published(node, name, **options)
+    assert type(await refusal(node.load(ref))) is errors.RevisionRejected
+    assert (await node.text())[0] == before
+    await long_answer
+    assert await on_disk(node) == 0
+
+
+async def on_disk(node) -> int:
+    folder = node.settings.state_dir / "engine" / node.settings.engine.node / "revisions"
+    return len(await asyncio.to_thread(lambda: list(folder.iterdir())))
+
+
+async def test_a_tampered_revision_is_rejected(node) -> None:
+    ref = await published(node, "tampered")
+    key = keys.revision(ref, WEIGHTS)
+    content = bytearray(node.press.objects.get(key))
+    content[-1] ^= 1
+    node.press.objects.put(key, bytes(content))
+    assert type(await refusal(node.load(ref))) is errors.RevisionRejected
+
+
+async def test_an_unknown_revision_is_missing(node) -> None:
+    ref = RevisionRef(tenant="acme", adapter="handbook", digest="0" * 64)
+    assert type(await refusal(node.load(ref))) is errors.RevisionMissing
+
+
+async def test_what_vllm_itself_refuses_is_rejected_and_its_number_serves_nobody(node) -> None:
+    """Past our validation, as a file that is damaged on the disk after it was checked would be."""
+    from server.engine.llm import Adapter
+
+    folder = node.settings.state_dir / "not-an-adapter"
+    folder.mkdir()
+    adapter = Adapter(number=900, name="broken", folder=folder)
+    with pytest.raises(errors.RevisionRejected):
+        await node.llm.add(adapter)
+    await node.llm.remove(adapter)
+    assert 900 not in await node.llm.resident()
+    assert (await node.text())[1].completion_tokens > 0
+
+
+async def test_loading_is_timed_and_repeating_it_changes_nothing(node) -> None:
+    ref = await published(node, "timed")
+    first, again = await node.load(ref), await node.load(ref)
+    assert not first.was_resident
+    assert min(first.fetch_seconds, first.validate_seconds, first.load_seconds) > 0
+    assert again == pb.LoadRevisionResponse(was_resident=True)
+    await node.unload(ref)
+
+
+async def test_more_revisions_than_slots_take_turns(node) -> None:
+    refs = [await published(node, f"turn-{n}", seed=n) for n in range(node.settings.engine.slots + 2)]
+    texts = []
+    for ref in refs:
+        await node.load(ref)
+        texts.append((await node.text(ref))[0])
+    assert len(set(texts)) == len(refs)
+    assert len(await node.llm.resident()) == node.settings.engine.slots
+    await node.load(refs[0])
+    assert (await node.text(refs[0]))[0] == texts[0]
+    for ref in refs:
+        await node.unload(ref)
+    assert await node.llm.resident() == frozenset()
+    assert await on_disk(node) == 0
+
+
+async def test_unloading_aborts_an_answer_that_takes_too_long_and_harms_nobody(node, two) -> None:
+    base = asyncio.create_task(node.text(max_tokens=140))
+    call = node.answer(two[0], prompt="a", max_tokens=150)
+    await call.read()
+    answering = asyncio.create_task(refusal(call))
+    assert await node.unload(two[0])
+    assert type(await answering) is errors.RevisionNotResident
+    assert not await node.unload(two[0])
+    assert (await base)[1].completion_tokens == 140
+    assert type(await refusal(node.answer(two[0]))) is errors.RevisionNotResident
+
+
+async def test_a_client_that_goes_away_stops_its_answer(node, two, wait_until) -> None:
+    call = node.answer(two[0], prompt="a", max_tokens=150)
+    await call.read()
+    call.cancel()
+    await asyncio.to_thread(wait_until, lambda: not node.llm.unfinished, 5)
+
+
+async def test_the_catalogue_is_told_what_is_resident(node, two, wait_until) -> None:
+    def told() -> bool:
+        return set(node.catalogue.nodes.residents(node.settings.engine.node)) == set(two)
+
+    await asyncio.to_thread(wait_until, told, 10)
+    (reported,) = await asyncio.to_thread(node.catalogue.nodes.list)
+    assert reported.base_model == str(node.press.base_model)
+    assert reported.slots == node.settings.engine.slots
+
+
+async def test_it_says_what_it_serves(node, two) -> None:
+    said = await node.stub.GetEngine(pb.GetEngineRequest(), metadata=node.metadata)
+    assert (said.max_model_len, said.max_lora_rank, said.slots) == (node.llm.window, 16, 3)
+    assert {ref.digest for ref in said.resident} == {ref.digest for ref in two}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [((), errors.CredentialMissing), ((("authorization", "Bearer wrong"),), errors.CredentialWrong)],
+)
+async def test_a_caller_without_the_node_token_is_let_into_nothing(node, metadata, error) -> None:
+    request = pb.AnswerRequest(tenant="acme", prompt="Once", max_tokens=1, top_p=1)
+    assert type(await refusal(node.stub.Answer(request, metadata=metadata))) is error
+    assert type(await refusal(node.stub.GetEngine(pb.GetEngineRequest(), metadata=metadata))) is error
+    assert type(await refusal(node.stub.LoadRevision(pb.LoadRevisionRequest(), metadata=metadata))) is error
+
+
+async def test_health_is_open_to_all(node) -> None:
+    health = health_pb2_grpc.HealthStub(node.channel)
+    answer = await health.Check(health_pb2.HealthCheckRequest(service="lift.internal.v1.EngineService"))
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client(node) -> AsyncIterator[openai.AsyncOpenAI]:
+    url = f"http://127.0.0.1:{node.ports.http}/v1"
+    async with openai.AsyncOpenAI(base_url=url, api_key="node-token", max_retries=0) as client:
+        yield client
+
+
+async def test_openai_clients_find_the_base_model_under_both_names(node, client) -> None:
+    assert [model.id async for model in client.models.list()] == ["base", str(node.press.base_model)]
+
+
+async def test_openai_completions_go_on_from_the_prompt_as_it_stands(node, client) -> None:
+    expected, end = await node.text(prompt=PROMPTS[1], max_tokens=9)
+    whole = await client.completions.create(model="base", prompt=PROMPTS[1], max_tokens=9)
+    assert whole.choices[0].text == expected
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (end.prompt_tokens, 9)
+    stream = await client.completions.create(
+        model=str(node.press.base_model), prompt=PROMPTS[1], max_tokens=9, stream=True
+    )
+    assert "".join([chunk.choices[0].text async for chunk in stream]) == expected
+
+
+async def test_openai_chats_are_written_with_the_template(node, client) -> None:
+    expected, _ = await node.text(prompt="", turns=[pb.Turn(role="user", content="Why?")], max_tokens=9)
+    messages = [{"role": "user", "content": "Why?"}]
+    whole = await client.chat.completions.create(model="base", messages=messages, max_tokens=9)
+    assert whole.choices[0].message.content == expected
+    stream = await client.chat.completions.create(model="base", messages=messages, max_tokens=9, stream=True)
+    assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == expected
+
+
+async def test_openai_clients_are_told_what_is_wrong(node, client) -> None:
+    with pytest.raises(openai.NotFoundError):
+        await client.completions.create(model="handbook", prompt="Once")
+    with pytest.raises(openai.BadRequestError):
+        await client.completions.create(model="base", prompt="why " * 200)
+    with pytest.raises(openai.AuthenticationError):
+        await client.with_options(api_key="wrong").completions.create(model="base", prompt="Once")

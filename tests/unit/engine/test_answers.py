@@ -1,0 +1,92 @@
+"""Whose voice answers, what it is asked with, and what stops it. The in-memory engine says the prompt backwards."""
+
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from lift.errors import CredentialMissing, CredentialWrong, EngineUnavailable, RevisionNotResident
+from lift.template import PromptTemplate
+from server.engine.answers import Answers, End, Question
+from server.engine.llm import Sampling
+from server.engine.node_token import NodeToken
+
+CHATML = PromptTemplate.named("chatml")
+CHAT = (("user", "how long is it ?"),)
+
+
+@pytest.fixture
+def answers(llm, slots) -> Answers:
+    return Answers(llm, slots, CHATML, b"secret")
+
+
+def question(prompt: Any = "how long", **changes: Any) -> Question:
+    asked: dict[str, Any] = {"tenant": "acme", "revision": None, "sampling": Sampling(max_tokens=20)}
+    return Question(prompt=prompt, **{**asked, **changes})
+
+
+async def answered(answers: Answers, question: Question) -> tuple[str, End]:
+    pieces = [piece async for piece in answers.answer(question)]
+    assert isinstance(pieces[-1], End)
+    return "".join(pieces[:-1]).strip(), pieces[-1]
+
+
+async def test_the_base_model_answers_where_no_revision_is_named(answers) -> None:
+    text, end = await answered(answers, question())
+    assert text == "base long how <s>"
+    assert end == End(finish_reason="stop", prompt_tokens=3, completion_tokens=4, context_truncated=False)
+
+
+async def test_a_revision_is_asked_with_its_own_template(answers, slots, revision) -> None:
+    await slots.load(revision("a"))
+    text, _ = await answered(answers, question(CHAT, revision=revision("a")))
+    assert text == "acme/a/aaaaaaaa assistant: ? it is long how user:"
+    text, _ = await answered(answers, question(CHAT))
+    assert text == "base <|im_start|>assistant ?<|im_end|> it is long how <|im_start|>user"
+
+
+async def test_a_revision_that_is_not_resident_does_not_answer(answers, revision) -> None:
+    with pytest.raises(RevisionNotResident):
+        await answered(answers, question(revision=revision("a")))
+
+
+async def test_a_revision_is_held_while_it_answers(answers, slots, llm, revision, until) -> None:
+    await slots.load(revision("a"))
+    async with aclosing(answers.answer(question(revision=revision("a")))) as pieces:
+        await anext(pieces)
+        await slots.load(revision("b"))
+        await slots.load(revision("c"))
+        assert slots.resident == (revision("a"), revision("c"))
+    await slots.load(revision("d"))
+    assert slots.resident == (revision("c"), revision("d"))
+
+
+async def test_closing_an_answer_stops_the_writing(answers, llm) -> None:
+    llm.paused = True
+    async with aclosing(answers.answer(question())) as pieces:
+        assert await anext(pieces) == "base "
+        assert llm.answering[0] == 1
+    assert llm.answering[0] == 0
+
+
+async def test_a_dead_engine_says_so(answers, llm) -> None:
+    llm.dead = True
+    with pytest.raises(EngineUnavailable):
+        await answered(answers, question())
+
+
+async def test_only_questions_of_one_tenant_share_a_salt(answers, llm) -> None:
+    for tenant in ("acme", "other", "acme"):
+        await answered(answers, question(tenant=tenant))
+    assert llm.salts[0] == llm.salts[2] != llm.salts[1]
+    assert "acme" not in llm.salts[0]
+
+
+async def test_the_node_token_lets_nodes_in_and_nobody_else() -> None:
+    token = NodeToken("token")
+    await token.admit("Bearer token")
+    with pytest.raises(CredentialWrong):
+        await token.admit("Bearer tokem")
+    with pytest.raises(CredentialMissing):
+        await token.admit("")
+    await NodeToken("").admit("")
