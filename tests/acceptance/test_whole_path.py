@@ -1,0 +1,90 @@
+"""What a newcomer is promised, through every real part: `lift up`, `lift ingest`, `lift query`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ROOT / "examples" / "documents"
+INVENTED = ROOT / "evals" / "data" / "invented"
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+
+
+def lift(state: Path, *arguments: str, key: str = "", fails: bool = False) -> Any:
+    """The JSON that a command prints, or the sentence with which it fails."""
+    environment = {**os.environ, **({"LIFT_KEY": key} if key else {})}
+    command = [sys.executable, "-m", "lift.cli", *arguments, "--state", str(state), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=900)
+    assert (done.returncode != 0) == fails, done.stderr
+    return done.stderr.strip() if fails else json.loads(done.stdout)
+
+
+def new_key(state: Path) -> str:
+    """The key of a new tenant."""
+    tenant = lift(state, "admin", "tenants", "create")["id"]
+    return lift(state, "admin", "keys", "create", tenant)["secret"]
+
+
+def right(answer: str, keywords: str) -> bool:
+    return any(keyword.lower() in answer.lower() for keyword in keywords.split("|"))
+
+
+def test_a_document_nobody_tuned_on_is_answered_from_weights(stack: Path) -> None:
+    key = new_key(stack)
+    ingested = lift(stack, "ingest", str(INVENTED / "mill.txt"), "--wait", key=key)
+    assert ingested["state"] == "succeeded"
+    assert set(ingested["seconds"]) >= {"extract", "first_pair", "generate", "train", "publish", "load", "total"}
+    lines = (INVENTED / "mill.tsv").read_text().splitlines()
+    answers = [
+        (
+            question,
+            lift(stack, "query", ingested["adapter"], question, "--max-tokens", "40", key=key)["answer"],
+            keywords,
+        )
+        for question, keywords in (line.split("\t") for line in lines)
+    ]
+    wrong = [answer for answer in answers if not right(*answer[1:])]
+    assert len(answers) == 25
+    assert len(wrong) <= 8, wrong
+
+
+def test_an_adapter_is_invisible_to_another_tenant(stack: Path) -> None:
+    mine, theirs = new_key(stack), new_key(stack)
+    ingested = lift(stack, "ingest", str(DOCUMENTS / "ferry.txt"), "--wait", key=mine)
+    adapter = ingested["adapter"]
+    assert right(lift(stack, "query", adapter, "What is the ship's cat called?", key=mine)["answer"], "Figs")
+    refused = lift(stack, "query", adapter, "What is the ship's cat called?", key=theirs, fails=True)
+    missing = lift(stack, "query", "adapter-that-never-was", "?", key=theirs, fails=True)
+    assert refused.replace(adapter, "") == missing.replace("adapter-that-never-was", "")
+    assert lift(stack, "adapters", "list", key=theirs)["adapters"] == []
+    assert lift(stack, "documents", "list", key=theirs)["documents"] == []
+    assert lift(stack, "jobs", "list", key=theirs)["jobs"] == []
+
+
+def test_a_job_survives_the_kill_of_its_trainer(stack: Path) -> None:
+    key = new_key(stack)
+    begun = lift(stack, "ingest", str(DOCUMENTS / "bakery.txt"), key=key)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "lift.cli", "jobs", "watch", begun["job"], "--state", str(stack)],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LIFT_KEY": key},
+        text=True,
+    )
+    assert watching.stderr is not None
+    next(line for line in watching.stderr if "step " in line)  # it trains by now
+    trainer = next(p for p in lift(stack, "status")["processes"] if p["process"] == "trainer")
+    os.killpg(trainer["pid"], signal.SIGKILL)
+    watching.stderr.read()
+    assert watching.wait() == 0
+    job = lift(stack, "jobs", "show", begun["job"], key=key)
+    assert (job["state"], job["attempts"]) == ("succeeded", 2)
+    assert right(lift(stack, "query", begun["adapter"], "What is the bakery called?", key=key)["answer"], "Goose")
+    restarted = next(p for p in lift(stack, "status")["processes"] if p["process"] == "trainer")
+    assert restarted["restarts"] == trainer["restarts"] + 1
