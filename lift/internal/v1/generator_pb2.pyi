@@ -208,7 +208,9 @@ class Pair(_message.Message):
         KIND_GROUNDED: Pair._Kind.ValueType  # 2
         """For a span of the sentence, and kept because the LLM gave the span back (strategy `grounded`)."""
         KIND_CLOZE: Pair._Kind.ValueType  # 3
-        """A blank to fill in, for a span that no question covers."""
+        """The sentence asking for the span in its place, for a span that no other question covers (strategy `grounded`)."""
+        KIND_INVERTED: Pair._Kind.ValueType  # 4
+        """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """How a pair was written."""
@@ -220,7 +222,9 @@ class Pair(_message.Message):
     KIND_GROUNDED: Pair.Kind.ValueType  # 2
     """For a span of the sentence, and kept because the LLM gave the span back (strategy `grounded`)."""
     KIND_CLOZE: Pair.Kind.ValueType  # 3
-    """A blank to fill in, for a span that no question covers."""
+    """The sentence asking for the span in its place, for a span that no other question covers (strategy `grounded`)."""
+    KIND_INVERTED: Pair.Kind.ValueType  # 4
+    """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
 
     QUESTION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
