@@ -161,7 +161,7 @@ def predication(found: list[Word], place: int) -> Predication | None:
     while first > 0 and (found[first - 1].tag is Tag.HELPER or found[first - 1].lower in words.ADVERBS):
         first -= 1
     helper = found[first].lower if found[first].tag is Tag.HELPER else _helper_of(found[at].lower)
-    verb = _inner_form(found[at].lower, helped=found[first].tag is Tag.HELPER) if found[at].tag is Tag.VERB else ""
+    verb = _behind_subject(found[first : at + 1]) if found[at].tag is Tag.VERB else ""
     end = first
     while end > 0 and found[end - 1].lower in {"who", "which", "that", ","}:
         end -= 1
@@ -189,9 +189,16 @@ def _helper_of(verb: str) -> str:
     return "does" if verb.endswith("s") else "do"
 
 
-def _inner_form(verb: str, *, helped: bool) -> str:
-    """The form behind a helper: "built" stays behind "was", "keeps" and "kept" are "keep" behind "does" and "did"."""
-    if helped or not (verb.endswith(("s", "ed")) or verb in words.PAST_FORMS):
+def _behind_subject(chain: list[Word]) -> str:
+    """What of a verb stands behind the subject of a question: of "has not been built" it is "not been built"."""
+    if chain[0].tag is Tag.HELPER:
+        return " ".join(word.lower for word in chain[1:])
+    return " ".join([*(word.lower for word in chain[:-1]), _base_form(chain[-1].lower)])
+
+
+def _base_form(verb: str) -> str:
+    """ "keeps" and "kept" are "keep", as behind "does" and "did"."""
+    if not (verb.endswith(("s", "ed")) or verb in words.PAST_FORMS):
         return verb
     if verb in words.PAST_FORMS:
         return words.PAST_FORMS[verb]

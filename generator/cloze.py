@@ -1,4 +1,4 @@
-"""Turns a sentence and a span of it into a question without any LLM: the span left out, or asked for in its place."""
+"""Turns a sentence and a span of it into a question by asking for the span in its place: the last resort."""
 
 from generator import words
 from generator.spans import AnswerSpan, SpanKind
@@ -10,12 +10,6 @@ _WORDS = {
     SpanKind.MANNER: "how",
     SpanKind.OCCASION: "when",
 }
-BLANK = "____"
-
-
-def blank(sentence: str, span: AnswerSpan) -> str:
-    """ "The door weighs fourteen tonnes." with "fourteen tonnes" becomes "Fill in the blank: The door weighs ____." """
-    return f"Fill in the blank: {sentence[: span.start]}{BLANK}{sentence[span.end :]}"
 
 
 def in_place(sentence: str, span: AnswerSpan) -> str:

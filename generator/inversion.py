@@ -6,10 +6,11 @@ cellar cooled by?".
 
 from generator import words
 from generator.clauses import Predication, Tag, Word, tagged_words
-from generator.openings import openings, predication_about
+from generator.openings import is_person, openings, predication_about
 from generator.spans import AnswerSpan, SpanKind
 
 MAX_WORDS = 20
+MAX_OPENINGS = 2
 
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 _DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
@@ -25,19 +26,34 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT):
         return named  # "the botanist Ada Holm" cannot be taken apart
     about = predication_about(found, span)
-    opening = next((opening.text for opening in openings(sentence, span) if opening.may_end), "")
-    if about is None or not opening:
-        return ()
+    if about is None:
+        return _of_subject(sentence, found, span)
     between, behind = _around(sentence, found, span, about)
     if any(word.lower in _DANGLES for word in tagged_words(between)):
         return ()
+    begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
+    questions = [question for opening in begun for question in _led_by(opening, between, behind)]
+    return tuple(dict.fromkeys(question for question in questions if len(question.split()) <= MAX_WORDS))
+
+
+def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:
     if opening.startswith(_ADVERBIAL):
         between = _without_last_preposition(between)
     asked, _, rest = behind.strip().partition(" ")
     if opening.startswith(f"How {asked} "):
         behind = rest  # "84 kilometres long" is asked for with "How long"
-    questions = (_question(opening, between, behind), _question(opening, between))
-    return tuple(dict.fromkeys(question for question in questions if len(question.split()) <= MAX_WORDS))
+    return _question(opening, between, behind), _question(opening, between)
+
+
+def _of_subject(sentence: str, found: list[Word], span: AnswerSpan) -> tuple[str, ...]:
+    """ "Ada Holm lit the lamp" answers "Who lit the lamp?"."""
+    at = next((at for at, word in enumerate(found) if word.start >= span.end), len(found))
+    if at == len(found) or found[at].tag not in {Tag.VERB, Tag.HELPER}:
+        return ()
+    end = _clause_end(found, found[at].end, len(sentence))
+    asked = f"How many {span.unit}" if span.unit else "Who" if is_person(span) else "What"
+    question = _question(asked, sentence[span.end : end])
+    return (question,) if len(question.split()) <= MAX_WORDS else ()
 
 
 def _of_apposition(sentence: str, before: list[Word], span: AnswerSpan) -> tuple[str, ...]:
@@ -51,8 +67,7 @@ def _of_apposition(sentence: str, before: list[Word], span: AnswerSpan) -> tuple
         return ()
     if phrase.split()[0] in {"The", "A", "An"}:
         phrase = phrase[0].lower() + phrase[1:]
-    is_person = span.kind is SpanKind.NAME and span.text.split()[0].lower() not in words.ARTICLES
-    return (f"{'Who' if is_person else 'What'} is {phrase}?",)
+    return (f"{'Who' if is_person(span) else 'What'} is {phrase}?",)
 
 
 def _of_name(sentence: str, before: list[Word], span: AnswerSpan) -> tuple[str, ...]:

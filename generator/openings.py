@@ -90,7 +90,7 @@ def _of_subject(found: list[Word], span: AnswerSpan) -> tuple[Opening, ...]:
     said = " ".join(word.text for word in found[verb : verb + (2 if found[verb].tag is Tag.HELPER else 1)])
     if span.kind is SpanKind.QUANTITY and span.unit:
         return (Opening(text=f"How many {span.unit} {said}", may_end=True),)
-    asked = ("Who", "What") if _is_person(span) else ("What", "Who")
+    asked = ("Who", "What") if is_person(span) else ("What", "Who")
     return tuple(Opening(text=f"{word} {said}") for word in asked)
 
 
@@ -107,7 +107,7 @@ def _asked(span: AnswerSpan, before: list[Word]) -> tuple[str, ...]:
     last = before[-2].lower if last in words.ARTICLES and len(before) > 1 else last
     if span.kind is SpanKind.NAME and last in words.PLACE_PREPOSITIONS:
         return ("Where{}", "What is the name of")
-    if span.kind is SpanKind.NAME and not _is_person(span):
+    if span.kind is SpanKind.NAME and not is_person(span):
         return ("What{}", "What is the name of")
     if span.kind is SpanKind.THING and last == "by":
         return ("Who{}", "What{}") if span.text.split()[-1][0].isupper() else ("What{}", "Who{}")
@@ -116,7 +116,7 @@ def _asked(span: AnswerSpan, before: list[Word]) -> tuple[str, ...]:
     return _BY_KIND[span.kind]
 
 
-def _is_person(span: AnswerSpan) -> bool:
+def is_person(span: AnswerSpan) -> bool:
     """Persons have no article: Tobias Renn, the Fat Bishop."""
     return span.kind is SpanKind.NAME and span.text.split()[0].lower() not in words.ARTICLES
 

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     WRITTEN = "written"
     GROUNDED = "grounded"
     CLOZE = "cloze"
+    INVERTED = "inverted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,10 @@ from importlib.resources import files
 from lift.errors import InvalidOption
 
 MAX_PROMPT_CHARACTERS = 20_000
-PAIRS_PER_SENTENCE = {"general": 10, "single-fact": 5, "needle": 2}
+PAIRS_PER_SENTENCE = {
+    "sentence": {"general": 10, "single-fact": 5, "needle": 2},
+    "grounded": {"general": 24, "single-fact": 12, "needle": 3},  # many short ones: what a small model learns from
+}
 MAX_PAIRS_PER_SENTENCE = 50
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -37,8 +40,9 @@ def chosen_profile(
 ) -> Profile:
     """The profile of a request; empty name, 0 pairs and an empty prompt leave the choice to it. InvalidOption."""
     name = name or "general"
-    if name not in PAIRS_PER_SENTENCE:
-        raise InvalidOption(field="profile", value=name[:80], choices=", ".join(PAIRS_PER_SENTENCE))
+    profiles = PAIRS_PER_SENTENCE[strategy]
+    if name not in profiles:
+        raise InvalidOption(field="profile", value=name[:80], choices=", ".join(profiles))
     if not 0 <= pairs_per_sentence <= MAX_PAIRS_PER_SENTENCE:
         raise InvalidOption(field="pairs_per_sentence", value=pairs_per_sentence, maximum=MAX_PAIRS_PER_SENTENCE)
     if custom_prompt:
@@ -46,7 +50,7 @@ def chosen_profile(
     return Profile(
         name=name,
         prompt=custom_prompt or prompt_file(strategy, name),
-        pairs_per_sentence=pairs_per_sentence or PAIRS_PER_SENTENCE[name],
+        pairs_per_sentence=pairs_per_sentence or profiles[name],
     )
 
 

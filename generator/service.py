@@ -27,6 +27,7 @@ _KINDS = {
     Kind.WRITTEN: pb.Pair.KIND_WRITTEN,
     Kind.GROUNDED: pb.Pair.KIND_GROUNDED,
     Kind.CLOZE: pb.Pair.KIND_CLOZE,
+    Kind.INVERTED: pb.Pair.KIND_INVERTED,
 }
 
 

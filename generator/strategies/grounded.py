@@ -1,13 +1,15 @@
 """Turns a sentence into pairs that hold to it even where the LLM is small and makes things up.
 
-Answers are chosen by rule. The LLM only goes on from the first words of a question about each, and must then find the
-answer itself in the sentence when it is shown the question. A span without such a question gets a fill-in-the-blank
-pair.
+Answers are chosen by rule. Rules also write the plainest questions about each, among them the sentence itself with the
+answer asked for in its place. The LLM goes on from the first words of others, and must then find the answer itself in
+the sentence when it is shown its question.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Self
 
 from generator import cloze, matching
@@ -24,7 +26,9 @@ QUESTION_TOKENS = 32
 ANSWER_TOKENS = 24
 MAX_OPENINGS = 4
 SAMPLED_TEMPERATURE = 0.6
+MIN_QUESTION_WORDS = 4
 MAX_QUESTION_WORDS = 30
+HELD_PER_SPAN = 3
 SINGLE_FACT_WORDS = 6
 _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
 
@@ -39,7 +43,7 @@ class _Subject:
 
 
 class GroundedStrategy:
-    """A few short requests a span: questions, then answers to those that are worth it."""
+    """A few short requests a span: questions, then answers to those that are worth it. Prefix caches fit them."""
 
     name = "grounded"
 
@@ -66,25 +70,34 @@ class GroundedStrategy:
         return tuple(span.text for span in self._subject(passage).spans)
 
     async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
-        """The pairs of each span as soon as they are known to hold."""
+        """The questions that rules write at once, then those of the LLM, span by span as they are known to hold."""
         subject = self._subject(passage)
-        if not subject.spans:
-            return
-        share = max(1, -(-self._profile.pairs_per_sentence // len(subject.spans)))
         left = self._profile.pairs_per_sentence
-        work = [asyncio.create_task(self._about(span, subject, passage, usage, share)) for span in subject.spans]
+        async with aclosing(self._pairs(subject, passage, usage)) as pairs:
+            async for pair in pairs:
+                yield pair
+                left -= 1
+                if not left:
+                    return
+
+    async def _pairs(self, subject: _Subject, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
+        plain = {span: self._plain(span, subject) for span in subject.spans}
+        for pair in chain.from_iterable(zip_longest(*plain.values())):  # one of each span, then the second of each
+            if pair is not None:
+                yield pair
+        asked = {span: [pair.question for pair in pairs] for span, pairs in plain.items()}
+        work = [asyncio.create_task(self._held(span, asked[span], subject, passage, usage)) for span in subject.spans]
         failures: list[RequestFailed] = []
         try:
             for done in asyncio.as_completed(work):
                 pairs, failure = await done
                 failures += [failure] if failure else []
-                for pair in pairs[:left]:
-                    left -= 1
+                for pair in pairs:
                     yield pair
         finally:
             for task in work:
                 task.cancel()
-            await asyncio.wait(work)
+            await asyncio.gather(*work, return_exceptions=True)
         if failures:
             raise failures[0]
 
@@ -102,22 +115,30 @@ class GroundedStrategy:
             ]
         return _Subject(sentence=sentence, source=source, spans=tuple(spans))
 
-    async def _about(
-        self, span: AnswerSpan, subject: _Subject, passage: Passage, usage: Usage, share: int
+    def _plain(self, span: AnswerSpan, subject: _Subject) -> list[QuestionAnswer]:
+        """The questions of rules that make sense to somebody who sees nothing else, and the span asked for in place."""
+        if span.text == subject.sentence:
+            return []
+        questions = [question for question in inverted(subject.sentence, span) if _is_asked(question, span, subject)]
+        in_place = _pair(cloze.in_place(subject.sentence, span), span, Kind.CLOZE)
+        return [*(_pair(question, span, Kind.INVERTED) for question in questions), in_place]
+
+    async def _held(
+        self, span: AnswerSpan, asked: list[str], subject: _Subject, passage: Passage, usage: Usage
     ) -> tuple[list[QuestionAnswer], RequestFailed | None]:
-        """At most `share` pairs whose answer is the span, and what went wrong where a request failed."""
+        """At most HELD_PER_SPAN questions of the LLM that it answers with the span; what went wrong, if anything."""
         try:
-            drafts = await self._drafts(span, subject, passage, usage)
+            drafts = await self._drafts(span, asked, subject, passage, usage)
             held = await asyncio.gather(*(self._holds(draft, span, subject, usage) for draft in drafts))
         except RequestFailed as failure:
             return [], failure
-        kept = [draft for draft, holds in zip(drafts, held, strict=True) if holds][:share]
-        if kept:
-            return [_pair(question, span, Kind.GROUNDED) for question in kept], None
-        return [_pair(cloze.blank(subject.sentence, span), span, Kind.CLOZE)], None
+        kept = [draft for draft, holds in zip(drafts, held, strict=True) if holds][:HELD_PER_SPAN]
+        return [_pair(question, span, Kind.GROUNDED) for question in kept], None
 
-    async def _drafts(self, span: AnswerSpan, subject: _Subject, passage: Passage, usage: Usage) -> list[str]:
-        """Different questions that can be about the span: those that rules write, those that the LLM goes on to."""
+    async def _drafts(
+        self, span: AnswerSpan, asked: list[str], subject: _Subject, passage: Passage, usage: Usage
+    ) -> list[str]:
+        """What the LLM makes of each opening, and once more of the first at some temperature; no question twice."""
         whole = span.text == subject.sentence
         begun = whole_sentence_openings(subject.sentence) if whole else openings(subject.sentence, span)
         prompt = filled(
@@ -128,14 +149,11 @@ class GroundedStrategy:
             answer=span.text,
         )
         tries = [(opening, 0.0) for opening in begun[:MAX_OPENINGS]] + [(begun[0], SAMPLED_TEMPERATURE)]
-        plain = () if whole else inverted(subject.sentence, span)
         written = await asyncio.gather(*(self._question(prompt, opening, heat, usage) for opening, heat in tries))
         drafts: list[str] = []
-        for question in (*plain, *written):
-            given_away = not whole and matching.gives_away(question, span.text)
-            stands_alone = matching.grounded(question, subject.source) and not matching.leans_on_pronoun(question)
-            if _is_question(question) and stands_alone and not given_away:
-                drafts += [] if matching.near_duplicate(question, drafts) else [question]
+        for question in written:
+            if _is_asked(question, span, subject) and not matching.near_duplicate(question, [*asked, *drafts]):
+                drafts.append(question)
         return drafts
 
     async def _question(self, prompt: str, opening: Opening, temperature: float, usage: Usage) -> str:
@@ -164,5 +182,10 @@ def _is_known(span: AnswerSpan, known: str) -> bool:
     return span.kind in {SpanKind.THING, SpanKind.PLACE} and " ".join(matching.normalised(span.text)) in known
 
 
-def _is_question(text: str) -> bool:
-    return text.endswith("?") and text.count("?") == 1 and 3 <= len(text.split()) <= MAX_QUESTION_WORDS
+def _is_asked(question: str, span: AnswerSpan, subject: _Subject) -> bool:
+    """Whether this is a question that stands alone, speaks of the text, and does not hold its answer."""
+    well_formed = question.endswith("?") and question.count("?") == 1
+    fits = MIN_QUESTION_WORDS <= len(question.split()) <= MAX_QUESTION_WORDS
+    stands_alone = matching.grounded(question, subject.source) and not matching.leans_on_pronoun(question)
+    gives_away = span.text != subject.sentence and matching.gives_away(question, span.text)
+    return well_formed and fits and stands_alone and not gives_away

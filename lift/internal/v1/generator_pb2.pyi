@@ -208,7 +208,7 @@ class Pair(_message.Message):
         KIND_GROUNDED: Pair._Kind.ValueType  # 2
         """For a span of the sentence, and kept because the LLM gave the span back (strategy `grounded`)."""
         KIND_CLOZE: Pair._Kind.ValueType  # 3
-        """The sentence asking for the span in its place, for a span that no other question covers (strategy `grounded`)."""
+        """The sentence with the span asked for in its place, by rule (strategy `grounded`)."""
         KIND_INVERTED: Pair._Kind.ValueType  # 4
         """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
 
@@ -222,7 +222,7 @@ class Pair(_message.Message):
     KIND_GROUNDED: Pair.Kind.ValueType  # 2
     """For a span of the sentence, and kept because the LLM gave the span back (strategy `grounded`)."""
     KIND_CLOZE: Pair.Kind.ValueType  # 3
-    """The sentence asking for the span in its place, for a span that no other question covers (strategy `grounded`)."""
+    """The sentence with the span asked for in its place, by rule (strategy `grounded`)."""
     KIND_INVERTED: Pair.Kind.ValueType  # 4
     """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
 

@@ -20,15 +20,15 @@ def chosen(name: str = "", pairs: int = 0, prompt: str = "") -> Profile:
     )
 
 
-@pytest.mark.parametrize("strategy", ["sentence", "grounded"])
-@pytest.mark.parametrize("name", PAIRS_PER_SENTENCE)
+@pytest.mark.parametrize("strategy", PAIRS_PER_SENTENCE)
+@pytest.mark.parametrize("name", ["general", "single-fact", "needle"])
 def test_every_strategy_has_a_prompt_for_every_profile(strategy, name):
     assert "{sentence}" in prompt_file(strategy, name)
 
 
 def test_nothing_chosen_is_the_general_profile():
     assert chosen() == chosen(name="general")
-    assert chosen().pairs_per_sentence == PAIRS_PER_SENTENCE["general"]
+    assert chosen().pairs_per_sentence == PAIRS_PER_SENTENCE["sentence"]["general"]
 
 
 def test_an_own_prompt_replaces_the_profiles_and_may_hold_other_braces():

@@ -1,5 +1,6 @@
 """Strategies: which pairs they write about a sentence, and what they do when replies are bad."""
 
+import asyncio
 import json
 from contextlib import aclosing
 
@@ -104,39 +105,60 @@ class Reader:
 
 
 GOOD = Reader(
-    {"In what year was the bridge of Oss built": "?", "Who was the bridge of Oss built": " by?"},
-    {"In what year was the bridge of Oss built?": "1802", "Who was the bridge of Oss built by?": "Ada Holm"},
+    {
+        "What is the name of": " the maker of the bridge?",
+        "When was the bridge of Oss": " made?",
+        "Who": " made the bridge?",
+    },
+    {"What is the name of the maker of the bridge?": "Ada Holm", "Who made the bridge?": "the Teasel"},
 )
 
 
-async def test_a_question_is_kept_where_the_llm_gives_the_span_back(asking):
+def of_kind(kind: Kind, pairs: list[QuestionAnswer]) -> set[tuple[str, str]]:
+    """Questions and answers that were written in one way."""
+    return {(pair.question, pair.answer) for pair in pairs if pair.kind is kind}
+
+
+async def test_a_question_of_the_llm_is_kept_where_it_gives_the_span_back(asking):
     client, _ = await asking(GOOD)
-    pairs = {
-        (pair.question, pair.answer)
-        for pair in await pairs_of(strategy(GroundedStrategy, client))
-        if pair.kind is Kind.GROUNDED
-    }
-    assert pairs == {
-        ("In what year was the bridge of Oss built?", "1802"),
-        ("Who was the bridge of Oss built by?", "Ada Holm"),
-    }
-
-
-async def test_a_span_that_the_llm_does_not_find_gets_a_blank(asking):
-    client, _ = await asking(Reader(GOOD.endings, {"Who was the bridge of Oss built by?": "Ada Holm"}))
     pairs = await pairs_of(strategy(GroundedStrategy, client))
-    year = next(pair for pair in pairs if pair.answer == "1802")
-    assert (year.kind, year.question) == (
-        Kind.CLOZE,
-        "Fill in the blank: The bridge of Oss was built in ____ by Ada Holm.",
-    )
+    assert of_kind(Kind.GROUNDED, pairs) == {("What is the name of the maker of the bridge?", "Ada Holm")}
+
+
+async def test_rules_ask_about_every_span_whatever_the_llm_says(asking):
+    client, _ = await asking(Reader({}, {}))
+    pairs = await pairs_of(strategy(GroundedStrategy, client))
+    assert of_kind(Kind.GROUNDED, pairs) == set()
+    assert ("When was the bridge of Oss built?", "1802") in of_kind(Kind.INVERTED, pairs)
+    assert ("The bridge of Oss was built in which year by Ada Holm?", "1802") in of_kind(Kind.CLOZE, pairs)
+
+
+async def test_the_first_pairs_come_before_the_llm_has_said_anything(asking):
+    never = asyncio.Event()
+    client, endpoint = await asking(lambda _: Reply(waits_for=never))
+    async with aclosing(strategy(GroundedStrategy, client).write(BRIDGE, Usage())) as written:
+        assert (await anext(written)).kind is Kind.INVERTED
+    assert endpoint.requests == []
+
+
+async def test_a_few_pairs_are_about_different_spans(asking):
+    client, _ = await asking(GOOD)
+    pairs = await pairs_of(strategy(GroundedStrategy, client, pairs=2))
+    assert len({pair.span for pair in pairs}) == 2
 
 
 async def test_questions_about_other_things_are_never_asked_back(asking):
     client, endpoint = await asking(Reader({}, {}))
-    pairs = await pairs_of(strategy(GroundedStrategy, client))
-    assert {pair.kind for pair in pairs} == {Kind.CLOZE}
+    await pairs_of(strategy(GroundedStrategy, client))
     assert not [request for request in endpoint.requests if "dragons" in request["prompt"]]
+
+
+async def test_no_question_leans_on_a_pronoun(asking):
+    client, _ = await asking(GOOD)
+    passage = Passage(title="", window="", sentence="In 1802 they sold the mill because their son had left.")
+    pairs = await pairs_of(strategy(GroundedStrategy, client), passage)
+    asked = [pair.question for pair in pairs if pair.kind is not Kind.CLOZE]
+    assert not [question for question in asked if {"they", "their"} & set(question.split())]
 
 
 async def test_every_span_has_a_pair_and_each_pair_says_which(asking):
