@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
 import structlog
@@ -69,7 +70,7 @@ class Reading:
         self._documents = tuple(documents)
         self._window_characters = window_characters
         self._places = tuple(sentence_places(document.text) for document in self._documents)
-        self._first = [sum(len(places) for places in self._places[:at]) for at in range(len(self._places))]
+        self._first = [0, *accumulate(len(places) for places in self._places)]
         self.plan = tuple(
             PlacedSentence(document=number, place=place)
             for number, places in enumerate(self._places)

@@ -107,7 +107,7 @@ class GroundedStrategy:
         if self._profile.name == "needle":
             whole = AnswerSpan(start=0, end=len(sentence), text=sentence, kind=SpanKind.THING)
             return _Subject(sentence=sentence, source=source, spans=(whole,))
-        known = " ".join(matching.normalised(passage.window))
+        known = f" {' '.join(matching.normalised(passage.window))} "
         spans = [span for span in answer_spans(sentence) if not _is_known(span, known)]
         if self._profile.name == "single-fact":
             spans = [
@@ -179,7 +179,7 @@ def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:
 
 def _is_known(span: AnswerSpan, known: str) -> bool:
     """Whether a plain noun phrase was spoken of before: "the vault" is what the text is about, not what it says."""
-    return span.kind in {SpanKind.THING, SpanKind.PLACE} and " ".join(matching.normalised(span.text)) in known
+    return span.kind in {SpanKind.THING, SpanKind.PLACE} and f" {' '.join(matching.normalised(span.text))} " in known
 
 
 def _is_asked(question: str, span: AnswerSpan, subject: _Subject) -> bool:
