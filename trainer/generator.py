@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from lift import status
-from lift.errors import GeneratorUnavailable, LiftError, Unavailable
+from lift.errors import GeneratorUnavailable, JobCancelled, LiftError, TimedOut, Unavailable
 from lift.internal.v1.generator_pb2 import GenerateRequest, GenerateResponse, SourceDocument
 from lift.internal.v1.generator_pb2_grpc import GeneratorServiceStub
 
@@ -74,5 +74,6 @@ class Generator:
 
 def _translated(error: grpc.RpcError) -> LiftError:
     translated = status.from_call(error)
-    # A refused or broken connection comes without our ErrorInfo: it is the generator that is away.
-    return GeneratorUnavailable() if type(translated) is Unavailable else translated
+    # These come without our ErrorInfo where the connection is refused or breaks, or the generator is being stopped.
+    broken = type(translated) in {Unavailable, JobCancelled, TimedOut}
+    return GeneratorUnavailable() if broken else translated

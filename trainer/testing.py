@@ -114,5 +114,6 @@ def serving(generator: ScriptedGenerator, port: int = 0) -> Iterator[str]:
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     yield f"127.0.0.1:{port}"
+    stopped = server.stop(grace=None)
     generator.release()
-    server.stop(grace=None).wait()
+    stopped.wait()

@@ -1,14 +1,17 @@
+import contextlib
 import dataclasses
 import math
 import threading
 
 import pytest
 
-from lift.errors import EndpointUnavailable
+from lift.errors import EndpointUnavailable, GeneratorUnavailable, InternalError
 from storage.journal import Journal, Outcome, Pair
 from storage.records import AdapterState, JobKind, JobState, Stage
 from storage.revisions import read_manifest
+from trainer.generator import Generator
 from trainer.learner import PeftLearner
+from trainer.testing import ScriptedGenerator, serving
 
 
 def asked(request, of=4):
@@ -109,6 +112,36 @@ def test_nothing_that_was_written_is_written_again_after_the_stream_broke(bench,
     assert bench.state(job).state is JobState.SUCCEEDED
     assert [asked(request) for request in bench.generator.requests] == [[0, 1, 2, 3], [2, 3]]
     assert sum(isinstance(entry, Pair) for entry in bench.journal(job)) == 8
+
+
+def test_a_job_waits_where_the_generator_is_stopped_under_it(bench, wait_until):
+    generator = ScriptedGenerator("node-token")
+    generator.hold_before(2)
+    with contextlib.ExitStack() as stack:
+        bench.client = Generator(stack.enter_context(serving(generator)), "node-token")
+        bench.trainer = bench.worker("worker-2")
+        job = bench.job()
+        with bench.running(job):
+            wait_until(lambda: bench.state(job).progress.sentences_done == 2)
+            stack.close()
+    bench.client.close()
+    assert (bench.state(job).state, bench.state(job).reason) == (JobState.WAITING, str(GeneratorUnavailable()))
+
+
+def test_what_nobody_foresaw_leaves_the_lease_to_run_out_and_counts_as_a_crash(bench, wait_until):
+    bench.settings = bench.settings.model_copy(
+        update={"trainer": bench.settings.trainer.model_copy(update={"lease_seconds": 0.5})}
+    )
+    bench.trainer = bench.worker("unlucky")
+    bench.generator.failure = InternalError()
+    job = bench.job()
+    with pytest.raises(InternalError):
+        bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.RUNNING
+    bench.generator.failure = None
+    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+    bench.trainer.run(job.id)
+    assert (bench.state(job).state, bench.state(job).crashes) == (JobState.SUCCEEDED, 1)
 
 
 def test_pairs_of_an_unfinished_sentence_are_not_trained_on_twice(bench):

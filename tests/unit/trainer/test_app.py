@@ -1,0 +1,26 @@
+import pickle
+
+import pytest
+
+from lift.settings import QueueSettings, Settings
+from trainer.app import celery_app
+
+
+@pytest.mark.parametrize(
+    ("url", "without_prefetch"), [("redis://127.0.0.1:6379/0", True), ("amqp://guest@127.0.0.1//", False)]
+)
+def test_a_busy_trainer_keeps_no_message_from_the_others(url, without_prefetch):
+    app = celery_app(Settings(queue=QueueSettings(url=url)))
+    assert app.conf.worker_disable_prefetch is without_prefetch
+    assert app.conf.worker_prefetch_multiplier == 1
+    assert app.conf.task_acks_late is False
+
+
+def test_only_json_is_read_from_the_broker():
+    assert celery_app(Settings()).conf.accept_content == ["json"]
+
+
+def test_the_settings_reach_the_spawned_child():
+    settings = Settings(node_token="secret")
+    child = pickle.loads(pickle.dumps(celery_app(settings)))  # noqa: S301 - as the pool does it
+    assert child.conf.lift_settings == settings

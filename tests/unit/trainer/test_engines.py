@@ -1,0 +1,115 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_status import rpc_status
+
+from lift import status
+from lift.errors import RevisionRejected, SlotsFull
+from lift.internal.v1.engine_pb2 import LoadRevisionResponse
+from lift.internal.v1.engine_pb2_grpc import EngineServiceServicer, add_EngineServiceServicer_to_server
+from storage.placement import place
+from storage.records import JobState, RevisionRef
+from trainer.engines import Engines
+
+REF = RevisionRef(tenant="acme", adapter="handbook", digest="d" * 64)
+
+
+class ScriptedEngine(EngineServiceServicer):
+    """Loads whatever it is told to, or ends the call with an error."""
+
+    def __init__(self, error=None):
+        self.error = error
+        self.loaded = []
+        self.credentials = []
+
+    def LoadRevision(self, request, context):
+        self.credentials.append(dict(context.invocation_metadata()).get("authorization"))
+        if self.error is not None:
+            context.abort_with_status(rpc_status.to_status(status.to_proto(self.error)))
+        self.loaded.append(request.revision)
+        return LoadRevisionResponse()
+
+
+@pytest.fixture
+def start(catalogue):
+    """Starts an engine and has it report to the catalogue."""
+    servers = []
+
+    def started(node, engine, base_model_revision="base-1"):
+        server = grpc.server(ThreadPoolExecutor(max_workers=2))
+        add_EngineServiceServicer_to_server(engine, server)
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        servers.append(server)
+        catalogue.nodes.report(
+            node, address=address, base_model="tiny", base_model_revision=base_model_revision, slots=4, resident=[]
+        )
+        return engine
+
+    yield started
+    for server in servers:
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def engines(catalogue):
+    return Engines(catalogue.nodes, token="node-token", node_timeout_seconds=10, load_timeout_seconds=10)
+
+
+def load(engines, ref=REF, base_model_revision="base-1"):
+    return engines.load(ref, base_model_revision, check=lambda: None)
+
+
+def test_a_revision_is_loaded_where_placement_will_look_for_it(start, engines, catalogue):
+    started = {node: start(node, ScriptedEngine()) for node in ("one", "two", "three")}
+    assert load(engines)
+    first = place(REF.digest, catalogue.nodes.list(), 1)[0].id
+    assert [node for node, engine in started.items() if engine.loaded] == [first]
+    assert started[first].loaded[0].digest == REF.digest
+    assert started[first].credentials == ["Bearer node-token"]
+
+
+def test_a_full_engine_is_passed_over(start, engines, catalogue):
+    started = {node: start(node, ScriptedEngine()) for node in ("one", "two")}
+    first, second = (node.id for node in place(REF.digest, catalogue.nodes.list(), 2))
+    started[first].error = SlotsFull()
+    assert load(engines)
+    assert started[second].loaded
+
+
+def test_an_engine_that_refuses_the_revision_ends_the_job(start, engines):
+    start("one", ScriptedEngine(RevisionRejected(problem="a tensor has the wrong shape")))
+    with pytest.raises(RevisionRejected, match="wrong shape"):
+        load(engines)
+
+
+def test_no_engine_at_all_is_no_reason_to_fail(engines):
+    assert load(engines) is False
+
+
+def test_an_engine_that_is_away_is_no_reason_to_fail(catalogue, engines):
+    catalogue.nodes.report(
+        "gone", address="127.0.0.1:1", base_model="tiny", base_model_revision="base-1", slots=4, resident=[]
+    )
+    assert load(engines) is False
+
+
+def test_engines_of_another_base_model_and_draining_ones_are_not_asked(start, engines, catalogue):
+    other = start("other", ScriptedEngine(), base_model_revision="base-2")
+    draining = start("draining", ScriptedEngine())
+    catalogue.nodes.drain("draining", True)
+    assert load(engines) is False
+    assert not other.loaded
+    assert not draining.loaded
+
+
+def test_a_job_whose_revision_an_engine_refuses_fails_and_the_adapter_has_no_revision(bench, start):
+    bench.trainer.warm_up()
+    engine = start("one", ScriptedEngine(RevisionRejected(problem="too large")), bench.trainer._workshop.base.revision)
+    job = bench.job()
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.FAILED
+    assert "too large" in bench.state(job).reason
+    assert engine.credentials == ["Bearer node-token"]
+    assert bench.catalogue.adapters.get("acme", job.adapter).current_revision is None
