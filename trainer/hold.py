@@ -46,9 +46,12 @@ class Hold:
         self._ended.set()
         self._thread.join()
 
-    def check(self) -> None:
-        """LeaseLost, JobCancelled or Stopping where the work must end; cheap enough for every step."""
-        if self._stopping():
+    def check(self, *, finishing: bool = False) -> None:
+        """LeaseLost, JobCancelled or Stopping where the work must end; cheap enough for every step.
+
+        `finishing`: what is left takes less time than another worker would need for all of it, so a stop must wait.
+        """
+        if self._stopping() and not finishing:
             raise Stopping
         if self._verdict is not None:
             raise self._verdict

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Self
 
 import structlog
@@ -172,7 +173,7 @@ class Trainer:
         self._load(hold, revision)
         hold.took(total=accepted.total_seconds() + time.monotonic() - began_at)
         hold.beat()
-        hold.check()
+        hold.check(finishing=True)
         self._catalogue.jobs.publish(hold.lease, revision)
         return revision.ref
 
@@ -225,5 +226,5 @@ class Trainer:
     def _load(self, hold: Hold, revision: Revision) -> None:
         hold.report(stage=Stage.LOAD)
         began_at = time.monotonic()
-        self._engines.load(revision.ref, revision.base_model_revision, hold.check)
+        self._engines.load(revision.ref, revision.base_model_revision, partial(hold.check, finishing=True))
         hold.took(load=time.monotonic() - began_at)

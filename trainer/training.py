@@ -40,17 +40,17 @@ def train(
     NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
     and the stream raise.
     """
-    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     material = _Material(encoder)
     hold.report(stage=Stage.GENERATE)
     meter = _Meter(learner, hold)
-    for batch in _first_epoch(stream, material, hyperparameters.batch_size, shuffler, hold):
+    for batch in _first_epoch(stream, material, hyperparameters, hold):
         meter.step(batch)
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
     examples = material.in_order()
     per_epoch = math.ceil(len(examples) / hyperparameters.batch_size)
     hold.report(stage=Stage.TRAIN, steps=meter.steps + per_epoch * (hyperparameters.epochs - 1))
+    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     for _ in range(1, hyperparameters.epochs):
         meter.new_epoch()
         for batch in epoch(examples, hyperparameters.batch_size, shuffler):
@@ -61,9 +61,11 @@ def train(
 
 
 def _first_epoch(
-    stream: PairStream, material: "_Material", batch_size: int, shuffler: random.Random, hold: Hold
+    stream: PairStream, material: "_Material", hyperparameters: Hyperparameters, hold: Hold
 ) -> Iterator[Batch]:
     """Batches from whatever has come; blocks while less than a batch is there and more may come."""
+    batch_size = hyperparameters.batch_size
+    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     waiting: list[Example] = []
 
     def look_up() -> None:
