@@ -19,8 +19,8 @@ check: install ## formatting, lint, types, layering, proto lint, committed stubs
 	@$(run)ruff check .
 	@$(run)mypy
 	@$(run)lint-imports
-	@cd proto && ../$(run)buf lint
 	@$(run)python scripts/stubs.py --check
+	@cd proto && ../$(run)buf lint
 
 format: install ## rewrite the code in the project's format
 	@$(run)ruff format .

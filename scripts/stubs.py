@@ -5,6 +5,7 @@ buf finds them too.
 """
 
 import filecmp
+import os
 import shutil
 import sys
 import tempfile
@@ -48,6 +49,7 @@ def generate(out: Path) -> list[Path]:
 
 
 def main() -> None:
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where protoc looks for its plugins
     lay_out_google_apis()
     with tempfile.TemporaryDirectory() as folder:
         made = generate(Path(folder))
