@@ -24,7 +24,6 @@ from lift.internal.v1 import engine_pb2_grpc
 from lift.settings import EngineSettings, ModelSettings, Settings
 from lift.template import PromptTemplate
 from server.engine.environment import environment
-from server.engine.llm import LLM
 from server.engine.serving import Ports, serving
 from storage.base_model import identify
 from storage.catalogue import Catalogue
@@ -55,7 +54,7 @@ SHAPES = {
 
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of two layers that spells in bytes. Its weights are large, so that greedy choices are clear ones."""
+    """A random Llama of two layers that spells in printable ASCII and never writes a control token."""
     folder = tmp_path_factory.mktemp("base-model")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -64,7 +63,7 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
         marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        letters = [*map(chr, range(33, 127)), *"ĠĊ"]  # the last two are how byte-level tokens write " " and "\n"
         tokenizer = Tokenizer(models.BPE({token: n for n, token in enumerate([*marks, *letters])}, []))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
@@ -85,7 +84,9 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             eos_token_id=2,
             bos_token_id=0,
         )
-        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+        model = LlamaForCausalLM(config)
+        model.lm_head.weight.data[: len(marks)] = 0
+        model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
 
@@ -181,7 +182,7 @@ class Node:
 
     settings: Settings
     ports: Ports
-    llm: LLM
+    llm: VllmEngine
     catalogue: Catalogue
     press: Press
     stub: Any
@@ -223,14 +224,14 @@ async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> As
     catalogue = Catalogue(f"sqlite:///{state / 'lift.sqlite'}")
     catalogue.migrate()
     objects = MemoryObjects()
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), ExitStack() as stack:
-        stack.callback(gc.collect)  # vLLM leaves sockets to the collector, which warns, and here may
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         for name, value in environment(settings).items():
             patch.setenv(name, value)
-        warnings.simplefilter("ignore")
-        llm = VllmEngine.start(base_model, settings.engine, settings.model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            llm = VllmEngine.start(base_model, settings.engine, settings.model)
         stack.callback(catalogue.close)
-        stack.callback(llm.shutdown)
+        stack.callback(stop, llm)
         press = Press(objects=objects, base_model=base_model, folder=state / "press")
         async with (
             serving(
@@ -243,13 +244,20 @@ async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> As
             ) as ports,
             grpc.aio.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel,
         ):
-            stub = engine_pb2_grpc.EngineServiceStub(channel)
             yield Node(
                 settings=settings,
                 ports=ports,
                 llm=llm,
                 catalogue=catalogue,
                 press=press,
-                stub=stub,
+                stub=engine_pb2_grpc.EngineServiceStub(channel),
                 channel=channel,
             )
+
+
+def stop(llm: VllmEngine) -> None:
+    """vLLM leaves a socket context to the collector, which warns of it: here, where it may."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        llm.shutdown()
+        gc.collect()

@@ -44,7 +44,7 @@ def served(catalogue, press) -> tuple[RevisionRef, ...]:
 def current(catalogue: Catalogue, press: Any, adapter: str) -> RevisionRef:
     ref = press.publish(adapter, seed=ADAPTERS.index(adapter))
     document = catalogue.documents.create(
-        "acme", title=adapter, media_type="text/plain", sha256=ref.digest, size_bytes=1, put=lambda: None
+        "acme", title=adapter, media_type="text/plain", sha256=ref.digest, size_bytes=1, put=lambda _: None
     )
     _, job = catalogue.adapters.create(
         "acme", id=adapter, title="", documents=[document.id], base_model=str(press.base_model), options={}

@@ -55,41 +55,50 @@ async def ended(call: Any) -> None:
         pass
 
 
-def merged_answer(press: Any, prompt: str, rank: int, seed: int) -> str:
-    """What transformers writes greedily, in fp32, with the adapter's weights added to the base model's."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+class Merged:
+    """The dense reference: transformers in fp32, with an adapter's weights added to the base model's."""
 
-    tensors = press.weights(rank, seed) if rank else {}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        model = AutoModelForCausalLM.from_pretrained(press.base_model, dtype=torch.float32)
-        for name in filter(lambda name: "lora_A" in name, tensors):
-            b_times_a = torch.from_numpy(tensors[name.replace("lora_A", "lora_B")] @ tensors[name])
-            module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
-            model.get_submodule(module).weight += 2.0 * b_times_a
-        tokenizer = AutoTokenizer.from_pretrained(press.base_model)
-        tokens = torch.tensor([tokenizer(prompt)["input_ids"]])
-        written = model.generate(tokens, max_new_tokens=MAX_TOKENS, do_sample=False, pad_token_id=0)
-        return str(tokenizer.decode(written[0, tokens.shape[1] :], skip_special_tokens=True))
+    def __init__(self, press: Any, rank: int, seed: int) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tensors = press.weights(rank, seed) if rank else {}
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            self._model = AutoModelForCausalLM.from_pretrained(press.base_model, dtype=torch.float32)
+            self._tokenizer = AutoTokenizer.from_pretrained(press.base_model)
+            for name in filter(lambda name: "lora_A" in name, tensors):
+                b_times_a = torch.from_numpy(tensors[name.replace("lora_A", "lora_B")] @ tensors[name])
+                module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+                self._model.get_submodule(module).weight += 2.0 * b_times_a
+
+    def distances(self, prompt: str, answer: str) -> Any:
+        """How far each token of an answer is from the reference's best, in standard deviations of the logits [n]."""
+        import torch
+
+        tokens = torch.tensor(self._tokenizer(prompt + answer)["input_ids"])
+        chosen = tokens[len(prompt) :]
+        assert len(chosen) == len(answer) == MAX_TOKENS
+        with torch.no_grad():
+            logits = self._model(tokens[None]).logits[0, len(prompt) - 1 : -1]
+        return (logits.max(-1).values - logits.gather(-1, chosen[:, None])[:, 0]) / logits.std(-1)
 
 
 async def test_adapters_and_the_base_model_answer_side_by_side_as_merged_weights_do(node, two) -> None:
-    """A base row beside adapters that fill every batch slot is what vLLM's own operator gets wrong."""
+    """A base row beside adapters that fill every batch slot is what vLLM's own operator gets wrong.
+
+    Greedy tokens are the reference's, but where its best two are as near to each other as bf16 rounds.
+    """
     voices = ((None, 0, 0), (two[0], 16, 1), (two[1], 4, 2))
-    asked = [(prompt, *voice) for prompt in PROMPTS for voice in voices]
+    references = [Merged(node.press, rank, seed) for _, rank, seed in voices]
+    asked = [(prompt, voice) for prompt in PROMPTS for voice in range(len(voices))]
     answers = await asyncio.gather(
-        *(node.text(ref, prompt=prompt, max_tokens=MAX_TOKENS) for prompt, ref, _, _ in asked)
+        *(node.text(voices[voice][0], prompt=prompt, max_tokens=MAX_TOKENS) for prompt, voice in asked)
     )
-    for (prompt, _, rank, seed), (text, _) in zip(asked, answers, strict=True):
-        assert text == merged_answer(node.press, prompt, rank, seed), (prompt, rank)
-
-
-async def test_an_adapter_answers_the_same_alone_and_in_company(node, two) -> None:
-    alone, _ = await node.text(two[0], prompt=PROMPTS[2], max_tokens=40)
-    together = await asyncio.gather(*(node.text(ref, prompt=PROMPTS[2], max_tokens=40) for ref in (*two, None, *two)))
-    assert together[0][0] == together[3][0] == alone
-    assert together[1][0] == together[4][0] != alone
+    for (prompt, voice), (text, _) in zip(asked, answers, strict=True):
+        distances = references[voice].distances(prompt, text)
+        assert distances.max() < 0.2
+        assert references[voice - 1].distances(prompt, text).max() > 1
 
 
 async def test_our_operator_is_installed_for_every_vllm_process(node) -> None:
@@ -175,11 +184,11 @@ def misshapen(tensors: dict[str, Any]) -> None:
 )
 async def test_a_bad_revision_is_rejected_and_base_answers_go_on(node, name, options) -> None:
     before, _ = await node.text()
-    long_answer = asyncio.create_task(node.text(max_tokens=100))
+    long_answer = asyncio.create_task(node.text(max_tokens=140))
     ref = await published(node, name, **options)
     assert type(await refusal(node.load(ref))) is errors.RevisionRejected
+    assert (await long_answer)[1].completion_tokens == 140
     assert (await node.text())[0] == before
-    await long_answer
     assert await on_disk(node) == 0
 
 
@@ -244,7 +253,7 @@ async def test_more_revisions_than_slots_take_turns(node) -> None:
 async def test_unloading_aborts_an_answer_that_takes_too_long_and_harms_nobody(node, two) -> None:
     base = asyncio.create_task(node.text(max_tokens=140))
     call = node.answer(two[0], prompt="a", max_tokens=150)
-    await call.read()
+    await anext(aiter(call))
     answering = asyncio.create_task(refusal(call))
     assert await node.unload(two[0])
     assert type(await answering) is errors.RevisionNotResident
@@ -255,7 +264,7 @@ async def test_unloading_aborts_an_answer_that_takes_too_long_and_harms_nobody(n
 
 async def test_a_client_that_goes_away_stops_its_answer(node, two, wait_until) -> None:
     call = node.answer(two[0], prompt="a", max_tokens=150)
-    await call.read()
+    await anext(aiter(call))
     call.cancel()
     await asyncio.to_thread(wait_until, lambda: not node.llm.unfinished, 5)
 
