@@ -10,6 +10,8 @@ from typing import Any
 
 from lift.errors import LiftError
 
+PIPE_WIDTH = 2000
+
 
 def plain(value: Any) -> Any:
     """A value as JSON has it: dataclasses are objects, times ISO strings, paths and errors strings."""
@@ -49,14 +51,14 @@ def print_rows(name: str, rows: Iterable[Any], columns: Sequence[str], as_json: 
         print_json({name: content})
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    # Ids are folded at a terminal's edge, never cut off, and nothing in a title is taken for markup.
+    table = Table(*(Column(column, overflow="fold") for column in columns), box=None, pad_edge=False)
     for row in content:
-        table.add_row(*(_cell(row[column]) for column in columns))
-    console = Console()
-    # Cut off at a terminal's edge only: what a pipe reads is whole.
-    console.print(table, width=None if console.is_terminal else 1000, markup=False)
+        table.add_row(*(Text(_cell(row[column])) for column in columns))
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 def print_nothing(as_json: bool) -> None:

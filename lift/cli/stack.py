@@ -73,7 +73,7 @@ def status(state: options.State = options.DEFAULT_STATE, as_json: options.Json =
     if as_json:
         output.print_json({"ready": found.ready, "supervisor": found.supervisor, "processes": rows})
     else:
-        output.print_rows("processes", rows, tuple(rows[0]) if rows else ("process",), as_json=False)
+        output.print_rows("processes", rows, tuple(rows[0]), as_json=False)
 
 
 def _folder(path: Path) -> "StateFolder":

@@ -267,7 +267,8 @@ class AsyncJobs:
     async def wait(self, job: str, *, timeout_seconds: float | None = None) -> values.Job:
         """The job once it has succeeded."""
         async with aclosing(self.watch(job, timeout_seconds=timeout_seconds)) as states:
-            *_, last = [state async for state in states]
+            async for state in states:
+                last = state
         return jobs.outcome(last)
 
     async def cancel(self, job: str) -> None:

@@ -1,5 +1,6 @@
 """`Client`: a tenant's calls, each of which blocks until it has its value."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -267,8 +268,8 @@ class Jobs:
 
     def wait(self, job: str, *, timeout_seconds: float | None = None) -> values.Job:
         """The job once it has succeeded. JobFailed, JobCancelled, TimedOut."""
-        *_, last = self.watch(job, timeout_seconds=timeout_seconds)
-        return jobs.outcome(last)
+        states = self.watch(job, timeout_seconds=timeout_seconds)
+        return jobs.outcome(deque(states, maxlen=1).pop())
 
     def cancel(self, job: str) -> None:
         """Asks a training to stop."""

@@ -86,7 +86,7 @@ def status(state: StateFolder) -> StackStatus:
 
 
 def _is_healthy(process: ProcessRecord) -> bool:
-    return process.state is ProcessState.READY and answers(process.probe)
+    return process.state is ProcessState.DONE or (process.state is ProcessState.READY and answers(process.probe))
 
 
 def stop(state: StateFolder) -> None:

@@ -12,12 +12,13 @@ from lift.stack.probes import Probe
 
 
 class ProcessState(StrEnum):
-    """Where a process of the stack stands."""
+    """Where a process of the stack stands. DONE: a preparation that has ended well."""
 
     WAITING = "waiting"
     STARTING = "starting"
     READY = "ready"
     RESTARTING = "restarting"
+    DONE = "done"
     STOPPED = "stopped"
 
 

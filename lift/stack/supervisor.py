@@ -88,7 +88,7 @@ class Supervisor:
             ready_seconds, code = await self._lived(kept, child)
             self._gone(kept, child)
             if kept.program.probe.kind is ProbeKind.EXIT and code == 0:
-                self._now(kept, ProcessState.STOPPED)
+                self._now(kept, ProcessState.DONE)
                 kept.was_ready.set()
                 return
             if not kept.was_ready.is_set():

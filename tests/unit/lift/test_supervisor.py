@@ -121,7 +121,7 @@ async def test_a_preparation_is_ready_when_it_has_ended_well_and_is_not_repeated
         tmp_path, "model", f"open({str(made)!r}, 'a').write('x')", probe=Probe(kind=ProbeKind.EXIT), ready_seconds=10
     )
     async with running([prepare, program(tmp_path, "role", after=("model",))]) as (_, seen):
-        assert seen.latest["model"].state is ProcessState.STOPPED
+        assert seen.latest["model"].state is ProcessState.DONE
         assert made.read_text() == "x"
 
 

@@ -1,0 +1,215 @@
+"""The command line as people and scripts see it: one JSON object on stdout, one sentence on stderr, an exit code."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
+from typing import Any
+
+import pytest
+
+from lift import cli
+from storage.records import JobKind
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def lift(capsys, monkeypatch, state, gateway):
+    """lift(*arguments): runs a command with the state folder of a gateway."""
+    gateway.leave_client_file(state)
+    monkeypatch.setenv("LIFT_STATE_DIR", str(state.path))
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["lift", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def trained(gateway):
+    """A trainer that works off the next job."""
+
+    def work() -> None:
+        until = time.monotonic() + 20
+        while not (due := gateway.catalogue.jobs.due(JobKind.TRAIN, 1, 0)) and time.monotonic() < until:
+            time.sleep(0.02)
+        gateway.train(due[0])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_ingest_prints_what_it_made_and_shows_progress_as_plain_lines(lift, tmp_path, trained):
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    done = lift("ingest", str(file), "--wait", "--json")
+    assert done.code == 0
+    made = done.json
+    assert made["revision"] == "d" * 64
+    assert (made["sentences"], made["pairs"], made["documents"]) == (2, 8, [made["document"]])
+    assert {"extract", "first_pair", "generate", "train", "publish", "load", "total"} <= set(made["seconds"])
+    assert "succeeded load; sentences 2/2, pairs 8; step 4/4, loss 0.250" in done.err
+
+
+def test_several_files_make_one_adapter_under_the_id_that_was_asked_for(lift, tmp_path):
+    files = [tmp_path / "one.txt", tmp_path / "two.md"]
+    for file in files:
+        file.write_text(f"The bell of {file.stem} rings.")
+    made = lift("ingest", *map(str, files), "--adapter", "bells", "--title", "Bells", "--json").json
+    assert (made["adapter"], len(made["documents"]), made["revision"]) == ("bells", 2, None)
+    assert lift("adapters", "show", "bells", "--json").json["title"] == "Bells"
+    assert {row["title"] for row in lift("documents", "list", "--json").json["documents"]} == {"one", "two"}
+
+
+def test_a_dash_is_standard_input(lift, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"The tide bell rings.")))
+    made = lift("ingest", "-", "--title", "Tides", "--json").json
+    assert lift("documents", "show", made["document"], "--json").json["title"] == "Tides"
+
+
+def test_ingesting_the_same_file_again_uses_the_document_that_is_there(lift, tmp_path):
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    first, again = (lift("ingest", str(file), "--json").json for _ in range(2))
+    assert first["document"] == again["document"]
+    assert first["adapter"] != again["adapter"]
+
+
+@pytest.fixture
+def ready(lift, gateway, tmp_path) -> str:
+    """An adapter that can be asked."""
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    made = lift("ingest", str(file), "--json").json
+    gateway.train(made["job"])
+    return made["adapter"]
+
+
+def test_query_streams_the_answer_or_prints_all_its_facts(lift, ready):
+    assert lift("query", ready, "What rings?").out == "The tide bell.\n"
+    answer = lift("query", ready, "What rings?", "--context", "none", "--max-tokens", "9", "--json").json
+    assert (answer["answer"], answer["adapter"], answer["revision"]) == ("The tide bell.", ready, "d" * 64)
+    assert (answer["prompt_tokens"], answer["completion_tokens"]) == (7, 3)
+    assert 0 < answer["first_token_seconds"] <= answer["total_seconds"]
+
+
+def test_the_base_model_is_asked_with_an_empty_adapter(lift):
+    assert lift("query", "", "What rings?", "--json").json["adapter"] is None
+
+
+def test_adapters_are_shown_downloaded_rolled_back_and_deleted(lift, ready, tmp_path):
+    shown = lift("adapters", "show", ready, "--json").json
+    assert [revision["digest"] for revision in shown["revisions"]] == ["d" * 64]
+    files = lift("adapters", "download", ready, str(tmp_path / "peft"), "--json").json["files"]
+    assert len(files) == 3
+    assert lift("adapters", "rollback", ready, "d" * 64, "--json").json["revision"] == "d" * 64
+    assert lift("adapters", "delete", ready, "--json").json["kind"] == "delete"
+
+
+def test_jobs_are_listed_cancelled_and_retried(lift, tmp_path):
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    job = lift("ingest", str(file), "--json").json["job"]
+    assert lift("jobs", "cancel", job, "--json").json == {}
+    watched = lift("jobs", "watch", job)
+    assert (watched.code, watched.err.splitlines()[-1]) == (1, "The job was cancelled")
+    assert lift("jobs", "retry", job, "--json").json["state"] == "queued"
+    assert [row["id"] for row in lift("jobs", "list", "--json").json["jobs"]] == [job]
+
+
+def test_an_operator_makes_a_tenant_whose_key_works(lift, monkeypatch):
+    assert lift("admin", "tenants", "create", "theirs", "--max-documents", "3", "--json").json["id"] == "theirs"
+    key = lift("admin", "keys", "create", "theirs", "--json").json
+    assert {row["id"] for row in lift("admin", "tenants", "list", "--json").json["tenants"]} == {"mine", "theirs"}
+    with monkeypatch.context() as environment:
+        environment.setenv("LIFT_KEY", key["secret"])
+        assert lift("documents", "list", "--json").json == {"documents": []}
+        assert lift("admin", "keys", "revoke", "theirs", key["id"], "--json").code == 0
+        assert lift("documents", "list").err == "The key is unknown or revoked\n"
+    assert lift("admin", "nodes", "drain", "engine-1", "--json").json["draining"] is True
+    assert lift("admin", "nodes", "list", "--json").json["nodes"][0]["draining"] is True
+
+
+def test_a_title_that_looks_like_markup_is_shown_as_it_stands(lift, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"The tide bell rings.")))
+    lift("ingest", "-", "--title", "[/red] tides")
+    assert "[/red] tides" in lift("documents", "list").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("query", "nope", "?"), 1, "No adapter with this id (adapter: nope)"),
+        (("ingest", "/nowhere/tale.txt"), 1, "No such file or directory: /nowhere/tale.txt"),
+        (("jobs", "show", "UPPER"), 1, "This is not a valid name or id (id: UPPER)"),
+        (("query", "a", "?", "--max-tokens", "0"), 2, "Invalid value for '--max-tokens'"),
+        (("frobnicate",), 2, "No such command 'frobnicate'."),
+        (("ingest",), 2, "Missing argument 'FILE...'."),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_goes_wrong_is_one_sentence_on_stderr(lift, arguments, code, sentence, as_json):
+    done = lift(*arguments, *(["--json"] if as_json else []))
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith(sentence)
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_stack_that_does_not_run_has_no_status_and_cannot_be_stopped(lift):
+    for command in ("status", "down"):
+        done = lift(command, "--json")
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("The stack of this state folder is not running")
+
+
+def test_config_prints_all_settings_and_no_secret(lift, monkeypatch):
+    monkeypatch.setenv("LIFT_NODE_TOKEN", "a-secret")
+    monkeypatch.setenv("LIFT_GATEWAY__PORT", "7000")
+    monkeypatch.setenv("LIFT_CATALOGUE__URL", "postgresql+psycopg://lift:password@host/lift")
+    for content in (tomllib.loads(lift("config").out), lift("config", "--json").json):
+        assert content["gateway"]["port"] == 7000
+        assert content["node_token"] == content["catalogue"]["url"] == "**********"
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    code = (
+        "import sys; from lift import cli; sys.argv = ['lift', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('grpc', 'pydantic', 'torch', 'google.protobuf') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *text, imported = done.stdout.splitlines()
+    assert imported == "[]"
+    commands = "up down status ingest query gateway generator trainer engine config documents adapters jobs admin"
+    assert all(command in "\n".join(text) for command in commands.split())
+
+
+def test_a_role_command_becomes_the_roles_process(state):
+    command = [sys.executable, "-m", "lift.cli", "generator"]
+    environment = {"LIFT_GENERATOR__PORT": "not a port"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode != 0
+    assert "generator/__main__.py" in done.stderr

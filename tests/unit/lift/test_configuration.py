@@ -1,0 +1,96 @@
+"""What the stack runs with: its own choices below the user's, the same ports and secrets every time."""
+
+import socket
+import tomllib
+
+import pytest
+
+from lift.errors import InvalidOption
+from lift.settings import Settings
+from lift.stack.configuration import configure
+from lift.stack.logfiles import KEPT, MAX_BYTES, last_lines, rotate
+from lift.stack.programs import programs
+from lift.toml import revealed, to_toml
+
+
+def test_every_role_reads_the_same_settings_from_the_file(state, monkeypatch):
+    configuration = configure(state)
+    monkeypatch.setenv("LIFT_CONFIG", str(state.config))
+    assert Settings() == configuration.settings
+    assert configuration.settings.generator.endpoint.endswith(f":{configuration.settings.engine.http_port}/v1")
+    assert configuration.settings.generator.api_key == configuration.settings.node_token
+
+
+def test_only_this_user_can_read_the_secrets(state):
+    configure(state)
+    for file in (state.config, state.assigned):
+        assert file.stat().st_mode & 0o077 == 0
+    assert state.path.stat().st_mode & 0o077 == 0
+
+
+def test_ports_and_secrets_stay_and_a_port_that_is_taken_is_replaced(state):
+    first = configure(state)
+    with socket.create_server(("127.0.0.1", first.ports["gateway"])):
+        second = configure(state)
+    assert second.secrets == first.secrets
+    assert {name for name in first.ports if first.ports[name] != second.ports[name]} == {"gateway"}
+    assert len(set(second.ports.values())) == len(second.ports)
+
+
+def test_what_the_user_sets_goes_first_and_what_follows_from_it_follows(state, tmp_path, monkeypatch):
+    file = tmp_path / "user.toml"
+    file.write_text(
+        '[gateway]\nmax_document_bytes = 99\nport = 7001\n[engine]\nhttp_port = 7002\nhttp_host = "0.0.0.0"\n'
+    )
+    monkeypatch.setenv("LIFT_CONFIG", str(file))
+    monkeypatch.setenv("LIFT_GATEWAY__PORT", "7003")
+    monkeypatch.setenv("LIFT_STATE_DIR", "elsewhere")
+    settings = configure(state).settings
+    assert (settings.gateway.max_document_bytes, settings.gateway.port) == (99, 7003)
+    assert settings.generator.endpoint == "http://127.0.0.1:7002/v1"
+    assert settings.state_dir == state.path
+    assert settings.trainer.profile == "embedded"
+
+
+def test_stores_and_a_base_model_of_the_users_are_not_started_or_made(state, monkeypatch):
+    own = {program.name for program in programs(state, configure(state))}
+    monkeypatch.setenv("LIFT_QUEUE__URL", "redis://elsewhere/0")
+    monkeypatch.setenv("LIFT_OBJECTS__ENDPOINT", "s3.elsewhere")
+    monkeypatch.setenv("LIFT_MODEL__BASE_MODEL", "/models/mine")
+    users = {program.name for program in programs(state, configure(state))}
+    assert own - users == {"valkey", "objects", "base-model"}
+    assert users == {"engine", "generator", "trainer", "gateway"}
+
+
+def test_the_stacks_own_file_is_not_taken_for_the_users(state, monkeypatch):
+    configure(state)
+    monkeypatch.setenv("LIFT_CONFIG", str(state.config))
+    assert configure(state).own_queue
+
+
+def test_a_file_that_cannot_be_read_is_named(state, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIFT_CONFIG", str(tmp_path / "missing.toml"))
+    with pytest.raises(InvalidOption, match=r"missing\.toml"):
+        configure(state)
+
+
+def test_settings_survive_toml(state):
+    settings = configure(state).settings
+    assert Settings(**tomllib.loads(to_toml(revealed(settings)))) == settings
+
+
+def test_a_long_log_gets_a_number_and_old_ones_are_forgotten(state):
+    log = state.log_of("engine")
+    for number in range(KEPT + 2):
+        log.write_text(f"{number}\n" + "x" * MAX_BYTES)
+        rotate(state.logs)
+    assert not log.exists()
+    kept = sorted(state.logs.iterdir())
+    assert [file.name for file in kept] == [f"engine.log.{number}" for number in range(1, KEPT + 1)]
+    assert kept[0].read_text().startswith(f"{KEPT + 1}\n")
+
+
+def test_the_end_of_a_log_is_its_last_lines(state):
+    state.log_of("engine").write_text("".join(f"line {number}\n" for number in range(1000)))
+    assert last_lines(state.log_of("engine"), 2) == "line 998\nline 999"
+    assert last_lines(state.log_of("nobody")) == ""
