@@ -15,6 +15,7 @@ from lift.errors import EngineUnavailable
 from lift.internal.v1 import engine_pb2, engine_pb2_grpc
 from lift.settings import Settings
 from lift.template import PromptTemplate
+from server.calls import Calls
 from server.engine.answers import Answers, End, Question
 from server.engine.llm import LLM, Sampling
 from server.engine.loading import Preparation
@@ -23,8 +24,7 @@ from server.engine.openai_backend import BaseModel
 from server.engine.residency import Residency
 from server.engine.service import EngineService, Identity
 from server.engine.slots import Slots
-from server.gateway.calls import Calls
-from server.gateway.listening import GrpcServer, HttpServer
+from server.listening import GrpcServer, HttpServer
 from server.openai_api import openai_app
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore

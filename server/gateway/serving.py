@@ -20,20 +20,20 @@ from lift.v1 import (
     queries_pb2,
     queries_pb2_grpc,
 )
+from server.calls import Calls
 from server.gateway.adapters import AdapterService, Trainings
 from server.gateway.admin import AdminService
 from server.gateway.admission import Admission
 from server.gateway.answers import Answers
 from server.gateway.auth import OperatorKey, TenantKeys
-from server.gateway.calls import Calls
 from server.gateway.deletion import Deletions
 from server.gateway.documents import Documents, DocumentService
-from server.gateway.listening import GrpcServer, HttpServer
 from server.gateway.nodes import Nodes
 from server.gateway.openai_backend import GatewayBackend
 from server.gateway.operations import OperationsService
 from server.gateway.queries import QueryService
 from server.gateway.routing import Router
+from server.listening import GrpcServer, HttpServer
 from server.openai_api import openai_app
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from server.gateway.calls import Calls
+from server.calls import Calls
 
 log = structlog.get_logger()
 
