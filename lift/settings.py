@@ -6,15 +6,18 @@ secrets masked.
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from tomllib import TOMLDecodeError
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from lift.errors import InvalidOption
 
 MIB = 1 << 20
 
@@ -155,6 +158,23 @@ class Settings(BaseSettings):
     generator: GeneratorSettings = GeneratorSettings()
     trainer: TrainerSettings = TrainerSettings()
     engine: EngineSettings = EngineSettings()
+
+    @classmethod
+    def read(cls, **chosen: Any) -> Self:
+        """The settings of this process, with those that are chosen above all others.
+
+        InvalidOption: a value that cannot be, or a file that is not there or is not TOML.
+        """
+        file = os.environ.get("LIFT_CONFIG")
+        if file and not Path(file).is_file():
+            raise InvalidOption(option="LIFT_CONFIG", value=file, problem="no such file")
+        try:
+            return cls(**chosen)
+        except ValidationError as error:
+            wrong = error.errors()[0]  # the value is not quoted: it may be a secret
+            raise InvalidOption(option=".".join(map(str, wrong["loc"])), problem=wrong["msg"]) from error
+        except TOMLDecodeError as error:
+            raise InvalidOption(option="LIFT_CONFIG", value=str(file), problem=str(error)) from error
 
     @classmethod
     def settings_customise_sources(

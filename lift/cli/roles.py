@@ -29,7 +29,7 @@ def config(as_json: options.Json = False) -> None:
     from lift.settings import Settings
     from lift.toml import masked, to_toml
 
-    content = masked(Settings())
+    content = masked(Settings.read())
     if as_json:
         output.print_json(content)
     else:

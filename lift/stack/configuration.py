@@ -59,7 +59,7 @@ def configure(state: StateFolder) -> Configuration:
     """
     ports, secret = _assigned(state)
     user = _set_by_user(state)
-    settings = Settings(**_merged(_embedded(state, ports, secret, user), user))
+    settings = Settings.read(**_merged(_embedded(state, ports, secret, user), user))
     _write_privately(state.config, to_toml(revealed(settings)))
     return Configuration(
         settings=settings,

@@ -193,6 +193,21 @@ def test_config_prints_all_settings_and_no_secret(lift, monkeypatch):
         assert content["node_token"] == content["catalogue"]["url"] == "**********"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("LIFT_GATEWAY__PORT", "a port", "gateway.port"),
+        ("LIFT_CONFIG", "/nowhere/lift.toml", "no such file"),
+        ("LIFT_CONFIG", __file__, "LIFT_CONFIG"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(lift, monkeypatch, name, value, sentence):
+    monkeypatch.setenv(name, value)
+    done = lift("config", "--json")
+    assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
+    assert sentence in done.err
+
+
 def test_help_names_every_command_and_imports_nothing_heavy():
     code = (
         "import sys; from lift import cli; sys.argv = ['lift', '--help']\n"

@@ -68,6 +68,13 @@ def test_the_stacks_own_file_is_not_taken_for_the_users(state, monkeypatch):
     assert configure(state).own_queue
 
 
+def test_a_value_that_cannot_be_is_named_and_not_quoted(state, monkeypatch):
+    monkeypatch.setenv("LIFT_ENGINE__SLOTS", "a-secret")
+    with pytest.raises(InvalidOption, match=r"engine\.slots") as refused:
+        configure(state)
+    assert "a-secret" not in str(refused.value)
+
+
 def test_a_file_that_cannot_be_read_is_named(state, tmp_path, monkeypatch):
     monkeypatch.setenv("LIFT_CONFIG", str(tmp_path / "missing.toml"))
     with pytest.raises(InvalidOption, match=r"missing\.toml"):
