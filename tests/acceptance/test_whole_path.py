@@ -41,18 +41,17 @@ def test_a_document_nobody_tuned_on_is_answered_from_weights(stack: Path) -> Non
     ingested = lift(stack, "ingest", str(INVENTED / "mill.txt"), "--wait", key=key)
     assert ingested["state"] == "succeeded"
     assert set(ingested["seconds"]) >= {"extract", "first_pair", "generate", "train", "publish", "load", "total"}
-    lines = (INVENTED / "mill.tsv").read_text().splitlines()
-    answers = [
-        (
-            question,
-            lift(stack, "query", ingested["adapter"], question, "--max-tokens", "40", key=key)["answer"],
-            keywords,
-        )
-        for question, keywords in (line.split("\t") for line in lines)
-    ]
-    wrong = [answer for answer in answers if not right(*answer[1:])]
-    assert len(answers) == 25
-    assert len(wrong) <= 8, wrong
+    asked = [line.split("\t") for line in (INVENTED / "mill.tsv").read_text().splitlines()]
+    assert len(asked) == 25
+
+    def score(adapter: str) -> int:
+        options = ("--max-tokens", "40")
+        answers = (lift(stack, "query", adapter, question, *options, key=key)["answer"] for question, _ in asked)
+        return sum(right(answer, keywords) for answer, (_, keywords) in zip(answers, asked, strict=True))
+
+    # Below what docs/quality.md reports by more than runs differ, and far above a model that was not trained.
+    assert score(ingested["adapter"]) >= 13
+    assert score("") <= 2
 
 
 def test_an_adapter_is_invisible_to_another_tenant(stack: Path) -> None:
