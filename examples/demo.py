@@ -3,6 +3,8 @@
 `make demo` runs it. Nothing it starts is left running; its state folder, .lift/demo, keeps the prepared base model.
 """
 
+import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,6 +46,7 @@ console = Console(width=None if Console().is_terminal else 140)
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that stops the stack, as Ctrl-C does
     with running_stack(StateFolder((HERE.parent / ".lift" / "demo").resolve())) as client_file:
         console.rule("One document")
         with Client(client_file.address, new_key(client_file, "observatory")) as client:
