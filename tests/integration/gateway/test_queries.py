@@ -9,7 +9,7 @@ import pytest
 from lift import errors
 from lift.v1 import documents_pb2
 from lift.v1 import queries_pb2 as pb
-from server.gateway import calls
+from server import calls
 from storage.records import Quotas
 
 QUESTION = "When does the bell ring?"
