@@ -12,6 +12,7 @@ from lift.client.connection import ClientFile
 from lift.errors import StackFailed, StackRunning, StackStopped, TimedOut
 from lift.stack import guard, record
 from lift.stack.folder import StateFolder, holder
+from lift.stack.logfiles import rotate
 from lift.stack.probes import answers
 from lift.stack.record import ProcessRecord, ProcessState, StackRecord
 
@@ -49,6 +50,7 @@ def start(state: StateFolder, seen: Callable[[StackRecord], None]) -> ClientFile
 
 
 def _supervisor(state: StateFolder) -> subprocess.Popen[bytes]:
+    rotate(state.log_of(SUPERVISOR))
     with state.log_of(SUPERVISOR).open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "lift.stack", str(state.path)],
@@ -96,7 +98,7 @@ def stop(state: StateFolder) -> None:
         raise StackStopped(state=str(state.path))
     last = record.read(state.record)
     os.kill(pid, signal.SIGTERM)
-    if not _comes_true(lambda: holder(state) is None, STOP_SECONDS):
+    if not _comes_true(lambda: guard.start_ticks(pid) is None, STOP_SECONDS):
         os.kill(pid, signal.SIGKILL)  # its guard ends the rest
     groups = [process.pid for process in last.processes if process.pid] if last else []
     if not _comes_true(lambda: not any(map(guard.is_there, groups)), KILLED_SECONDS):

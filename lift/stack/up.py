@@ -13,11 +13,12 @@ import structlog
 from lift.client import AdminClient, AsyncClient, Client
 from lift.client.connection import ClientFile
 from lift.errors import StackFailed, TenantExists, Unauthenticated, Unavailable
-from lift.stack import logfiles, record
+from lift.stack import record
 from lift.stack.children import Program
 from lift.stack.configuration import Configuration, configure, local
 from lift.stack.folder import StateFolder, held
 from lift.stack.guard import end_groups, start_ticks
+from lift.stack.logfiles import rotate
 from lift.stack.programs import programs
 from lift.stack.record import ProcessRecord, StackRecord
 from lift.stack.supervisor import Supervisor
@@ -37,9 +38,11 @@ def up(state: StateFolder, ready: Callable[[ClientFile], None]) -> None:
     state.make()
     with held(state):
         _end_leftovers(state)
-        logfiles.rotate(state.logs)
         configuration = configure(state)
-        asyncio.run(_serve(state, configuration, programs(state, configuration), ready))
+        run = programs(state, configuration)
+        for program in run:
+            rotate(program.log)
+        asyncio.run(_serve(state, configuration, run, ready))
 
 
 async def _serve(

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import urllib3
@@ -20,16 +19,6 @@ from lift.stack.supervisor import Supervisor
 from storage.s3 import S3Objects
 
 STORES = ("valkey", "objects")
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateFolder:
-    """A new state folder, deep enough that a socket's path in it would be too long."""
-    for name in [name for name in os.environ if name.startswith("LIFT_")]:
-        monkeypatch.delenv(name)
-    state = StateFolder(tmp_path / ("deep-" * 20) / "state")
-    state.make()
-    return state
 
 
 def stores(state: StateFolder, configuration: Configuration) -> Sequence[Program]:

@@ -1,0 +1,54 @@
+"""The running stack as an operator sees it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+
+
+def lift(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lift.cli", *arguments, "--state", str(state), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def processes(state: Path) -> dict[str, Any]:
+    return {process["process"]: process for process in json.loads(lift(state, "status").stdout)["processes"]}
+
+
+def test_every_process_is_healthy_on_ports_of_this_machine_only(stack: Path) -> None:
+    found = processes(stack)
+    assert {"valkey", "objects", "engine", "generator", "trainer", "gateway"} <= set(found)
+    assert all(process["healthy"] for process in found.values())
+    listening = {
+        (address, int(port, 16))
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        for address, port in [line.split()[1].split(":")]
+        if line.split()[3] == "0A"
+    }
+    ports = {port for process in found.values() for port in process["ports"]}
+    assert {address for address, port in listening if port in ports} == {"0100007F"}
+
+
+def test_a_second_up_says_that_the_stack_runs_already(stack: Path) -> None:
+    for options in ((), ("--detach",)):
+        refused = lift(stack, "up", *options)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("The stack of this state folder is running already")
+        assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_process_that_is_killed_comes_back_and_is_reported(stack: Path, wait_until: Callable[..., None]) -> None:
+    before = processes(stack)["generator"]
+    os.kill(before["pid"], signal.SIGKILL)
+    wait_until(lambda: processes(stack)["generator"]["restarts"] == before["restarts"] + 1, 30)
+    wait_until(lambda: processes(stack)["generator"]["healthy"], 60)
+    assert processes(stack)["generator"]["pid"] != before["pid"]
