@@ -73,6 +73,15 @@ def test_ingest_prints_what_it_made_and_shows_progress_as_plain_lines(lift, tmp_
     assert "succeeded load; sentences 2/2, pairs 8; step 4/4, loss 0.250" in done.err
 
 
+def test_a_terminal_shows_live_bars(lift, tmp_path, trained, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes a terminal of what is none
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    done = lift("ingest", str(file), "--wait", "--json")
+    assert done.json["pairs"] == 8
+    assert all(bar in done.err for bar in ("sentences", "questions and answers", "training, loss 0.25"))
+
+
 def test_several_files_make_one_adapter_under_the_id_that_was_asked_for(lift, tmp_path):
     files = [tmp_path / "one.txt", tmp_path / "two.md"]
     for file in files:
