@@ -78,9 +78,8 @@ class VllmEngine:
         return cls(AsyncLLM.from_engine_args(engine_args(folder, engine, model)), folder)
 
     def shutdown(self) -> None:
-        """Ends vLLM's processes, and gives up what is left of it in this one; there is no way back."""
+        """Ends vLLM's processes."""
         self._llm.shutdown()
-        del self._llm
 
     async def died(self) -> None:
         """Returns once vLLM's engine process is gone, which nothing brings back in this process."""

@@ -1,6 +1,5 @@
 """One real engine on a tiny random base model, for all integration tests of the engine, and revisions for it."""
 
-import gc
 import json
 import os
 import warnings
@@ -231,7 +230,7 @@ async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> As
             warnings.simplefilter("ignore")
             llm = VllmEngine.start(base_model, settings.engine, settings.model)
         stack.callback(catalogue.close)
-        stack.callback(stop, llm)
+        stack.callback(llm.shutdown)
         press = Press(objects=objects, base_model=base_model, folder=state / "press")
         async with (
             serving(
@@ -253,11 +252,3 @@ async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> As
                 stub=engine_pb2_grpc.EngineServiceStub(channel),
                 channel=channel,
             )
-
-
-def stop(llm: VllmEngine) -> None:
-    """vLLM leaves a socket context to the collector, which warns of it: here, where it may."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        llm.shutdown()
-        gc.collect()
