@@ -78,6 +78,7 @@ def _first_epoch(
         look_up()
         if len(waiting) >= batch_size or (waiting and stream.exhausted):
             yield draw(waiting, batch_size, shuffler)
+    look_up()  # the last sentence may have been finished after its last pair was taken
 
 
 class _Material:

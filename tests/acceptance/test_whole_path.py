@@ -84,6 +84,13 @@ def test_a_job_survives_the_kill_of_its_trainer(stack: Path) -> None:
     assert watching.wait() == 0
     job = lift(stack, "jobs", "show", begun["job"], key=key)
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
-    assert right(lift(stack, "query", begun["adapter"], "What is the bakery called?", key=key)["answer"], "Goose")
+    asked = {
+        "What does a midnight rye cost?": "four",
+        "What is the best known loaf?": "rye",
+        "Who owns the bakery now?": "Vane",
+        "How many loaves are sold on an ordinary day?": "640",
+    }
+    answers = [lift(stack, "query", begun["adapter"], question, key=key)["answer"] for question in asked]
+    assert sum(map(right, answers, asked.values())) >= 2, answers
     restarted = next(p for p in lift(stack, "status")["processes"] if p["process"] == "trainer")
     assert restarted["restarts"] == trainer["restarts"] + 1

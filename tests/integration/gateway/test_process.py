@@ -77,7 +77,7 @@ async def test_a_gateway_does_what_it_can_without_its_neighbours_and_stops_when_
         assert not (await stub.ListDocuments(documents_pb2.ListDocumentsRequest(), metadata=key)).documents
 
         document = catalogue.documents.create(
-            "acme", title="", media_type="text/plain", sha256="0" * 64, size_bytes=1, put=lambda: None
+            "acme", title="", media_type="text/plain", sha256="0" * 64, size_bytes=1, put=lambda _: None
         )
         creation = adapters_pb2.CreateAdapterRequest(
             adapter=adapters_pb2.Adapter(documents=[f"documents/{document.id}"])
