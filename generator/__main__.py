@@ -3,16 +3,15 @@
 import asyncio
 
 from generator.server import serve
-from lift import logs
+from lift.process import run_role
 from lift.settings import Settings
 
 
-def main() -> None:
+def run(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT."""
-    settings = Settings()
-    logs.configure(level=settings.log.level, as_json=settings.log.json_lines, role="generator")
     asyncio.run(serve(settings))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_role("generator", run)

@@ -1,6 +1,6 @@
 """Starts an engine from the settings, and stops it on SIGTERM or Ctrl-C; ends with an error where vLLM dies.
 
-vLLM imports this module again in its child processes, so it is light and nothing but `main` does anything.
+vLLM imports this module again in its child processes, so it is light and nothing in it runs by itself.
 """
 
 import asyncio
@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 
-from lift.errors import LiftError
-from lift.logs import configure
+from lift.process import run_role
 from lift.settings import Settings
 from server.engine.environment import environment
 from storage.base_model import folder_of, identify
@@ -50,17 +49,12 @@ async def serve(settings: Settings) -> int:
         catalogue.close()
 
 
-def main() -> None:
+def run(settings: Settings) -> int:
     """`python -m server.engine`."""
-    settings = Settings()
-    configure(level=settings.log.level, as_json=settings.log.json_lines, role="engine")
     os.environ.update(environment(settings))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a stop while vLLM loads takes its processes along
-    try:
-        sys.exit(asyncio.run(serve(settings)))
-    except LiftError as error:
-        sys.exit(str(error))
+    return asyncio.run(serve(settings))
 
 
 if __name__ == "__main__":
-    main()
+    run_role("engine", run)

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-from lift.logs import configure
+from lift.process import run_role
 from lift.settings import Settings
 from server.gateway.serving import serving
 from storage.catalogue import Catalogue
@@ -33,12 +33,11 @@ async def serve(settings: Settings) -> None:
         catalogue.close()
 
 
-def main() -> None:
+def run(settings: Settings) -> int:
     """`python -m server.gateway`."""
-    settings = Settings()
-    configure(level=settings.log.level, as_json=settings.log.json_lines, role="gateway")
     asyncio.run(serve(settings))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_role("gateway", run)
