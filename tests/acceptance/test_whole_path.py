@@ -70,18 +70,15 @@ def test_an_adapter_is_invisible_to_another_tenant(stack: Path) -> None:
 def test_a_job_survives_the_kill_of_its_trainer(stack: Path) -> None:
     key = new_key(stack)
     begun = lift(stack, "ingest", str(DOCUMENTS / "bakery.txt"), key=key)
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "lift.cli", "jobs", "watch", begun["job"], "--state", str(stack)],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "LIFT_KEY": key},
-        text=True,
-    )
-    assert watching.stderr is not None
-    next(line for line in watching.stderr if "step " in line)  # it trains by now
-    trainer = next(p for p in lift(stack, "status")["processes"] if p["process"] == "trainer")
-    os.killpg(trainer["pid"], signal.SIGKILL)
-    watching.stderr.read()
-    assert watching.wait() == 0
+    command = [sys.executable, "-m", "lift.cli", "jobs", "watch", begun["job"], "--state", str(stack)]
+    environment = {**os.environ, "LIFT_KEY": key}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as watching:
+        assert watching.stderr is not None
+        next(line for line in watching.stderr if "step " in line)  # it trains by now
+        trainer = next(p for p in lift(stack, "status")["processes"] if p["process"] == "trainer")
+        os.killpg(trainer["pid"], signal.SIGKILL)
+        watching.stderr.read()
+    assert watching.returncode == 0
     job = lift(stack, "jobs", "show", begun["job"], key=key)
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
     asked = {
