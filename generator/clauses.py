@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from generator import words
+from generator.verbs import IRREGULAR_FORMS, base_form
 from generator.words import word_set
 
 
@@ -67,9 +68,6 @@ class Predication:
 
 
 _WORD = re.compile(r"[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?|[^\w\s]")
-_SILENT_E = re.compile(
-    r"(?:[vcuze]|[^aeiouwl]l|[nrd]g|[^s]s|ag|[^aeo]id|[^aeo]at|[^aeo]in|[^e]ar|[^a]ir|[^o]ur|^[^aeiou]*(?:[aiou][kdtmgpb]|or|in))$"
-)
 _CLAUSE_STARTS = word_set(", ; : ( ) and but or who which that because when if since after before where while")
 _INHERITS = word_set("and but or who which that ,")
 
@@ -106,7 +104,7 @@ def _verbs(found: list[Word]) -> dict[int, Tag]:
             in_clause = True
         if word.tag is not Tag.CONTENT or word.is_capital or before is None:
             continue
-        participle = word.lower.endswith(("ed", "ing")) or word.lower in words.IRREGULAR_VERBS
+        participle = word.lower.endswith(("ed", "ing")) or word.lower in IRREGULAR_FORMS
         told_of = found[at - 2] if before.lower in words.ADVERBS and at > 1 else before
         noun_before = told_of.is_nominal and at - 1 not in verbs
         nothing_owned = after is None or not after.is_nominal or after.is_capital
@@ -141,7 +139,7 @@ def _inherited(before: Word, after: Word | None, inherits: bool) -> bool:
 
 
 def _verb_form(word: Word, before: Word, after: Word | None) -> bool:
-    if word.lower in words.IRREGULAR_VERBS:
+    if word.lower in IRREGULAR_FORMS:
         return True
     return (
         (after is None or after.tag is not Tag.HELPER)  # "supplies are brought"
@@ -184,7 +182,7 @@ def predication(found: list[Word], place: int) -> Predication | None:
 
 
 def _helper_of(verb: str) -> str:
-    if verb in words.IRREGULAR_VERBS or verb.endswith("ed"):
+    if verb in IRREGULAR_FORMS or verb.endswith("ed"):
         return "did"
     return "does" if verb.endswith("s") else "do"
 
@@ -193,29 +191,7 @@ def _behind_subject(chain: list[Word]) -> str:
     """What of a verb stands behind the subject of a question: of "has not been built" it is "not been built"."""
     if chain[0].tag is Tag.HELPER:
         return " ".join(word.lower for word in chain[1:])
-    return " ".join([*(word.lower for word in chain[:-1]), _base_form(chain[-1].lower)])
-
-
-def _base_form(verb: str) -> str:
-    """ "keeps" and "kept" are "keep", as behind "does" and "did"."""
-    if not (verb.endswith(("s", "ed")) or verb in words.PAST_FORMS):
-        return verb
-    if verb in words.PAST_FORMS:
-        return words.PAST_FORMS[verb]
-    if verb.endswith(("ies", "ied")):
-        return verb[:-1] if len(verb) == 4 else verb[:-3] + "y"
-    if verb.endswith("s"):
-        return verb[:-2] if verb.endswith(("sses", "shes", "ches", "xes", "oes")) else verb[:-1]
-    return _without_ed(verb)
-
-
-def _without_ed(verb: str) -> str:
-    """ "reached" is "reach", "stopped" is "stop", "arrived" is "arrive"; by the letters before the ending."""
-    stem = verb[:-2]
-    doubled = len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsfze"
-    if doubled:
-        return stem[:-1]
-    return stem + "e" if _SILENT_E.search(stem) else stem
+    return " ".join([*(word.lower for word in chain[:-1]), base_form(chain[-1].lower)])
 
 
 def _subject_start(found: list[Word], end: int, *, whole: bool) -> int:

@@ -6,6 +6,7 @@ from generator.spans import AnswerSpan, SpanKind
 _WORDS = {
     SpanKind.DATE: "when",
     SpanKind.NAME: "who",
+    SpanKind.FREQUENCY: "how often",
     SpanKind.REASON: "why",
     SpanKind.MANNER: "how",
     SpanKind.OCCASION: "when",

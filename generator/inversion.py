@@ -4,10 +4,15 @@
 cellar cooled by?".
 """
 
+import re
+
 from generator import words
 from generator.clauses import Predication, Tag, Word, tagged_words
 from generator.openings import is_person, openings, predication_about
 from generator.spans import AnswerSpan, SpanKind
+from generator.voice import active
+
+_LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b")
 
 MAX_WORDS = 20
 MAX_OPENINGS = 2
@@ -15,13 +20,16 @@ MAX_OPENINGS = 2
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 _DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
-_ADVERBIAL = ("When", "Where", "Why", "How long", "How far", "In what year")
+_ADVERBIAL = ("When", "How often", "Where", "Why", "How long", "How far", "In what year")
 
 
 def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     """Questions with the rest of the clause and without it; none where the rules see no verb to ask with."""
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
+    if span.kind is SpanKind.ROLE:
+        asked = next(opening.text for opening in openings(sentence, span) if opening.may_end)
+        return (f"{asked}?", f"What {asked.split()[1]} {span.holder}'s profession?")
     named = _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
     if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT):
         return named  # "the botanist Ada Holm" cannot be taken apart
@@ -32,8 +40,14 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     if any(word.lower in _DANGLES for word in tagged_words(between)):
         return ()
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
-    questions = [question for opening in begun for question in _led_by(opening, between, behind)]
+    questions = [*active(sentence, found, span, about)]
+    questions += [question for opening in begun for question in _led_by(opening, between, behind)]
     return tuple(dict.fromkeys(question for question in questions if len(question.split()) <= MAX_WORDS))
+
+
+def shortened(question: str) -> str:
+    """The question with a long name as people say it afterwards: "the Brenn Paper Mill" is "the mill"."""
+    return _LONG_NAME.sub(lambda name: f"{name.group(1)} {name.group(2).lower()}", question)
 
 
 def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:
@@ -92,10 +106,12 @@ def _question(*parts: str) -> str:
 
 
 def _without_last_preposition(text: str) -> str:
-    head, _, last = text.strip().rpartition(" ")
-    if last.lower() in words.DETERMINERS:
-        head, _, last = head.rpartition(" ")
-    return head if last.lower() in words.PREPOSITIONS else text
+    said = text.split()
+    if said and said[-1].lower() in words.DETERMINERS:
+        said.pop()
+    if said and said[-1].lower() in words.PREPOSITIONS:
+        said.pop()
+    return " ".join(said)
 
 
 def _clause_end(found: list[Word], place: int, end: int) -> int:

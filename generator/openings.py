@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from generator import words
 from generator.clauses import Predication, Tag, Word, predication, tagged_words
 from generator.spans import AnswerSpan, SpanKind
+from generator.verbs import PAST_FORMS
 from generator.words import word_set
 
 _DURATIONS = word_set("second minute hour day week month year decade century")
 _BY_KIND = {
     SpanKind.DATE: ("When{}",),
     SpanKind.NAME: ("Who{}", "Who", "What is the name of"),
+    SpanKind.FREQUENCY: ("How often{}", "When{}"),
     SpanKind.REASON: ("Why{}",),
     SpanKind.MANNER: ("How{}",),
     SpanKind.OCCASION: ("When{}",),
@@ -37,17 +39,25 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     """Beginnings of questions whose answer is the span, the most fitting first."""
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
+    if span.kind is SpanKind.ROLE:
+        return (Opening(text=f"Who {_tense(found)} {span.holder}", may_end=True), Opening(text=f"What {_tense(found)}"))
     about = predication_about(found, span)
     if about is None:
         return _of_subject(found, span)
     after = next((word.lower for word in found if word.start >= span.end), "")
     asked = _of_quantity(span, after) if span.kind is SpanKind.QUANTITY else _asked(span, before)
-    tail = f" {about.helper} {_inside(about, found)}"
+    tail = f" {about.helper} {subject_inside(about, found)}"
     is_complement = about.helper in _COPULAS and not about.verb
     plain = [Opening(text=text.format(tail), may_end=is_complement and "{}" in text) for text in asked]
     led = [Opening(text=text.format(f"{tail} {about.verb}"), may_end=True) for text in asked if "{}" in text]
     ordered = led[:1] + plain[:1] + led[1:] + plain[1:] if about.verb else plain
     return tuple({opening.text: opening for opening in ordered}.values())
+
+
+def _tense(found: list[Word]) -> str:
+    """ "is" or "was", as the sentence's first verb has it."""
+    verb = next((word.lower for word in found if word.tag in _VERBAL), "is")
+    return "was" if verb in {"was", "were", "had", "did"} or verb.endswith("ed") or verb in PAST_FORMS else "is"
 
 
 def predication_about(found: list[Word], span: AnswerSpan) -> Predication | None:
@@ -62,7 +72,7 @@ def whole_sentence_openings(sentence: str) -> tuple[Opening, ...]:
     """Beginnings of questions whose answer is the whole sentence."""
     found = tagged_words(sentence)
     about = _first_predication(found, 0)
-    subject = [Opening(text=f"What {about.helper} {_inside(about, found)}", may_end=True)] if about else []
+    subject = [Opening(text=f"What {about.helper} {subject_inside(about, found)}", may_end=True)] if about else []
     return (*subject, Opening(text="What"), Opening(text="Who"))
 
 
@@ -79,7 +89,13 @@ def _first_predication(found: list[Word], place: int) -> Predication | None:
 def _is_adjunct(before: list[Word], span: AnswerSpan) -> bool:
     """Whether words before the verb say when or where, and are not the subject: "In 1987 a flood ..."."""
     preposition = bool(before) and before[-1].lower in words.PREPOSITIONS - {"of"}
-    return preposition or span.kind in {SpanKind.DATE, SpanKind.OCCASION, SpanKind.REASON, SpanKind.MANNER}
+    return preposition or span.kind in {
+        SpanKind.DATE,
+        SpanKind.OCCASION,
+        SpanKind.REASON,
+        SpanKind.MANNER,
+        SpanKind.FREQUENCY,
+    }
 
 
 def _of_subject(found: list[Word], span: AnswerSpan) -> tuple[Opening, ...]:
@@ -94,7 +110,7 @@ def _of_subject(found: list[Word], span: AnswerSpan) -> tuple[Opening, ...]:
     return tuple(Opening(text=f"{word} {said}") for word in asked)
 
 
-def _inside(about: Predication, found: list[Word]) -> str:
+def subject_inside(about: Predication, found: list[Word]) -> str:
     """The subject as it reads inside a question: "The door" with a small letter, a name as it is."""
     first = next(word for word in found if word.start == about.subject_start)
     is_name = first.tag is Tag.CONTENT and (first.start > 0 or found[1].is_capital or first.lower.endswith("'s"))

@@ -13,7 +13,7 @@ from lift.errors import InvalidOption
 MAX_PROMPT_CHARACTERS = 20_000
 PAIRS_PER_SENTENCE = {
     "sentence": {"general": 10, "single-fact": 5, "needle": 2},
-    "grounded": {"general": 24, "single-fact": 12, "needle": 3},  # many short ones: what a small model learns from
+    "grounded": {"general": 32, "single-fact": 16, "needle": 3},  # many short ones: what a small model learns from
 }
 MAX_PAIRS_PER_SENTENCE = 50
 

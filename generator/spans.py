@@ -25,6 +25,8 @@ class SpanKind(StrEnum):
     DATE = "date"
     QUANTITY = "quantity"
     NAME = "name"
+    FREQUENCY = "frequency"
+    ROLE = "role"
     REASON = "reason"
     MANNER = "manner"
     OCCASION = "occasion"
@@ -34,13 +36,17 @@ class SpanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSpan:
-    """Characters start..end of its sentence. `unit` is what a quantity counts, empty where that is not clear."""
+    """Characters start..end of its sentence.
+
+    `unit` is what a quantity counts, empty where that is not clear; `holder` is the person whose role this is.
+    """
 
     start: int
     end: int
     text: str
     kind: SpanKind
     unit: str = ""
+    holder: str = ""
 
 
 _MONTH = "|".join(words.MONTHS)
@@ -52,12 +58,17 @@ _DATE = re.compile(
     r"|\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b\w+ o['\u2019]clock"
     r"|(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
 )
+_TIMES = "days?|weeks?|months?|years?|hours?|minutes?|mornings?|nights?|autumn|spring|summer|winter"
 _CLAUSES = (
+    (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b")),
+    (SpanKind.FREQUENCY, re.compile(rf"\b(?:once|twice|\w+ times) (?:a|per|each|every) (?:{_TIMES})\b")),
     (SpanKind.REASON, re.compile(r"\b(?:because|so that|in order to) [^.;!?]+", re.IGNORECASE)),
     (SpanKind.REASON, re.compile(r"(?<=, )since (?!then\b|\d)[^.;!?]+")),
     (SpanKind.MANNER, re.compile(r"\bby \w+ing\b[^.,;!?]*")),
     (SpanKind.OCCASION, re.compile(r"\b(?:when|if|after|before|until|during|whenever) [^.,;!?]+", re.IGNORECASE)),
 )
+_ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
+_TIME_KINDS = frozenset({SpanKind.DATE, SpanKind.FREQUENCY})
 _RANK = {kind: rank for rank, kind in enumerate(SpanKind)}
 
 
@@ -65,8 +76,8 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     """At most MAX_SPANS spans in the order of the sentence; of more, those of the first kinds of SpanKind are kept."""
     found: dict[tuple[int, int], AnswerSpan] = {}
     for span in _candidates(sentence):
-        in_date = any(other.kind is SpanKind.DATE and _inside(span, other) for other in found.values())
-        fits = len(span.text) <= MAX_SHARE * len(sentence) and not in_date
+        in_time = any(other.kind in _TIME_KINDS and _inside(span, other) for other in found.values())
+        fits = len(span.text) <= MAX_SHARE * len(sentence) and not in_time
         if fits and not any(_same_place(span, other) for other in found.values()):
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
@@ -88,6 +99,7 @@ def _candidates(sentence: str) -> Iterator[AnswerSpan]:
     for match in _DATE.finditer(sentence):
         yield _span(sentence, match.start(), match.end(), SpanKind.DATE)
     yield from _clauses(sentence)
+    yield from _roles(sentence, tokens)
     yield from _quantities(sentence, tokens)
     yield from _names(sentence, tokens)
     yield from _phrases(sentence, tokens)
@@ -101,7 +113,7 @@ def _clauses(sentence: str) -> Iterator[AnswerSpan]:
     for kind, pattern in _CLAUSES:
         for match in pattern.finditer(sentence):
             text = match.group().rstrip()
-            if 2 < len(text.split()) <= MAX_CLAUSE_WORDS:
+            if 1 < len(text.split()) <= MAX_CLAUSE_WORDS:
                 yield _span(sentence, match.start(), match.start() + len(text), kind)
 
 
@@ -156,6 +168,32 @@ def _names(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
             continue  # "the Hartnoll brewery" and "Whitlock's hen" are noun phrases
         start -= start > 0 and tokens[start - 1].lower in words.ARTICLES
         yield _span(sentence, tokens[start].start, tokens[at - 1].end, SpanKind.NAME)
+
+
+def _roles(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
+    """What a person is: "the smith" before "Ada Holm", "a baker" before "named", "a former smith" behind the comma."""
+    for at, word in enumerate(tokens):
+        is_first = word.is_capital and not (at and _capital_at(tokens, at - 1)) and not word.lower.endswith("'s")
+        if not (is_first and _capital_at(tokens, at + 1)):
+            continue
+        last = at + 1
+        while _capital_at(tokens, last + 1):
+            last += 1
+        holder = sentence[word.start : tokens[last].end]
+        end = at - 1 if at and tokens[at - 1].lower in words.NAMING else at
+        begin = end
+        while begin > 0 and tokens[begin - 1].tag is Tag.CONTENT and not tokens[begin - 1].is_capital:
+            begin -= 1
+        if begin < end and begin > 0 and tokens[begin - 1].lower in words.ARTICLES:
+            yield _role(sentence, tokens[begin - 1].start, tokens[end - 1].end, holder)
+        behind = last + 1
+        if behind + 1 < len(tokens) and tokens[behind].text == "," and tokens[behind + 1].lower in words.ARTICLES:
+            stop = next((i for i in range(behind + 1, len(tokens)) if tokens[i].tag in _ENDS_ROLE), len(tokens))
+            yield _role(sentence, tokens[behind + 1].start, tokens[stop - 1].end, holder)
+
+
+def _role(sentence: str, start: int, end: int, holder: str) -> AnswerSpan:
+    return AnswerSpan(start=start, end=end, text=sentence[start:end], kind=SpanKind.ROLE, holder=holder)
 
 
 def _capital_at(tokens: list[Word], at: int) -> bool:

@@ -42,23 +42,6 @@ ADVERBS = word_set(
     least almost nearly about instead however again soon later usually often sometimes first last at far ago
     """
 )
-PAST_FORMS = dict(
-    form.split(":")
-    for form in word_set(
-        """
-        took:take gave:give made:make found:find came:come went:go left:leave held:hold kept:keep won:win
-        wrote:write built:build lost:lose met:meet sold:sell bought:buy became:become began:begin led:lead ran:run
-        set:set cut:cut put:put paid:pay said:say told:tell brought:bring taught:teach fought:fight stood:stand
-        sat:sit saw:see drew:draw grew:grow knew:know flew:fly fell:fall rose:rise wore:wear broke:break spoke:speak
-        drove:drive sang:sing lay:lie got:get hid:hide shot:shoot sent:send spent:spend meant:mean felt:feel
-        slept:sleep swore:swear threw:throw chose:choose ate:eat drank:drink rode:ride hung:hang wove:weave
-        sank:sink dug:dig shut:shut bound:bind lent:lend spun:spin swept:sweep bet:bet hit:hit cost:cost bred:breed
-        fed:feed fled:flee woke:wake swam:swim stole:steal shook:shake
-        """
-    )
-)
-PARTICIPLES = word_set("sewn grown shown known seen flown worn driven sung eaten ridden hung woven sunk stolen shaken")
-IRREGULAR_VERBS = frozenset(PAST_FORMS) | PARTICIPLES
 SEASONS = word_set("spring summer autumn winter")
 DIMENSIONS = word_set("long wide high tall deep old heavy thick away across big")
 VAGUE_NOUNS = word_set("year day week month part time times way place others lot number")

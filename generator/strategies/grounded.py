@@ -13,7 +13,7 @@ from itertools import chain, zip_longest
 from typing import Self
 
 from generator import cloze, matching
-from generator.inversion import inverted
+from generator.inversion import inverted, shortened
 from generator.llm import Endpoint, RequestFailed, Sampling, Usage
 from generator.openings import Opening, openings, whole_sentence_openings
 from generator.pairs import Kind, QuestionAnswer
@@ -26,7 +26,7 @@ QUESTION_TOKENS = 32
 ANSWER_TOKENS = 24
 MAX_OPENINGS = 4
 SAMPLED_TEMPERATURE = 0.6
-MIN_QUESTION_WORDS = 4
+MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 30
 HELD_PER_SPAN = 3
 SINGLE_FACT_WORDS = 6
@@ -119,9 +119,12 @@ class GroundedStrategy:
         """The questions of rules that make sense to somebody who sees nothing else, and the span asked for in place."""
         if span.text == subject.sentence:
             return []
-        questions = [question for question in inverted(subject.sentence, span) if _is_asked(question, span, subject)]
-        in_place = _pair(cloze.in_place(subject.sentence, span), span, Kind.CLOZE)
-        return [*(_pair(question, span, Kind.INVERTED) for question in questions), in_place]
+        written = inverted(subject.sentence, span)
+        said = dict.fromkeys([*written, *map(shortened, written)])
+        questions = [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, subject)]
+        if span.kind is SpanKind.ROLE:
+            return questions  # "by what Ada Holm?" asks for nothing
+        return [*questions, _pair(cloze.in_place(subject.sentence, span), span, Kind.CLOZE)]
 
     async def _held(
         self, span: AnswerSpan, asked: list[str], subject: _Subject, passage: Passage, usage: Usage

@@ -4,7 +4,7 @@ import pytest
 
 from generator.clauses import tagged_words
 from generator.cloze import in_place
-from generator.inversion import inverted
+from generator.inversion import inverted, shortened
 from generator.spans import answer_spans
 
 
@@ -43,6 +43,52 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
 )
 def test_a_sentence_becomes_a_plain_question(sentence, answer, question):
     assert question in asked(sentence, answer)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer", "question"),
+    [
+        ("The lamp was lit in 1871 by Anna Holm.", "Anna Holm", "Who lit the lamp?"),
+        ("The lamp was lit in 1871 by Anna Holm.", "Anna Holm", "Who lit the lamp in 1871?"),
+        ("The letter was written by Ada Holm.", "Ada Holm", "Who wrote the letter?"),
+        ("The gas is supplied by the brewery.", "the brewery", "Who supplies the gas?"),
+        ("The cellar is cooled by blocks of ice.", "blocks of ice", "What cools the cellar?"),
+        ("The tram is paid for by the mayor.", "the mayor", "Who pays for the tram?"),
+    ],
+)
+def test_a_passive_sentence_is_asked_about_in_the_active_voice(sentence, answer, question):
+    assert question in asked(sentence, answer)
+
+
+@pytest.mark.parametrize(
+    "sentence", ["The ship arrived by sledge.", "It was not built by giants.", "He stood by Ada Holm."]
+)
+def test_what_is_not_passive_has_no_doer(sentence):
+    questions = [question for span in answer_spans(sentence) for question in inverted(sentence, span)]
+    assert not [question for question in questions if question.startswith(("Who arrived", "Who built", "Who stands"))]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "role"),
+    [
+        ("The bank was robbed by the botanist Ada Holm.", "the botanist"),
+        ("The trick was played when a baker named Ada Holm left.", "a baker"),
+        ("The keeper was Ada Holm, a former smith from Oss.", "a former smith from Oss"),
+    ],
+)
+def test_what_a_person_is_can_be_asked_for(sentence, role):
+    assert asked(sentence, role) == ("Who was Ada Holm?", "What was Ada Holm's profession?")
+
+
+def test_how_often_is_asked_for():
+    assert "How often is the rope replaced?" in asked(
+        "The rope is replaced every eighteen months.", "every eighteen months"
+    )
+
+
+def test_a_long_name_is_said_shortly_a_second_time():
+    assert shortened("When was the Brenn Paper Mill built?") == "When was the mill built?"
+    assert shortened("When was the Blue Sister built?") == "When was the Blue Sister built?"
 
 
 def test_nothing_is_asked_where_the_rules_see_no_verb():

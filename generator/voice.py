@@ -1,0 +1,37 @@
+"""Turns a passive clause into questions for the doer, as people ask them.
+
+"The lamp was lit in 1871 by Anna Holm" becomes "Who lit the lamp in 1871?" and "Who lit the lamp?". A small model that
+has only learned by whom the lamp was lit does not know who lit it.
+"""
+
+from generator import words
+from generator.clauses import Predication, Tag, Word
+from generator.openings import is_person, subject_inside
+from generator.spans import AnswerSpan, SpanKind
+from generator.verbs import simple_past, third_person
+
+_PASSIVE = {"was": simple_past, "were": simple_past, "is": third_person, "are": third_person}
+
+
+def active(sentence: str, found: list[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
+    """Questions for a span behind "by"; none where the clause is not passive."""
+    between = sentence[about.verb_end : span.start].split()
+    while between and between[-1].lower() in words.ARTICLES:
+        between.pop()
+    doer = span.kind in {SpanKind.NAME, SpanKind.THING} and bool(between) and between[-1].lower() == "by"
+    participle = about.verb.split()[-1] if about.verb else ""
+    is_passive = about.helper in _PASSIVE and any(
+        word.tag is Tag.VERB and word.end == about.verb_end and word.lower == participle for word in found
+    )
+    if not doer or not is_passive or "not" in about.verb.split():
+        return ()
+    verb = _PASSIVE[about.helper](participle)
+    rest = between[:-1]
+    if rest and rest[-1].lower() in words.PREPOSITIONS:
+        verb = f"{verb} {rest.pop()}"  # "is paid for by"
+    said = f"{verb} {subject_inside(about, found)}"
+    ends_in_name = len(span.text.split()) > 2 and all(word[0].isupper() for word in span.text.split()[-2:])
+    is_thing = not ends_in_name or words.NAMING & set(span.text.split())
+    asked = ("Who", "What") if is_thing and not is_person(span) else ("Who",)
+    questions = [f"{word} {said}?" for word in asked]
+    return tuple(dict.fromkeys([f"{asked[0]} {' '.join([said, *rest])}?", *questions]))
