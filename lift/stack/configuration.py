@@ -139,15 +139,18 @@ def _assigned(state: StateFolder) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
-    with ExitStack() as bound:  # all are held until all are found
-        return {name: bound.enter_context(_bound(wanted.get(name, 0))).getsockname()[1] for name in PORTS}
+    """A free port for each name: the wanted one where it is free."""
+    with ExitStack() as bound:  # all are held until all are found, the wanted ones first
+        kept = {name: _bound(bound, wanted[name]) for name in PORTS if name in wanted}
+        return {name: kept.get(name) or _bound(bound, 0) for name in PORTS}
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(bound: ExitStack, port: int) -> int:
+    """The port, held; 0 where another process has it."""
     try:
-        return socket.create_server(("127.0.0.1", port))
+        return bound.enter_context(socket.create_server(("127.0.0.1", port))).getsockname()[1]
     except OSError:
-        return socket.create_server(("127.0.0.1", 0))
+        return 0
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
