@@ -148,9 +148,10 @@ def _free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
 def _bound(bound: ExitStack, port: int) -> int:
     """The port, held; 0 where another process has it."""
     try:
-        return bound.enter_context(socket.create_server(("127.0.0.1", port))).getsockname()[1]
+        held = bound.enter_context(socket.create_server(("127.0.0.1", port)))
     except OSError:
         return 0
+    return int(held.getsockname()[1])
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
