@@ -125,11 +125,15 @@ class Guard:
         return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
     def _write(self, line: str) -> None:
-        if self._process.poll() is not None:
-            log.error("guard_ended", exit_code=self._process.returncode)
+        try:
+            self._tell(line)
+        except BrokenPipeError:
             self._process.communicate()
+            log.error("guard_ended", exit_code=self._process.returncode)
             self._process = self._started()
-            line = "".join(f"+{pid} {ticks}\n" for pid, ticks in self._held.items())
+            self._tell("".join(f"+{pid} {ticks}\n" for pid, ticks in self._held.items()))
+
+    def _tell(self, lines: str) -> None:
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
-        self._process.stdin.write(line.encode())
+        self._process.stdin.write(lines.encode())
         self._process.stdin.flush()
