@@ -20,5 +20,5 @@ say "Installing the $(grep -c == requirements.lock) packages of requirements.loc
 grep -v '^torch==' requirements.lock | $pip install --no-deps -r /dev/stdin
 say "Installing the project"
 $pip install --no-deps --editable .
-.venv/bin/python -c 'import torch, vllm' || { echo "torch and vLLM do not import together: the first line above says why" >&2; exit 1; }
+.venv/bin/python -c 'import torch, vllm' || { echo "torch and vLLM do not import together: the last line above says why" >&2; exit 1; }
 echo "$wanted" > "$stamp"
