@@ -36,7 +36,8 @@ from trainer.batches import Encoder
 from trainer.engines import Engines
 from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
-from trainer.learner import Learner, PeftLearner
+from trainer.learner import Learner
+from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
 from trainer.stream import PairStream
@@ -166,10 +167,7 @@ class Trainer:
         hold.took(extract=time.monotonic() - began_at)
         workshop = self._warm()
         hold.check()
-        try:
-            revision = self._train(hold, sources, chosen, workshop)
-        finally:
-            workshop.learner.reset()
+        revision = self._train(hold, sources, chosen, workshop)
         self._load(hold, revision)
         hold.took(total=accepted.total_seconds() + time.monotonic() - began_at)
         hold.beat()
@@ -203,17 +201,19 @@ class Trainer:
         """Trains while the questions are being written, and publishes the files."""
         job = hold.lease.job
         encoder = Encoder(workshop.base.tokenizer, workshop.template, chosen.max_pair_tokens)
-        workshop.learner.start(chosen)
         journal = Journal(self._objects, job.tenant, job.id, hold.lease.token)
-        with PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream:
-            training = train(stream, encoder, workshop.learner, chosen, hold)
-            sentences = stream.sentences
+        with (
+            workshop.learner.adapter(chosen) as adapter,
+            PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
+        ):
+            training = train(stream, encoder, adapter, chosen, hold)
+            sentences, weights = stream.sentences, adapter.weights()
         hold.report(stage=Stage.PUBLISH)
         began_at = time.monotonic()
         revision = publish(
             self._objects,
             job,
-            workshop.learner.finish(),
+            weights,
             base=workshop.base,
             template=workshop.template,
             hyperparameters=chosen,

@@ -13,9 +13,9 @@ import structlog
 from lift.errors import InvalidOption, NothingWritten
 from storage.journal import Pair
 from storage.records import Stage
-from trainer.batches import Batch, Encoder, Example, draw, epoch
+from trainer.batches import Encoder, Example, draw, epoch
 from trainer.hold import Hold
-from trainer.learner import Learner
+from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
 from trainer.stream import PairStream
 
@@ -33,16 +33,16 @@ class Training:
 
 
 def train(
-    stream: PairStream, encoder: Encoder, learner: Learner, hyperparameters: Hyperparameters, hold: Hold
+    stream: PairStream, encoder: Encoder, adapter: Adapter, hyperparameters: Hyperparameters, hold: Hold
 ) -> Training:
-    """Trains for all epochs and leaves the weights in the learner, which was started with the same hyperparameters.
+    """Trains an adapter, made with the same hyperparameters, for all epochs.
 
     NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
     and the stream raise.
     """
     material = _Material(encoder)
     hold.report(stage=Stage.GENERATE)
-    meter = _Meter(learner, hold)
+    meter = _Meter(adapter, hold)
     for batch in _first_epoch(stream, material, hyperparameters, hold):
         meter.step(batch)
     if not material.examples:
@@ -62,7 +62,7 @@ def train(
 
 def _first_epoch(
     stream: PairStream, material: "_Material", hyperparameters: Hyperparameters, hold: Hold
-) -> Iterator[Batch]:
+) -> Iterator[list[Example]]:
     """Batches from whatever has come; blocks while less than a batch is there and more may come."""
     batch_size = hyperparameters.batch_size
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
@@ -114,10 +114,10 @@ class _Material:
 
 
 class _Meter:
-    """Steps the learner and reports how that goes."""
+    """Steps the adapter and reports how that goes."""
 
-    def __init__(self, learner: Learner, hold: Hold) -> None:
-        self._learner = learner
+    def __init__(self, adapter: Adapter, hold: Hold) -> None:
+        self._adapter = adapter
         self._hold = hold
         self._began_at = 0.0
         self._seconds = 0.0
@@ -130,16 +130,17 @@ class _Meter:
         self._loss_sum = 0.0
         self._answer_tokens = 0
 
-    def step(self, batch: Batch) -> None:
+    def step(self, batch: Sequence[Example]) -> None:
         """One optimizer step. InvalidOption: the loss is no longer a number."""
         self._began_at = self._began_at or time.monotonic()
-        loss = self._learner.step(batch)
+        loss = self._adapter.step(batch)
         if not math.isfinite(loss):
             raise InvalidOption(option="learning_rate", problem="training diverged", step=self.steps)
         self.steps += 1
-        self._tokens += batch.useful_tokens
-        self._loss_sum += loss * len(batch.targets)
-        self._answer_tokens += len(batch.targets)
+        answer_tokens = sum(example.answer_tokens for example in batch)
+        self._tokens += sum(len(example.tokens) for example in batch)
+        self._loss_sum += loss * answer_tokens
+        self._answer_tokens += answer_tokens
         self._seconds = time.monotonic() - self._began_at
         self._hold.report(step=self.steps, loss=loss)
         self._hold.took(train=self._seconds)

@@ -18,7 +18,6 @@ from trainer.batches import Encoder
 from trainer.engines import Engines
 from trainer.generator import Generator
 from trainer.job import Trainer
-from trainer.learner import PeftLearner
 from trainer.testing import ScriptedGenerator, make_tiny_model, serving
 
 
@@ -30,13 +29,6 @@ def model_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def base(model_folder):
     return base_model.load(str(model_folder), "cpu", threads=1)
-
-
-@pytest.fixture
-def learner(base):
-    learner = PeftLearner(base.model)
-    yield learner
-    learner.reset()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from storage.journal import Journal, Outcome, Pair
 from storage.records import AdapterState, JobKind, JobState, Stage
 from storage.revisions import read_manifest
 from trainer.generator import Generator
-from trainer.learner import PeftLearner
+from trainer.peft_learner import PeftLearner
 from trainer.testing import ScriptedGenerator, serving
 
 
@@ -259,8 +259,12 @@ def test_an_option_that_no_trainer_accepts_fails_the_job_at_once(bench, options)
 class Diverging(PeftLearner):
     """A learner on whose data no learning rate works."""
 
-    def step(self, batch):
-        return super().step(batch) * math.nan
+    @contextlib.contextmanager
+    def adapter(self, hyperparameters):
+        with super().adapter(hyperparameters) as adapter:
+            step = adapter.step
+            adapter.step = lambda examples: step(examples) * math.nan
+            yield adapter
 
 
 def test_a_job_whose_loss_is_no_number_fails_and_says_why(bench):

@@ -1,0 +1,84 @@
+"""The fast learner against the plain one, in fp32, on every architecture that it takes."""
+
+import pytest
+import torch
+import transformers
+
+from trainer.batches import Example
+from trainer.fused import FusedLearner
+from trainer.peft_learner import PeftLearner
+from trainer.profiles import Hyperparameters
+
+RATHER = Hyperparameters(rank=8, alpha=16, learning_rate=1e-3, warmup_steps=1, seed=3)
+SHAPE = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+CONFIGS = {
+    "llama": transformers.LlamaConfig(**SHAPE, rope_theta=5000.0),
+    "llama-3.1": transformers.LlamaConfig(
+        **SHAPE,
+        tie_word_embeddings=True,
+        rope_scaling={
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16,
+            "rope_theta": 5000.0,
+        },
+    ),
+    "mistral": transformers.MistralConfig(**SHAPE, sliding_window=None),
+    "qwen2": transformers.Qwen2Config(**SHAPE),
+    "qwen3": transformers.Qwen3Config(**SHAPE, head_dim=16),
+}
+EXAMPLES = [
+    Example(tokens=(1, 2, 3, 4, 5, 6), answer_start=4),
+    Example(tokens=(1, 2, 3, 9, 8), answer_start=3),
+    Example(tokens=(1, 2, 3, 4, 7, 7, 2, 50), answer_start=5),
+    Example(tokens=(11, 2, 3, 4, 5), answer_start=4),
+    Example(tokens=(1, 2, 3, 4, 5, 6), answer_start=4),
+]
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request):
+    torch.manual_seed(0)
+    config = CONFIGS[request.param]
+    config._attn_implementation = "eager"
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    for name, weight in model.named_parameters():
+        if "norm" in name or "bias" in name:  # ones and zeros would hide what is forgotten
+            torch.nn.init.normal_(weight.data, mean=1.0, std=0.3)
+    return model
+
+
+def set_to(adapter, values) -> None:
+    """The PEFT adapter's weights, as a fused adapter has them."""
+    for name, value in adapter.model.state_dict().items():
+        if "lora" in name:
+            value.copy_(values[name.replace(".default", "")])
+
+
+def test_loss_and_gradients_are_those_of_autograd(model):
+    with FusedLearner(model, compiled=False).adapter(RATHER) as fused:
+        fused.lora.weights.uniform_(-0.1, 0.1)  # B is zero where a training begins, which would hide A's gradients
+        with PeftLearner(model).adapter(RATHER) as plain:
+            set_to(plain, fused.lora.by_name(fused.lora.weights))
+            expected, got = plain.loss(EXAMPLES), fused.loss(EXAMPLES)
+            assert got.item() == pytest.approx(expected.item(), rel=1e-5)
+            expected.backward()
+            got.backward()
+            gradients = {
+                name.replace(".default", ""): weight.grad
+                for name, weight in plain.model.named_parameters()
+                if weight.requires_grad
+            }
+        ours = fused.lora.by_name(fused.lora.gradients)
+    assert ours.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-7, msg=name)

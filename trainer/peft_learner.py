@@ -1,0 +1,99 @@
+"""The plain learner: LoRA through `peft` and autograd. It takes every model, and is what the fast one is tested against."""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import peft
+import torch
+from torch import Tensor, nn
+
+from trainer.batches import Example
+from trainer.padding import padded
+from trainer.profiles import Hyperparameters
+
+
+class PeftLearner:
+    """Trains one adapter at a time: who asks for a second one waits."""
+
+    def __init__(self, model: Any) -> None:
+        """`model`: a transformers causal language model, frozen from here on."""
+        self._model = model.eval().requires_grad_(False)
+        self._in_use = threading.Lock()
+
+    @contextlib.contextmanager
+    def adapter(self, hyperparameters: Hyperparameters) -> Iterator["PeftAdapter"]:
+        """Fresh LoRA weights for the length of the block; after it, the base model is bit for bit what it was."""
+        config = peft.LoraConfig(
+            r=hyperparameters.rank,
+            lora_alpha=hyperparameters.alpha,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        with self._in_use:
+            with torch.random.fork_rng(enabled=True):
+                torch.manual_seed(hyperparameters.seed)
+                adapted = peft.get_peft_model(self._model, config, autocast_adapter_dtype=False)
+            try:
+                yield PeftAdapter(adapted, hyperparameters)
+            finally:
+                adapted.unload()
+
+
+class PeftAdapter:
+    """One adapter in training.
+
+    It computes in the base's type: bf16 matrix products are several times faster than fp32 ones on CPUs with AMX and on
+    GPUs. The optimizer keeps an fp32 master of each weight, because bf16 loses steps smaller than 1/256 of it.
+    """
+
+    def __init__(self, adapted: Any, hyperparameters: Hyperparameters) -> None:
+        """`adapted`: a PEFT model whose LoRA weights are all that has gradients."""
+        self.model = adapted
+        self._hyperparameters = hyperparameters
+        self._device = adapted.get_input_embeddings().weight.device
+        self._weights = [weight for weight in adapted.parameters() if weight.requires_grad]
+        self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
+        self._optimizer = torch.optim.AdamW(self._masters, weight_decay=0.0, fused=True)
+        self._steps = 0
+
+    def step(self, examples: Sequence[Example]) -> float:
+        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
+        loss = self.loss(examples)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
+        for weight, master in zip(self._weights, self._masters, strict=True):
+            master.grad, weight.grad = weight.grad.float(), None
+        nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)
+        self._optimizer.param_groups[0]["lr"] = self._hyperparameters.learning_rate_at(self._steps)
+        self._optimizer.step()
+        with torch.no_grad():
+            torch._foreach_copy_(self._weights, self._masters)
+        self._steps += 1
+        return float(loss.detach())
+
+    def loss(self, examples: Sequence[Example]) -> Tensor:
+        """Mean -log p(answer token) with the present weights (LIFT eq. 1); logits are made for answer tokens only."""
+        batch = padded(examples)
+        rows, columns = batch.rows.to(self._device), batch.columns.to(self._device)
+        with _only_at(self.model.get_output_embeddings(), rows, columns):
+            logits = self.model(input_ids=batch.input_ids.to(self._device), use_cache=False).logits
+        return nn.functional.cross_entropy(logits.float(), batch.targets.to(self._device))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
+        state = peft.get_peft_model_state_dict(self.model)
+        return {name: weight.detach().to("cpu", torch.bfloat16, copy=True) for name, weight in state.items()}
+
+
+@contextlib.contextmanager
+def _only_at(head: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
+    """Inside the block the head sees hidden states [T_a, d] at (rows, columns) in place of [B, L, d].
+
+    Unlike calling the head ourselves, this keeps what a model does to its logits behind it (Gemma 2 caps them).
+    """
+    hook = head.register_forward_pre_hook(lambda _module, inputs: (inputs[0][rows, columns],))
+    try:
+        yield
+    finally:
+        hook.remove()
