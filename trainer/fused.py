@@ -1,4 +1,4 @@
-"""LoRA for Llama-shaped models, fast: each distinct prefix of a step once, products fused, gradients of the rest by hand.
+"""LoRA for Llama-shaped models, fast: each distinct prefix of a step is computed once, and products are fused.
 
 Llama 2 and 3, SmolLM2, Mistral, Qwen 2 and 3 are one architecture:
 
@@ -12,7 +12,7 @@ product. `PeftLearner` is the reference for all of this.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from trainer.profiles import Hyperparameters
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+PART_TOKENS = 8192  # a token keeps about 0.5 MB for the backward pass of a 135M model, 4.5 MB for one of 8B
 LOGIT_ROWS = 256  # logits made at a time: vocabulary-sized rows leave the cache quickly
 UPDATE_WEIGHTS = 1 << 20  # weights updated at a time: what eight passes over them touch stays in the cache
 
@@ -35,39 +36,63 @@ UPDATE_WEIGHTS = 1 << 20  # weights updated at a time: what eight passes over th
 class FusedLearner:
     """Trains adapters on the weights of a transformers model, which it shares and never changes."""
 
-    def __init__(self, model: Any, *, compiled: bool) -> None:
-        """`compiled`: elementwise functions go through torch.compile, which needs a C++ compiler."""
+    @staticmethod
+    def takes(config: Any) -> bool:
+        """Whether a model of this configuration has the one architecture."""
+        window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+        return config.model_type in MODEL_TYPES and config.hidden_act == "silu" and window is None
+
+    def __init__(self, model: Any) -> None:
+        """`model`: a transformers causal language model that this class takes, frozen from here on."""
         self._base = _Base.of(model)
-        self._functions = _Functions.compiled() if compiled else _Functions()
 
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters) -> Iterator["FusedAdapter"]:
         """Fresh LoRA weights for the length of the block."""
-        yield FusedAdapter(self._base, self._functions, hyperparameters)
+        yield FusedAdapter(self._base, hyperparameters)
 
 
 class FusedAdapter:
     """One adapter in training."""
 
-    def __init__(self, base: "_Base", functions: "_Functions", hyperparameters: Hyperparameters) -> None:
-        self._base, self._functions = base, functions
+    def __init__(self, base: "_Base", hyperparameters: Hyperparameters) -> None:
+        self._base = base
         self.lora = _Lora(base, hyperparameters)
 
     def step(self, examples: Sequence[Example]) -> float:
         """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
-        loss = self.loss(examples)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
-        self.lora.update(self._functions)
-        return float(loss.detach())
+        answer_tokens = sum(example.answer_tokens for example in examples)
+        loss = 0.0
+        for part in _parts(examples):
+            of_part = self._sum_of_losses(part) / answer_tokens
+            of_part.backward()
+            loss += float(of_part.detach())
+        self.lora.update()
+        return loss
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Mean -log p(answer token) with the present weights (LIFT eq. 1)."""
-        return _loss(self._base, self.lora, tree(examples), self._functions)
+        return self._sum_of_losses(examples) / sum(example.answer_tokens for example in examples)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
         named = self.lora.by_name(self.lora.weights)
         return {name: weight.to("cpu", torch.bfloat16, copy=True) for name, weight in named.items()}
+
+    def _sum_of_losses(self, examples: Sequence[Example]) -> Tensor:
+        laid_out = tree(examples).to(self._base.embedding.device)
+        return _Pass(self._base, self.lora, laid_out).sum_of_losses()
+
+
+def _parts(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    """The examples of a step in parts that fit into memory; their gradients are summed."""
+    part: list[Example] = []
+    for example in examples:
+        if part and sum(len(other.tokens) for other in part) + len(example.tokens) > PART_TOKENS:
+            yield part
+            part = []
+        part.append(example)
+    yield part
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +106,16 @@ class _Group:
 
     @classmethod
     def of(cls, layers: dict[str, nn.Linear]) -> "_Group":
+        """The layers' own weights; where there are several, each becomes a part of one, its values unchanged."""
         linears = list(layers.values())
-        weight = linears[0].weight.data if len(linears) == 1 else torch.cat([linear.weight.data for linear in linears])
+        outputs = tuple(linear.out_features for linear in linears)
+        weight = linears[0].weight.data
+        if len(linears) > 1:
+            weight = torch.cat([linear.weight.data for linear in linears])
+            for linear, part in zip(linears, weight.split(outputs), strict=True):
+                linear.weight.data = part
         biases = [linear.bias.data for linear in linears if linear.bias is not None]
-        return cls(tuple(layers), weight, torch.cat(biases) if biases else None, tuple(l.out_features for l in linears))
+        return cls(tuple(layers), weight, torch.cat(biases) if biases else None, outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +199,7 @@ class _Lora:
         rank, like = hyperparameters.rank, base.embedding
         size = rank * sum(len(group.names) * group.weight.shape[1] + len(group.weight) for group in self._groups)
         self._masters = torch.zeros(size, device=like.device)
-        self._first, self._second = torch.zeros_like(self._masters), torch.zeros_like(self._masters)
+        self._moments = self._masters.new_zeros(2, size)
         self.weights, self.gradients = like.new_zeros(size), like.new_zeros(size)
         generator = torch.Generator(like.device).manual_seed(hyperparameters.seed)
         for adapted in self.of_groups(self._masters).values():
@@ -199,17 +230,27 @@ class _Lora:
                 named[f"base_model.model.{name}.lora_B.weight"] = b
         return named
 
-    def update(self, functions: "_Functions") -> None:
+    def update(self) -> None:
         """One step of AdamW without decay, on gradients clipped by their norm, which are zero after it."""
         norm = float(torch.linalg.vector_norm(self.gradients, dtype=torch.float32))
+        clip = min(1.0, self.hyperparameters.clip_norm / (norm + 1e-6))
         rate = self.hyperparameters.learning_rate_at(self._steps)
         self._steps += 1
-        first_kept, second_kept = (1 - beta**self._steps for beta in BETAS)
-        clip = min(1.0, self.hyperparameters.clip_norm / (norm + 1e-6))
-        numbers = torch.tensor([clip, rate / first_kept, 1 / math.sqrt(second_kept)], device=self._masters.device)
-        flats = (self._masters, self.weights, self.gradients, self._first, self._second)
-        for pieces in zip(*(flat.split(UPDATE_WEIGHTS) for flat in flats), strict=True):
-            functions.update(*pieces, *numbers)
+        seen = [1 - beta**self._steps for beta in BETAS]  # what the moments, which began at zero, have seen
+        numbers = torch.tensor([clip, rate / seen[0], 1 / math.sqrt(seen[1])], device=self._masters.device)
+        flats = (self._masters, self.weights, self.gradients, self._moments)
+        for pieces in zip(*(flat.split(UPDATE_WEIGHTS, -1) for flat in flats), strict=True):
+            _update(*pieces, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _AdaptedGroup:
+    """A group of linear layers with the LoRA weights of one adapter, and where their gradients are summed."""
+
+    group: _Group
+    lora: _Adapted
+    gradient: _Adapted
+    scaling: float
 
 
 class _AdaptedLinear(torch.autograd.Function):
@@ -219,9 +260,10 @@ class _AdaptedLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: _Group, lora: _Adapted, gradient: _Adapted, scaling: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layers: _AdaptedGroup) -> Tensor:
+        group, lora = layers.group, layers.lora
         h = x.new_empty(len(x), len(lora.a))
-        torch.addmm(h, x, lora.a.t(), beta=0, alpha=scaling, out=h)
+        torch.addmm(h, x, lora.a.t(), beta=0, alpha=layers.scaling, out=h)
         y = x.new_empty(len(x), len(group.weight))
         for h_of, b, y_of in zip(h.chunk(len(lora.b), 1), lora.b, y.split(group.outputs, 1), strict=True):
             torch.mm(h_of, b.t(), out=y_of)
@@ -229,22 +271,23 @@ class _AdaptedLinear(torch.autograd.Function):
         if group.bias is not None:
             y += group.bias
         ctx.save_for_backward(x, h)
-        ctx.group, ctx.lora, ctx.gradient, ctx.scaling = group, lora, gradient, scaling
+        ctx.layers = layers
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (x, h), lora, gradient = ctx.saved_tensors, ctx.lora, ctx.gradient
-        dh, members = torch.empty_like(h), len(lora.b)
-        of_members = (dh.chunk(members, 1), h.chunk(members, 1), lora.b, gradient.b, dy.split(ctx.group.outputs, 1))
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        (x, h), layers = ctx.saved_tensors, ctx.layers
+        lora, gradient, members = layers.lora, layers.gradient, len(layers.lora.b)
+        dh = torch.empty_like(h)
+        of_members = (dh.chunk(members, 1), h.chunk(members, 1), lora.b, gradient.b, dy.split(layers.group.outputs, 1))
         for dh_of, h_of, b, db, dy_of in zip(*of_members, strict=True):
-            torch.addmm(dh_of, dy_of, b, beta=0, alpha=ctx.scaling, out=dh_of)
+            torch.addmm(dh_of, dy_of, b, beta=0, alpha=layers.scaling, out=dh_of)
             db.addmm_(dy_of.t(), h_of)
         gradient.a.addmm_(dh.t(), x)
         dx = dh @ lora.a
-        dx.addmm_(dy, ctx.group.weight)
-        return dx, None, None, None, None
+        dx.addmm_(dy, layers.group.weight)
+        return dx, None
 
 
 class _ToPlaces(torch.autograd.Function):
@@ -279,21 +322,19 @@ class _FromPlaces(torch.autograd.Function):
         return placed.index_copy_(0, ctx.laid_out.places, gradient), None
 
 
-class _AnswerLoss(torch.autograd.Function):
-    """hidden [T_a, d], head [V, d], targets [T_a] → sum of -log softmax(head hidden)[target], weighted by `weight`.
+class _SumOfLosses(torch.autograd.Function):
+    """hidden [T_a, d], head [V, d], targets [T_a] → sum of -log softmax(head hidden)[target].
 
     The gradient is made on the way, a few rows at a time: logits [T_a, V] would fill the memory for nothing.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weight: float, functions: "_Functions"
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         gradient = torch.empty_like(hidden)
         loss = hidden.new_zeros((), dtype=torch.float32)
         pieces = zip(hidden.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), gradient.split(LOGIT_ROWS), strict=True)
         for rows, wanted, out in pieces:
-            part, by_logits = functions.cross_entropy(rows @ head.t(), wanted, weight)
+            part, by_logits = _cross_entropy(rows @ head.t(), wanted)
             loss += part
             torch.mm(by_logits, head, out=out)
         ctx.save_for_backward(gradient)
@@ -301,8 +342,8 @@ class _AnswerLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_loss: Tensor) -> tuple[Tensor, None, None, None, None]:
-        return ctx.saved_tensors[0] * by_loss, None, None, None, None
+    def backward(ctx: Any, by_loss: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.saved_tensors[0] * by_loss, None, None
 
 
 def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -324,10 +365,9 @@ def _gated(gate_up: Tensor) -> Tensor:
 
 
 def _rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates [T, heads, d] by each row's position; cos, sin [T, d]."""
+    """Rotates [T, heads, d] by each row's position; cos, sin [T, 1, d]."""
     half = x.shape[-1] // 2
-    turned = torch.cat((-x[..., half:], x[..., :half]), -1)
-    return x * cos.unsqueeze(1) + turned * sin.unsqueeze(1)
+    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
 
 def _probabilities(scores: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -335,28 +375,19 @@ def _probabilities(scores: Tensor, mask: Tensor, scale: float) -> Tensor:
     return torch.softmax(scores.float() * scale + mask, -1).to(scores.dtype)
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-    """The weighted sum of -log softmax(logits)[target], and its gradient by the logits."""
+def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of -log softmax(logits)[target], and its gradient by the logits: softmax, less 1 at the target."""
     wide = logits.float()
     normaliser = torch.logsumexp(wide, -1, keepdim=True)
     at = targets.unsqueeze(1)
-    loss = (normaliser - wide.gather(1, at)).sum() * weight
-    gradient = torch.exp(wide - normaliser)
-    gradient = (gradient - (torch.arange(wide.shape[1], device=wide.device) == at).float()) * weight
-    return loss, gradient.to(logits.dtype)
+    loss = (normaliser - wide.gather(1, at)).sum()
+    target = torch.arange(wide.shape[1], device=wide.device) == at
+    return loss, (torch.exp(wide - normaliser) - target.float()).to(logits.dtype)
 
 
-def _update(
-    masters: Tensor,
-    weights: Tensor,
-    gradients: Tensor,
-    first: Tensor,
-    second: Tensor,
-    clip: Tensor,
-    rate: Tensor,
-    widen: Tensor,
-) -> None:
-    """AdamW in place: first and second moments, then masters -= rate · first / (sqrt(second) · widen + ε)."""
+def _update(masters: Tensor, weights: Tensor, gradients: Tensor, moments: Tensor, numbers: Tensor) -> None:
+    """AdamW in place; moments [2, n]; numbers: clipping factor, corrected rate, correction of the second moment."""
+    (first, second), (clip, rate, widen) = moments, numbers
     gradient = gradients.float() * clip
     first.mul_(BETAS[0]).add_(gradient, alpha=1 - BETAS[0])
     second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
@@ -365,75 +396,58 @@ def _update(
     gradients.zero_()
 
 
-@dataclass(frozen=True, slots=True)
-class _Functions:
-    """The elementwise parts, as they stand or compiled."""
+class _Pass:
+    """One pass of a prefix tree through the adapted model."""
 
-    norm: Callable[..., Any] = _norm
-    add_norm: Callable[..., Any] = _add_norm
-    gated: Callable[..., Any] = _gated
-    rope: Callable[..., Any] = _rope
-    probabilities: Callable[..., Any] = _probabilities
-    cross_entropy: Callable[..., Any] = _cross_entropy
-    update: Callable[..., Any] = _update
+    def __init__(self, base: _Base, lora: _Lora, laid_out: Tree) -> None:
+        self._base, self._tree, self._scaling = base, laid_out, lora.scaling
+        self._weights, self._gradients = lora.of_groups(lora.weights), lora.of_groups(lora.gradients)
+        turns = base.rotary(base.embedding, laid_out.positions.unsqueeze(0))  # of the embedding it reads the type only
+        self._cos, self._sin = (turn[0].unsqueeze(1) for turn in turns)
+        width = laid_out.nodes.shape[1]
+        later = torch.full((width, width), -torch.inf, device=base.embedding.device).triu(1)
+        self._mask = later.repeat(base.groups, 1)
 
-    @classmethod
-    def compiled(cls) -> "_Functions":
-        functions = (_norm, _add_norm, _gated, _rope, _probabilities, _cross_entropy, _update)
-        return cls(*(torch.compile(function, dynamic=True) for function in functions))
+    def sum_of_losses(self) -> Tensor:
+        """Over the answer tokens."""
+        base, answers = self._base, self._tree.answers
+        x = base.embedding[self._tree.tokens].requires_grad_()  # or nothing behind it would have gradients
+        normed = _norm(x, base.layers[0].attention_norm, base.epsilon)
+        for layer, after in zip(base.layers, [*base.layers[1:], None], strict=True):
+            attended = self._attention(self._linear(normed, layer.qkv), layer)
+            if after is None:  # from here on only what predicts an answer is wanted
+                x, attended = x.index_select(0, answers), attended.index_select(0, answers)
+            x, normed = _add_norm(x, self._linear(attended, layer.out), layer.mlp_norm, base.epsilon)
+            mlp = self._linear(_gated(self._linear(normed, layer.gate_up)), layer.down)
+            x, normed = _add_norm(x, mlp, base.norm if after is None else after.attention_norm, base.epsilon)
+        loss: Tensor = _SumOfLosses.apply(normed, base.head, self._tree.targets)  # type: ignore[no-untyped-call]
+        return loss
 
-
-def _loss(base: _Base, lora: _Lora, laid_out: Tree, functions: _Functions) -> Tensor:
-    weights, gradients = lora.of_groups(lora.weights), lora.of_groups(lora.gradients)
-
-    def linear(x: Tensor, group: _Group) -> Tensor:
+    def _linear(self, x: Tensor, group: _Group) -> Tensor:
         name = group.names[0]
-        return _AdaptedLinear.apply(x, group, weights[name], gradients[name], lora.scaling)
+        layers = _AdaptedGroup(group, self._weights[name], self._gradients[name], self._scaling)
+        y: Tensor = _AdaptedLinear.apply(x, layers)  # type: ignore[no-untyped-call]
+        return y
 
-    x = base.embedding[laid_out.tokens].requires_grad_()
-    cos, sin = (part[0] for part in base.rotary(x, laid_out.positions.unsqueeze(0)))
-    width = laid_out.nodes.shape[1]
-    mask = torch.full((width, width), -torch.inf).triu(1).repeat(base.groups, 1)
-    answers = laid_out.answers
-    normed = functions.norm(x, base.layers[0].attention_norm, base.epsilon)
-    for layer, after in zip(base.layers, [*base.layers[1:], None]):
-        attended = _attention(base, layer, linear(normed, layer.qkv), cos, sin, mask, laid_out, functions)
-        if after is None:  # from here on only what predicts an answer is wanted
-            x, attended = x.index_select(0, answers), attended.index_select(0, answers)
-        x, normed = functions.add_norm(x, linear(attended, layer.out), layer.mlp_norm, base.epsilon)
-        mlp = linear(functions.gated(linear(normed, layer.gate_up)), layer.down)
-        x, normed = functions.add_norm(x, mlp, base.norm if after is None else after.attention_norm, base.epsilon)
-    return _AnswerLoss.apply(normed, base.head, laid_out.targets, 1 / len(answers), functions)
+    def _attention(self, qkv: Tensor, layer: _Layer) -> Tensor:
+        """qkv [T, (heads + 2 · kv) · d] → [T, heads · d]: a node sees those on its way from the root.
 
-
-def _attention(
-    base: _Base,
-    layer: _Layer,
-    qkv: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    mask: Tensor,
-    laid_out: Tree,
-    functions: _Functions,
-) -> Tensor:
-    """qkv [T, (heads + 2 · kv) · d] → [T, heads · d]: each node sees those on its way from the root."""
-    (count, width), size, groups = laid_out.nodes.shape, base.head_size, base.groups
-    shared_heads = base.heads // groups
-    values = qkv[:, (base.heads + shared_heads) * size :]
-    turning = qkv[:, : (base.heads + shared_heads) * size].unflatten(1, (-1, size))
-    if layer.query_norm is not None:
-        queries = functions.norm(turning[:, : base.heads], layer.query_norm, base.epsilon)
-        keys = functions.norm(turning[:, base.heads :], layer.key_norm, base.epsilon)
-        turning = torch.cat((queries, keys), 1)
-    turned = functions.rope(turning, cos, sin)
-    placed = _ToPlaces.apply(torch.cat((turned.flatten(1), values), 1), laid_out)
-    q, k, v = placed.view(count, width, -1, size).split((base.heads, shared_heads, shared_heads), 2)
-    q = (
-        q.unflatten(2, (shared_heads, groups))
-        .permute(0, 2, 3, 1, 4)
-        .reshape(count * shared_heads, groups * width, size)
-    )
-    k, v = (part.transpose(1, 2).reshape(count * shared_heads, width, size) for part in (k, v))
-    chances = functions.probabilities(q @ k.transpose(1, 2), mask, 1 / math.sqrt(size))
-    mixed = (chances @ v).view(count, shared_heads, groups, width, size).permute(0, 3, 1, 2, 4)
-    return _FromPlaces.apply(mixed.reshape(count * width, base.heads * size), laid_out)
+        In places, each group of query heads with its key and value head: [B · kv, groups · L, d] · [B · kv, d, L].
+        """
+        base, size = self._base, self._base.head_size
+        (count, width), groups, kv = self._tree.nodes.shape, base.groups, base.heads // base.groups
+        q, k, v = qkv.unflatten(1, (-1, size)).split((base.heads, kv, kv), 1)
+        if layer.query_norm is not None:
+            q = _norm(q, layer.query_norm, base.epsilon)
+            k = _norm(k, layer.key_norm, base.epsilon)
+        turned = _rope(torch.cat((q, k), 1), self._cos, self._sin)
+        rows = torch.cat((turned, v), 1).flatten(1)
+        placed: Tensor = _ToPlaces.apply(rows, self._tree)  # type: ignore[no-untyped-call]
+        q, k, v = placed.view(count, width, -1, size).split((base.heads, kv, kv), 2)
+        q = q.unflatten(2, (kv, groups)).permute(0, 2, 3, 1, 4).reshape(count * kv, groups * width, size)
+        k, v = (part.transpose(1, 2).reshape(count * kv, width, size) for part in (k, v))
+        chances = _probabilities(q @ k.transpose(1, 2), self._mask, 1 / math.sqrt(size))
+        mixed = (chances @ v).view(count, kv, groups, width, size).permute(0, 3, 1, 2, 4)
+        mixed = mixed.reshape(count * width, base.heads * size)
+        attended: Tensor = _FromPlaces.apply(mixed, self._tree)  # type: ignore[no-untyped-call]
+        return attended

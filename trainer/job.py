@@ -34,6 +34,7 @@ from trainer import base_model
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder
 from trainer.engines import Engines
+from trainer.fused import FusedLearner
 from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
 from trainer.learner import Learner
@@ -194,7 +195,7 @@ class Trainer:
                     if model.template == "auto"
                     else PromptTemplate.named(model.template)
                 )
-                self._workshop = Workshop(base=base, learner=PeftLearner(base.model), template=template)
+                self._workshop = Workshop(base=base, learner=_learner(base), template=template)
             return self._workshop
 
     def _train(self, hold: Hold, sources: Sequence[Source], chosen: Hyperparameters, workshop: Workshop) -> Revision:
@@ -228,3 +229,10 @@ class Trainer:
         began_at = time.monotonic()
         self._engines.load(revision.ref, revision.base_model_revision, partial(hold.check, finishing=True))
         hold.took(load=time.monotonic() - began_at)
+
+
+def _learner(base: BaseModel) -> Learner:
+    """The fast learner for the models that it takes, the plain one for all others."""
+    learner = FusedLearner(base.model) if FusedLearner.takes(base.model.config) else PeftLearner(base.model)
+    log.info("learner_chosen", learner=type(learner).__name__, model_type=base.model.config.model_type)
+    return learner

@@ -1,4 +1,4 @@
-"""What trains adapters: the interface of `PeftLearner`, which takes every model, and of `FusedLearner`, which is fast."""
+"""What trains adapters. `PeftLearner` takes every model; `FusedLearner` is fast."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

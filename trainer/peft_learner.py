@@ -1,4 +1,4 @@
-"""The plain learner: LoRA through `peft` and autograd. It takes every model, and is what the fast one is tested against."""
+"""The plain learner: LoRA through `peft` and autograd, for every model. The fast one is tested against it."""
 
 import contextlib
 import threading
@@ -61,7 +61,7 @@ class PeftAdapter:
     def step(self, examples: Sequence[Example]) -> float:
         """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
         loss = self.loss(examples)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
+        loss.backward()
         for weight, master in zip(self._weights, self._masters, strict=True):
             master.grad, weight.grad = weight.grad.float(), None
         nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)

@@ -6,7 +6,8 @@ one document share much: the template's beginning, and how questions begin.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -32,6 +33,10 @@ class Tree:
     sharing: Tensor
     answers: Tensor
     targets: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def tree(examples: Sequence[Example]) -> Tree:

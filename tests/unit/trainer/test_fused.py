@@ -65,7 +65,7 @@ def set_to(adapter, values) -> None:
 
 
 def test_loss_and_gradients_are_those_of_autograd(model):
-    with FusedLearner(model, compiled=False).adapter(RATHER) as fused:
+    with FusedLearner(model).adapter(RATHER) as fused:
         fused.lora.weights.uniform_(-0.1, 0.1)  # B is zero where a training begins, which would hide A's gradients
         with PeftLearner(model).adapter(RATHER) as plain:
             set_to(plain, fused.lora.by_name(fused.lora.weights))
@@ -82,3 +82,30 @@ def test_loss_and_gradients_are_those_of_autograd(model):
     assert ours.keys() == gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-7, msg=name)
+
+
+def test_a_step_in_parts_is_the_step(model, monkeypatch):
+    def trained(part_tokens):
+        monkeypatch.setattr("trainer.fused.PART_TOKENS", part_tokens)
+        with FusedLearner(model).adapter(RATHER) as adapter:
+            losses = [adapter.step(EXAMPLES) for _ in range(3)]
+            return losses, adapter.weights()
+
+    whole, parts = trained(1000), trained(7)
+    assert parts[0] == pytest.approx(whole[0], rel=1e-4)
+    for name, weight in whole[1].items():
+        torch.testing.assert_close(parts[1][name], weight, rtol=2e-2, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("config", "taken"),
+    [
+        (CONFIGS["llama"], True),
+        (CONFIGS["qwen3"], True),
+        (transformers.MistralConfig(**SHAPE, sliding_window=8), False),
+        (transformers.LlamaConfig(**SHAPE, hidden_act="gelu"), False),
+        (transformers.GemmaConfig(**SHAPE), False),
+    ],
+)
+def test_only_the_one_architecture_is_taken(config, taken):
+    assert FusedLearner.takes(config) is taken

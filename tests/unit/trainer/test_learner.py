@@ -17,7 +17,7 @@ SMALL = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, epochs=1, batch_si
 
 @pytest.fixture(params=["peft", "fused"])
 def learner(request, base):
-    return PeftLearner(base.model) if request.param == "peft" else FusedLearner(base.model, compiled=False)
+    return PeftLearner(base.model) if request.param == "peft" else FusedLearner(base.model)
 
 
 @pytest.fixture
