@@ -239,8 +239,8 @@ class _Lora:
         seen = [1 - beta**self._steps for beta in BETAS]  # what the moments, which began at zero, have seen
         numbers = torch.tensor([clip, rate / seen[0], 1 / math.sqrt(seen[1])], device=self._masters.device)
         flats = (self._masters, self.weights, self.gradients, self._moments)
-        for pieces in zip(*(flat.split(UPDATE_WEIGHTS, -1) for flat in flats), strict=True):
-            _update(*pieces, numbers)
+        for masters, weights, gradients, moments in zip(*(f.split(UPDATE_WEIGHTS, -1) for f in flats), strict=True):
+            _update(masters, weights, gradients, moments, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +437,7 @@ class _Pass:
         base, size = self._base, self._base.head_size
         (count, width), groups, kv = self._tree.nodes.shape, base.groups, base.heads // base.groups
         q, k, v = qkv.unflatten(1, (-1, size)).split((base.heads, kv, kv), 1)
-        if layer.query_norm is not None:
+        if layer.query_norm is not None and layer.key_norm is not None:
             q = _norm(q, layer.query_norm, base.epsilon)
             k = _norm(k, layer.key_norm, base.epsilon)
         turned = _rope(torch.cat((q, k), 1), self._cos, self._sin)
