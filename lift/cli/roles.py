@@ -1,4 +1,4 @@
-"""`lift gateway`, `generator`, `trainer` and `engine`: one role each, as a cluster runs them; and `lift config`."""
+"""Commands that become another process: a role, as a cluster runs it, or `lift bench`; and `lift config`."""
 
 import os
 import sys
@@ -22,6 +22,8 @@ def add_to(app: typer.Typer) -> None:
     for role, (module, what) in ROLES.items():
         app.command(role, help=what, rich_help_panel=PANEL)(_become(module))
     app.command(rich_help_panel=PANEL)(config)
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(rich_help_panel="Measure", context_settings=passed_on)(bench)
 
 
 def config(as_json: options.Json = False) -> None:
@@ -34,6 +36,11 @@ def config(as_json: options.Json = False) -> None:
         output.print_json(content)
     else:
         output.line(to_toml(content).rstrip())
+
+
+def bench(context: typer.Context) -> None:
+    """Measure speed beside rivals and the limit; see `lift bench --help`."""
+    os.execv(sys.executable, [sys.executable, "-m", "benchmarks", *context.args])  # noqa: S606 - no shell is wanted
 
 
 def _become(module: str) -> Callable[[], None]:

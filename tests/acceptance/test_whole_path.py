@@ -5,14 +5,40 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lift.template import PromptTemplate
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ROOT / "examples" / "documents"
 INVENTED = ROOT / "evals" / "data" / "invented"
+
+CAT = "What is the ship's cat called?"
+IN_PEFT = """
+import sys, torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+base, adapter, prompt = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(base)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16), adapter)
+asked = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
+written = model.generate(**asked, max_new_tokens=12, do_sample=False)
+print(tokenizer.decode(written[0, asked["input_ids"].shape[1]:]))
+"""
+IN_VLLM = """
+import sys
+from vllm import LLM, SamplingParams
+from vllm.lora.request import LoRARequest
+base, adapter, prompt = sys.argv[1:]
+if __name__ == "__main__":
+    llm = LLM(base, enable_lora=True, max_lora_rank=128, max_model_len=512, kv_cache_memory_bytes=1 << 28)
+    greedy = SamplingParams(temperature=0, max_tokens=12)
+    print(llm.generate(prompt, greedy, lora_request=LoRARequest("theirs", 1, adapter))[0].outputs[0].text)
+"""
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
@@ -54,17 +80,38 @@ def test_a_document_nobody_tuned_on_is_answered_from_weights(stack: Path) -> Non
     assert score("") <= 2
 
 
-def test_an_adapter_is_invisible_to_another_tenant(stack: Path) -> None:
-    mine, theirs = new_key(stack), new_key(stack)
-    ingested = lift(stack, "ingest", str(DOCUMENTS / "ferry.txt"), "--wait", key=mine)
-    adapter = ingested["adapter"]
-    assert right(lift(stack, "query", adapter, "What is the ship's cat called?", key=mine)["answer"], "Figs")
-    refused = lift(stack, "query", adapter, "What is the ship's cat called?", key=theirs, fails=True)
+@pytest.fixture(scope="module")
+def ferry(stack: Path) -> tuple[str, str]:
+    """A tenant's key and its adapter of the ferry."""
+    key = new_key(stack)
+    return key, lift(stack, "ingest", str(DOCUMENTS / "ferry.txt"), "--wait", key=key)["adapter"]
+
+
+def test_an_adapter_is_invisible_to_another_tenant(stack: Path, ferry: tuple[str, str]) -> None:
+    (mine, adapter), theirs = ferry, new_key(stack)
+    assert right(lift(stack, "query", adapter, CAT, key=mine)["answer"], "Figs")
+    refused = lift(stack, "query", adapter, CAT, key=theirs, fails=True)
     missing = lift(stack, "query", "adapter-that-never-was", "?", key=theirs, fails=True)
     assert refused.replace(adapter, "") == missing.replace("adapter-that-never-was", "")
     assert lift(stack, "adapters", "list", key=theirs)["adapters"] == []
     assert lift(stack, "documents", "list", key=theirs)["documents"] == []
     assert lift(stack, "jobs", "list", key=theirs)["jobs"] == []
+
+
+@pytest.mark.parametrize("program", [IN_PEFT, IN_VLLM], ids=["peft", "stock vllm"])
+def test_a_downloaded_adapter_answers_elsewhere(
+    stack: Path, ferry: tuple[str, str], tmp_path: Path, program: str
+) -> None:
+    key, adapter = ferry
+    lift(stack, "adapters", "download", adapter, str(tmp_path / "adapter"), key=key)
+    (tmp_path / "program.py").write_text(program)
+    base = tomllib.loads((stack / "lift.toml").read_text())["model"]["base_model"]
+    prompt = PromptTemplate.named("chatml").question(CAT)
+    command = [sys.executable, str(tmp_path / "program.py"), base, str(tmp_path / "adapter"), prompt]
+    environment = {**os.environ, "VLLM_PLUGINS": "", "VLLM_CPU_KVCACHE_SPACE": "1"}  # none of ours
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert right(done.stdout, "Figs")
 
 
 def test_a_job_survives_the_kill_of_its_trainer(stack: Path) -> None:

@@ -1,0 +1,224 @@
+"""Learners side by side: ours, and the loops that others would write. All train on the same examples and mask."""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from trainer.batches import Encoder, Example, epoch
+from trainer.fused import FusedLearner
+from trainer.learner import Learner
+from trainer.padding import padded
+from trainer.peft_learner import PeftLearner
+from trainer.profiles import Hyperparameters
+
+IGNORED = -100  # the label that transformers takes no loss over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """One optimizer step. `tokens` are useful ones: no padding."""
+
+    tokens: int
+    seconds: float
+
+
+class Contestant(Protocol):
+    """Something that trains."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
+        """Trains fresh LoRA weights on the examples, once each, and leaves the model as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A learner of the trainer's."""
+
+    name: str
+    kind: type[FusedLearner] | type[PeftLearner]
+    hyperparameters: Hyperparameters
+
+    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
+        """One epoch, as the trainer makes it."""
+        learner: Learner = self.kind(model)
+        times = []
+        with learner.adapter(self.hyperparameters) as adapter:
+            for batch in epoch(examples, self.hyperparameters.batch_size, random.Random(0)):  # noqa: S311
+                began_at = time.perf_counter()
+                adapter.step(batch)
+                times.append(StepTime(tokens=_tokens(batch), seconds=time.perf_counter() - began_at))
+        return times
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersTrainer:
+    """Hugging Face's Trainer with PEFT.
+
+    `tuned`: bf16 adapters, examples of like length together, fused AdamW. Otherwise as the paper's code trains: fp32
+    adapters, examples in the order of the document.
+    """
+
+    name: str
+    pairs: int
+    hyperparameters: Hyperparameters
+    tuned: bool
+
+    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
+        """One epoch."""
+        from transformers import Trainer
+
+        class InOrder(Trainer):  # type: ignore[misc]  # transformers has no types here
+            def _get_train_sampler(self, *_: Any) -> None:
+                return None
+
+        adapted = _adapted(model, self.hyperparameters, in_fp32=not self.tuned)
+        rows = [{"input_ids": list(example.tokens), "example": example} for example in examples]
+        collator = _Collator()
+        arguments = _arguments(self.pairs, self.hyperparameters, "group_by_length" if self.tuned else "sequential")
+        stopwatch = _stopwatch()
+        trainer = (Trainer if self.tuned else InOrder)(
+            model=adapted, args=arguments, train_dataset=rows, data_collator=collator, callbacks=[stopwatch]
+        )
+        trainer.train()
+        adapted.unload()
+        return [StepTime(tokens=n, seconds=s) for n, s in zip(collator.tokens, stopwatch.seconds, strict=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrlTrainer:
+    """TRL's SFTTrainer with the loss over completions only. Padded: packing needs FlashAttention."""
+
+    name: str
+    pairs: int
+    hyperparameters: Hyperparameters
+    tokenizer: Any
+
+    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
+        """One epoch."""
+        from datasets import Dataset
+        from trl import SFTConfig, SFTTrainer
+
+        adapted = _adapted(model, self.hyperparameters, in_fp32=False)
+        rows = Dataset.from_list(
+            [
+                {
+                    "input_ids": list(example.tokens),
+                    "completion_mask": [int(place >= example.answer_start) for place in range(len(example.tokens))],
+                }
+                for example in examples
+            ]
+        )
+        arguments = _arguments(
+            self.pairs, self.hyperparameters, "group_by_length", SFTConfig, max_length=None, completion_only_loss=True
+        )
+        stopwatch = _stopwatch()
+        trainer = SFTTrainer(
+            model=adapted, args=arguments, train_dataset=rows, processing_class=self.tokenizer, callbacks=[stopwatch]
+        )
+        counted = _Counted(trainer.data_collator)
+        trainer.data_collator = counted
+        trainer.train()
+        adapted.unload()
+        return [StepTime(tokens=n, seconds=s) for n, s in zip(counted.tokens, stopwatch.seconds, strict=False)]
+
+
+def encoded(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> list[Example]:
+    """The pairs as examples; those that are too long or empty are left out."""
+    examples = (encoder.encode(question, answer) for question, answer in pairs)
+    return [example for example in examples if example is not None]
+
+
+def _tokens(examples: Sequence[Example]) -> int:
+    return sum(len(example.tokens) for example in examples)
+
+
+def _adapted(model: Any, hyperparameters: Hyperparameters, *, in_fp32: bool) -> Any:
+    import peft
+
+    config = peft.LoraConfig(
+        r=hyperparameters.rank, lora_alpha=hyperparameters.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return peft.get_peft_model(model, config, autocast_adapter_dtype=in_fp32)
+
+
+def _arguments(pairs: int, hyperparameters: Hyperparameters, order: str, kind: Any = None, **more: Any) -> Any:
+    import tempfile
+
+    from transformers import TrainingArguments
+
+    return (kind or TrainingArguments)(
+        output_dir=tempfile.mkdtemp(),
+        per_device_train_batch_size=pairs,
+        num_train_epochs=1,
+        learning_rate=hyperparameters.learning_rate,
+        lr_scheduler_type="constant",
+        optim="adamw_torch_fused",
+        train_sampling_strategy=order,
+        gradient_checkpointing=False,
+        bf16=False,  # the base is bf16 as it stands; this would wrap every product once more
+        use_cpu=not torch.cuda.is_available(),
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+        logging_strategy="no",
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        **more,
+    )
+
+
+def _stopwatch() -> Any:
+    from transformers import TrainerCallback
+
+    class Stopwatch(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
+        def __init__(self) -> None:
+            self.seconds: list[float] = []
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self._began_at = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.seconds.append(time.perf_counter() - self._began_at)
+
+    return Stopwatch()
+
+
+class _Collator:
+    """Pads, masks all but answers, and counts."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        examples = [row["example"] for row in rows]
+        self.tokens.append(_tokens(examples))
+        batch = padded(examples)
+        labels = torch.full_like(batch.input_ids, IGNORED)
+        labels[batch.rows, batch.columns + 1] = batch.targets
+        lengths = torch.tensor([[len(example.tokens)] for example in examples])
+        mask = (torch.arange(batch.input_ids.shape[1]) < lengths).long()
+        return {"input_ids": batch.input_ids, "labels": labels, "attention_mask": mask}
+
+
+class _Counted:
+    """Another's collator, counted."""
+
+    def __init__(self, collator: Any) -> None:
+        self._collator = collator
+        self.tokens: list[int] = []
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> Any:
+        self.tokens.append(sum(len(row["input_ids"]) for row in rows))
+        return self._collator(rows)
+
+
+def tokens_per_second(times: Sequence[StepTime]) -> float:
+    """Over a session, but for its first step, in which kernels and buffers are made."""
+    return sum(step.tokens for step in times[1:]) / sum(step.seconds for step in times[1:])

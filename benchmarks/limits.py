@@ -1,0 +1,51 @@
+"""The least work that a training step can be done with, as formulas of a model's shape."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+LORA_UPDATE_BYTES = 30  # fp32 weight and two moments read and written, the gradient read, a bf16 copy written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What the formulas read. `linear`: weights of the linear layers but the head (N). `head`: vocabulary · width (H).
+
+    `lora`: weights of an adapter (A), rank · Σ(d_in + d_out). `attention`: width of all heads · layers.
+    """
+
+    linear: int
+    head: int
+    lora: int
+    attention: int
+
+    @classmethod
+    def of(cls, model: Any, rank: int) -> Self:
+        """The shape of a transformers model whose linear layers but the head are adapted."""
+        import torch
+
+        head = model.get_output_embeddings()
+        linears = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer is not head]
+        config = model.config
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return cls(
+            linear=sum(layer.weight.numel() for layer in linears),
+            head=head.weight.numel(),
+            lora=rank * sum(layer.in_features + layer.out_features for layer in linears),
+            attention=config.num_attention_heads * size * config.num_hidden_layers,
+        )
+
+
+def training_flops(shape: Shape, tokens: int, answer_tokens: int, mean_length: float) -> float:
+    """Forward 2N + 2A, backward 2N (by inputs only) + 4A; logits of answer tokens; attention over `mean_length` tokens.
+
+    `tokens` are useful ones: no padding. Tokens that several pairs begin with count for each, so a learner that
+    computes them once may pass the limit that follows from here.
+    """
+    linear = tokens * (4 * shape.linear + 6 * shape.lora)
+    return linear + 4 * shape.head * answer_tokens + 7 * mean_length * shape.attention * tokens
+
+
+def step_seconds(shape: Shape, flops: float, peak: float, bandwidth: float) -> float:
+    """The least time of one step: products at `peak` FLOP/s or weights read twice, then the update of the adapter."""
+    weights_bytes = 2 * 2 * (shape.linear + shape.head)
+    return max(flops / peak, weights_bytes / bandwidth) + LORA_UPDATE_BYTES * shape.lora / bandwidth

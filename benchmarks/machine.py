@@ -1,0 +1,34 @@
+"""Measures what a machine can do: bf16 matrix products of the model's shapes, and memory bandwidth."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+ROWS = 4096
+ROUNDS = 5
+COPIED_BYTES = 1 << 28
+
+
+def peak_flops(width: int, inner: int) -> float:
+    """Floating-point operations a second of bf16 products [ROWS, width] · [width, inner] and back; the best round."""
+    left = torch.randn(ROWS, width, dtype=torch.bfloat16)
+    up, down = (torch.randn(shape, dtype=torch.bfloat16) for shape in ((width, inner), (inner, width)))
+    return 4 * ROWS * width * inner / _best_seconds(lambda: (left @ up) @ down)
+
+
+def bandwidth() -> float:
+    """Bytes a second, read and written, of a copy that no cache holds; the best round."""
+    source = torch.zeros(COPIED_BYTES, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    return 2 * COPIED_BYTES / _best_seconds(lambda: target.copy_(source))
+
+
+def _best_seconds(work: Callable[[], object]) -> float:
+    work()
+    seconds = []
+    for _ in range(ROUNDS):
+        began_at = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began_at)
+    return min(seconds)
