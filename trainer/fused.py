@@ -22,19 +22,19 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from trainer.batches import Example
-from trainer.prefixes import Tree, tree
+from trainer.prefixes import Forest, forest
 from trainer.profiles import Hyperparameters
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-PART_TOKENS = 8192  # a token keeps about 0.5 MB for the backward pass of a 135M model, 4.5 MB for one of 8B
+PASS_TOKENS = 8192  # a token keeps about 0.5 MB for the backward pass of a 135M model, 4.5 MB for one of 8B
 LOGIT_ROWS = 256  # logits made at a time: vocabulary-sized rows leave the cache quickly
 UPDATE_WEIGHTS = 1 << 20  # weights updated at a time: what eight passes over them touch stays in the cache
 
 
 class FusedLearner:
-    """Trains adapters on the weights of a transformers model, which it shares and never changes."""
+    """Trains adapters on the weights of a model, which it shares and never changes; several adapters in one step."""
 
     @staticmethod
     def takes(config: Any) -> bool:
@@ -49,49 +49,77 @@ class FusedLearner:
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters) -> Iterator["FusedAdapter"]:
         """Fresh LoRA weights for the length of the block."""
-        yield FusedAdapter(self._base, hyperparameters)
+        yield FusedAdapter(self, Lora(self._base, hyperparameters))
+
+    def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example]]]) -> list[float]:
+        """One optimizer step of each adapter on its examples, as if it were alone.
+
+        Of each: mean loss per answer token before the step (LIFT eq. 1), in nats.
+        """
+        losses = [0.0] * len(work)
+        for taken in _passes([examples for _, examples in work]):
+            means = self.mean_losses([(work[number][0], part, share) for number, part, share in taken])
+            torch.stack(means).sum().backward()
+            for (number, _, _), mean in zip(taken, means, strict=True):
+                losses[number] += float(mean.detach())
+        for adapter, _ in work:
+            adapter.lora.update()
+        return losses
+
+    def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
+        """Of each adapter: mean -log p(answer token) of its examples, times a share, with the present weights."""
+        grown = forest([examples for _, examples, _ in work]).to(self._base.embedding.device)
+        losses = _Pass(self._base, [adapter.lora for adapter, _, _ in work], grown).losses()
+        return [losses[rows].mean() * share for (_, _, share), rows in zip(work, grown.tree_answers, strict=True)]
 
 
 class FusedAdapter:
     """One adapter in training."""
 
-    def __init__(self, base: "_Base", hyperparameters: Hyperparameters) -> None:
-        self._base = base
-        self.lora = _Lora(base, hyperparameters)
+    def __init__(self, learner: FusedLearner, lora: "Lora") -> None:
+        self._learner = learner
+        self.lora = lora
 
     def step(self, examples: Sequence[Example]) -> float:
         """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
-        answer_tokens = sum(example.answer_tokens for example in examples)
-        loss = 0.0
-        for part in _parts(examples):
-            of_part = self._sum_of_losses(part) / answer_tokens
-            of_part.backward()
-            loss += float(of_part.detach())
-        self.lora.update()
-        return loss
+        return self._learner.step([(self, examples)])[0]
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Mean -log p(answer token) with the present weights (LIFT eq. 1)."""
-        return self._sum_of_losses(examples) / sum(example.answer_tokens for example in examples)
+        return self._learner.mean_losses([(self, examples, 1.0)])[0]
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
         named = self.lora.by_name(self.lora.weights)
         return {name: weight.to("cpu", torch.bfloat16, copy=True) for name, weight in named.items()}
 
-    def _sum_of_losses(self, examples: Sequence[Example]) -> Tensor:
-        laid_out = tree(examples).to(self._base.embedding.device)
-        return _Pass(self._base, self.lora, laid_out).sum_of_losses()
+
+def _passes(work: Sequence[Sequence[Example]]) -> Iterator[list[tuple[int, list[Example], float]]]:
+    """The examples of a step in passes that fit into memory: adapter's number, examples, share of its answer tokens."""
+    taken: list[tuple[int, list[Example], float]] = []
+    room = PASS_TOKENS
+    for number, examples in enumerate(work):
+        answer_tokens = sum(example.answer_tokens for example in examples)
+        for part in _parts(examples):
+            tokens = sum(len(example.tokens) for example in part)
+            if taken and tokens > room:
+                yield taken
+                taken, room = [], PASS_TOKENS
+            taken.append((number, part, sum(example.answer_tokens for example in part) / answer_tokens))
+            room -= tokens
+    yield taken
 
 
-def _parts(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
-    """The examples of a step in parts that fit into memory; their gradients are summed."""
+def _parts(examples: Sequence[Example]) -> Iterator[list[Example]]:
+    """Examples of one adapter in parts of at most PASS_TOKENS, where one alone is not longer."""
     part: list[Example] = []
+    tokens = 0
     for example in examples:
-        if part and sum(len(other.tokens) for other in part) + len(example.tokens) > PART_TOKENS:
+        if part and tokens + len(example.tokens) > PASS_TOKENS:
             yield part
-            part = []
+            part, tokens = [], 0
         part.append(example)
+        tokens += len(example.tokens)
     yield part
 
 
@@ -186,7 +214,7 @@ class _Adapted:
     b: tuple[Tensor, ...]
 
 
-class _Lora:
+class Lora:
     """The weights of one adapter and their optimizer, in flat buffers.
 
     `_masters` and the moments are fp32; `weights`, which compute, and `gradients` have the base's type.
@@ -244,66 +272,73 @@ class _Lora:
 
 
 @dataclass(frozen=True, slots=True)
-class _AdaptedGroup:
-    """A group of linear layers with the LoRA weights of one adapter, and where their gradients are summed."""
+class _Share:
+    """One adapter's part in a group of linear layers: the rows that are its own, its weights, and their gradients."""
 
-    group: _Group
+    rows: slice
     lora: _Adapted
     gradient: _Adapted
     scaling: float
 
 
 class _AdaptedLinear(torch.autograd.Function):
-    """y = W x + B h, h = s A x. The delta goes first, so that the sum is rounded once, behind an fp32 accumulator.
+    """y = W x + s B A x of each row x, with the A, B and s of the adapter whose row it is. x [T, d_in], y [T, d_out].
 
-    dh = s Bᵀ dy;  dx = Wᵀ dy + Aᵀ dh;  dA = dh xᵀ;  dB = dy hᵀ. Rows are tokens: x [T, d_in], y [T, sum of d_out].
+    h = s A x;  y = B h + W x: the delta goes first, so that the sum is rounded once, behind an fp32 accumulator.
+    dh = s Bᵀ dy;  dx = Aᵀ dh + Wᵀ dy;  dA = dh xᵀ;  dB = dy hᵀ. The layers of a group are members: each has its own
+    part of h, B and y.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layers: _AdaptedGroup) -> Tensor:
-        group, lora = layers.group, layers.lora
-        h = x.new_empty(len(x), len(lora.a))
-        torch.addmm(h, x, lora.a.t(), beta=0, alpha=layers.scaling, out=h)
+    def forward(ctx: Any, x: Tensor, group: _Group, shares: Sequence[_Share]) -> Tensor:
         y = x.new_empty(len(x), len(group.weight))
-        for h_of, b, y_of in zip(h.chunk(len(lora.b), 1), lora.b, y.split(group.outputs, 1), strict=True):
-            torch.mm(h_of, b.t(), out=y_of)
+        hidden = []
+        for share in shares:
+            own, b = x[share.rows], share.lora.b
+            h = x.new_empty(len(own), len(share.lora.a))
+            torch.addmm(h, own, share.lora.a.t(), beta=0, alpha=share.scaling, out=h)
+            for h_of, b_of, y_of in zip(h.chunk(len(b), 1), b, y[share.rows].split(group.outputs, 1), strict=True):
+                torch.mm(h_of, b_of.t(), out=y_of)
+            hidden.append(h)
         y.addmm_(x, group.weight.t())
         if group.bias is not None:
             y += group.bias
-        ctx.save_for_backward(x, h)
-        ctx.layers = layers
+        ctx.save_for_backward(x, *hidden)
+        ctx.group, ctx.shares = group, shares
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
-        (x, h), layers = ctx.saved_tensors, ctx.layers
-        lora, gradient, members = layers.lora, layers.gradient, len(layers.lora.b)
-        dh = torch.empty_like(h)
-        of_members = (dh.chunk(members, 1), h.chunk(members, 1), lora.b, gradient.b, dy.split(layers.group.outputs, 1))
-        for dh_of, h_of, b, db, dy_of in zip(*of_members, strict=True):
-            torch.addmm(dh_of, dy_of, b, beta=0, alpha=layers.scaling, out=dh_of)
-            db.addmm_(dy_of.t(), h_of)
-        gradient.a.addmm_(dh.t(), x)
-        dx = dh @ lora.a
-        dx.addmm_(dy, layers.group.weight)
-        return dx, None
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        x, *hidden = ctx.saved_tensors
+        dx = torch.empty_like(x)
+        for share, h in zip(ctx.shares, hidden, strict=True):
+            b, db, members = share.lora.b, share.gradient.b, len(share.lora.b)
+            dh = torch.empty_like(h)
+            of_members = (dh.chunk(members, 1), h.chunk(members, 1), b, db, dy[share.rows].split(ctx.group.outputs, 1))
+            for dh_of, h_of, b_of, db_of, dy_of in zip(*of_members, strict=True):
+                torch.addmm(dh_of, dy_of, b_of, beta=0, alpha=share.scaling, out=dh_of)
+                db_of.addmm_(dy_of.t(), h_of)
+            share.gradient.a.addmm_(dh.t(), x[share.rows])
+            torch.mm(dh, share.lora.a, out=dx[share.rows])
+        dx.addmm_(dy, ctx.group.weight)
+        return dx, None, None
 
 
 class _ToPlaces(torch.autograd.Function):
     """Rows of nodes [T, d] → places [B · L, d]. A node's gradient is the sum over the places where it stands."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, laid_out: Tree) -> Tensor:
-        ctx.laid_out = laid_out
-        return rows.index_select(0, laid_out.nodes.view(-1))
+    def forward(ctx: Any, rows: Tensor, grown: Forest) -> Tensor:
+        ctx.grown = grown
+        return rows.index_select(0, grown.nodes.view(-1))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        laid_out = ctx.laid_out
-        rows = gradient.index_select(0, laid_out.places)
-        rows.index_add_(0, laid_out.shared, gradient.index_select(0, laid_out.sharing))
+        grown = ctx.grown
+        rows = gradient.index_select(0, grown.places)
+        rows.index_add_(0, grown.shared, gradient.index_select(0, grown.sharing))
         return rows, None
 
 
@@ -311,39 +346,38 @@ class _FromPlaces(torch.autograd.Function):
     """Places [B · L, d] → rows of nodes [T, d], each from its first place."""
 
     @staticmethod
-    def forward(ctx: Any, placed: Tensor, laid_out: Tree) -> Tensor:
-        ctx.laid_out, ctx.count = laid_out, len(placed)
-        return placed.index_select(0, laid_out.places)
+    def forward(ctx: Any, placed: Tensor, grown: Forest) -> Tensor:
+        ctx.grown, ctx.count = grown, len(placed)
+        return placed.index_select(0, grown.places)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         placed = gradient.new_zeros(ctx.count, gradient.shape[1])
-        return placed.index_copy_(0, ctx.laid_out.places, gradient), None
+        return placed.index_copy_(0, ctx.grown.places, gradient), None
 
 
-class _SumOfLosses(torch.autograd.Function):
-    """hidden [T_a, d], head [V, d], targets [T_a] → sum of -log softmax(head hidden)[target].
+class _Losses(torch.autograd.Function):
+    """hidden [T_a, d], head [V, d], targets [T_a] → -log softmax(head hidden)[target], fp32 [T_a].
 
     The gradient is made on the way, a few rows at a time: logits [T_a, V] would fill the memory for nothing.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-        gradient = torch.empty_like(hidden)
-        loss = hidden.new_zeros((), dtype=torch.float32)
-        pieces = zip(hidden.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), gradient.split(LOGIT_ROWS), strict=True)
-        for rows, wanted, out in pieces:
-            part, by_logits = _cross_entropy(rows @ head.t(), wanted)
-            loss += part
-            torch.mm(by_logits, head, out=out)
+        gradient, losses = torch.empty_like(hidden), hidden.new_empty(len(hidden), dtype=torch.float32)
+        pieces = zip(*(whole.split(LOGIT_ROWS) for whole in (hidden, targets, gradient, losses)), strict=True)
+        for rows, wanted, by_rows, of_rows in pieces:
+            by_logits = _cross_entropy(rows @ head.t(), wanted, of_rows)
+            torch.mm(by_logits, head, out=by_rows)
         ctx.save_for_backward(gradient)
-        return loss
+        return losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_loss: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.saved_tensors[0] * by_loss, None, None
+    def backward(ctx: Any, by_losses: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * by_losses.unsqueeze(1).to(gradient.dtype), None, None
 
 
 def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -375,14 +409,13 @@ def _probabilities(scores: Tensor, mask: Tensor, scale: float) -> Tensor:
     return torch.softmax(scores.float() * scale + mask, -1).to(scores.dtype)
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of -log softmax(logits)[target], and its gradient by the logits: softmax, less 1 at the target."""
-    wide = logits.float()
+def _cross_entropy(logits: Tensor, targets: Tensor, losses: Tensor) -> Tensor:
+    """Writes -log softmax(logits)[target] to `losses`; its gradient by the logits: softmax, less 1 at the target."""
+    wide, at = logits.float(), targets.unsqueeze(1)
     normaliser = torch.logsumexp(wide, -1, keepdim=True)
-    at = targets.unsqueeze(1)
-    loss = (normaliser - wide.gather(1, at)).sum()
-    target = torch.arange(wide.shape[1], device=wide.device) == at
-    return loss, (torch.exp(wide - normaliser) - target.float()).to(logits.dtype)
+    losses.copy_((normaliser - wide.gather(1, at)).squeeze(1))
+    chances = wide.sub_(normaliser).exp_()
+    return chances.scatter_add_(1, at, -torch.ones_like(at, dtype=chances.dtype)).to(logits.dtype)
 
 
 def _update(masters: Tensor, weights: Tensor, gradients: Tensor, moments: Tensor, numbers: Tensor) -> None:
@@ -397,36 +430,42 @@ def _update(masters: Tensor, weights: Tensor, gradients: Tensor, moments: Tensor
 
 
 class _Pass:
-    """One pass of a prefix tree through the adapted model."""
+    """One pass of prefix trees through the model, each tree with its own adapter."""
 
-    def __init__(self, base: _Base, lora: _Lora, laid_out: Tree) -> None:
-        self._base, self._tree, self._scaling = base, laid_out, lora.scaling
-        self._weights, self._gradients = lora.of_groups(lora.weights), lora.of_groups(lora.gradients)
-        turns = base.rotary(base.embedding, laid_out.positions.unsqueeze(0))  # of the embedding it reads the type only
+    def __init__(self, base: _Base, loras: Sequence[Lora], grown: Forest) -> None:
+        self._base, self._forest = base, grown
+        self._adapters = [
+            (lora.of_groups(lora.weights), lora.of_groups(lora.gradients), lora.scaling) for lora in loras
+        ]
+        turns = base.rotary(base.embedding, grown.positions.unsqueeze(0))  # of the embedding it reads the type only
         self._cos, self._sin = (turn[0].unsqueeze(1) for turn in turns)
-        width = laid_out.nodes.shape[1]
+        width = grown.nodes.shape[1]
         later = torch.full((width, width), -torch.inf, device=base.embedding.device).triu(1)
         self._mask = later.repeat(base.groups, 1)
 
-    def sum_of_losses(self) -> Tensor:
-        """Over the answer tokens."""
-        base, answers = self._base, self._tree.answers
-        x = base.embedding[self._tree.tokens].requires_grad_()  # or nothing behind it would have gradients
+    def losses(self) -> Tensor:
+        """-log p of each answer token [T_a]."""
+        base, rows = self._base, self._forest.trees
+        x = base.embedding[self._forest.tokens].requires_grad_()  # or nothing behind it would have gradients
         normed = _norm(x, base.layers[0].attention_norm, base.epsilon)
         for layer, after in zip(base.layers, [*base.layers[1:], None], strict=True):
-            attended = self._attention(self._linear(normed, layer.qkv), layer)
+            attended = self._attention(self._linear(normed, layer.qkv, rows), layer)
             if after is None:  # from here on only what predicts an answer is wanted
-                x, attended = x.index_select(0, answers), attended.index_select(0, answers)
-            x, normed = _add_norm(x, self._linear(attended, layer.out), layer.mlp_norm, base.epsilon)
-            mlp = self._linear(_gated(self._linear(normed, layer.gate_up)), layer.down)
+                x, attended = (each.index_select(0, self._forest.answers) for each in (x, attended))
+                rows = self._forest.tree_answers
+            x, normed = _add_norm(x, self._linear(attended, layer.out, rows), layer.mlp_norm, base.epsilon)
+            mlp = self._linear(_gated(self._linear(normed, layer.gate_up, rows)), layer.down, rows)
             x, normed = _add_norm(x, mlp, base.norm if after is None else after.attention_norm, base.epsilon)
-        loss: Tensor = _SumOfLosses.apply(normed, base.head, self._tree.targets)  # type: ignore[no-untyped-call]
-        return loss
+        losses: Tensor = _Losses.apply(normed, base.head, self._forest.targets)  # type: ignore[no-untyped-call]
+        return losses
 
-    def _linear(self, x: Tensor, group: _Group) -> Tensor:
+    def _linear(self, x: Tensor, group: _Group, rows: Sequence[slice]) -> Tensor:
         name = group.names[0]
-        layers = _AdaptedGroup(group, self._weights[name], self._gradients[name], self._scaling)
-        y: Tensor = _AdaptedLinear.apply(x, layers)  # type: ignore[no-untyped-call]
+        shares = [
+            _Share(own, lora[name], gradient[name], scaling)
+            for own, (lora, gradient, scaling) in zip(rows, self._adapters, strict=True)
+        ]
+        y: Tensor = _AdaptedLinear.apply(x, group, shares)  # type: ignore[no-untyped-call]
         return y
 
     def _attention(self, qkv: Tensor, layer: _Layer) -> Tensor:
@@ -435,19 +474,19 @@ class _Pass:
         In places, each group of query heads with its key and value head: [B · kv, groups · L, d] · [B · kv, d, L].
         """
         base, size = self._base, self._base.head_size
-        (count, width), groups, kv = self._tree.nodes.shape, base.groups, base.heads // base.groups
+        (count, width), groups, kv = self._forest.nodes.shape, base.groups, base.heads // base.groups
         q, k, v = qkv.unflatten(1, (-1, size)).split((base.heads, kv, kv), 1)
         if layer.query_norm is not None and layer.key_norm is not None:
             q = _norm(q, layer.query_norm, base.epsilon)
             k = _norm(k, layer.key_norm, base.epsilon)
         turned = _rope(torch.cat((q, k), 1), self._cos, self._sin)
         rows = torch.cat((turned, v), 1).flatten(1)
-        placed: Tensor = _ToPlaces.apply(rows, self._tree)  # type: ignore[no-untyped-call]
+        placed: Tensor = _ToPlaces.apply(rows, self._forest)  # type: ignore[no-untyped-call]
         q, k, v = placed.view(count, width, -1, size).split((base.heads, kv, kv), 2)
         q = q.unflatten(2, (kv, groups)).permute(0, 2, 3, 1, 4).reshape(count * kv, groups * width, size)
         k, v = (part.transpose(1, 2).reshape(count * kv, width, size) for part in (k, v))
         chances = _probabilities(q @ k.transpose(1, 2), self._mask, 1 / math.sqrt(size))
         mixed = (chances @ v).view(count, kv, groups, width, size).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(count * width, base.heads * size)
-        attended: Tensor = _FromPlaces.apply(mixed, self._tree)  # type: ignore[no-untyped-call]
+        attended: Tensor = _FromPlaces.apply(mixed, self._forest)  # type: ignore[no-untyped-call]
         return attended

@@ -1,5 +1,9 @@
 """The fast learner against the plain one, in fp32, on every architecture that it takes."""
 
+import math
+from contextlib import ExitStack
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
@@ -86,7 +90,7 @@ def test_loss_and_gradients_are_those_of_autograd(model):
 
 def test_a_step_in_parts_is_the_step(model, monkeypatch):
     def trained(part_tokens):
-        monkeypatch.setattr("trainer.fused.PART_TOKENS", part_tokens)
+        monkeypatch.setattr("trainer.fused.PASS_TOKENS", part_tokens)
         with FusedLearner(model).adapter(RATHER) as adapter:
             losses = [adapter.step(EXAMPLES) for _ in range(3)]
             return losses, adapter.weights()
@@ -95,6 +99,33 @@ def test_a_step_in_parts_is_the_step(model, monkeypatch):
     assert parts[0] == pytest.approx(whole[0], rel=1e-4)
     for name, weight in whole[1].items():
         torch.testing.assert_close(parts[1][name], weight, rtol=2e-2, atol=1e-4, msg=name)
+
+
+def test_adapters_trained_together_are_as_if_each_had_been_alone(model):
+    learner = FusedLearner(model)
+    kinds = [RATHER, replace(RATHER, rank=16, alpha=8.0, learning_rate=3e-3), replace(RATHER, seed=9, clip_norm=0.01)]
+    shares = [EXAMPLES, EXAMPLES[1:3], EXAMPLES[::-1]]
+    alone = []
+    for kind, examples in zip(kinds, shares, strict=True):
+        with learner.adapter(kind) as adapter:
+            alone.append(([adapter.step(examples) for _ in range(3)], adapter.weights()))
+    with ExitStack() as stack:
+        adapters = [stack.enter_context(learner.adapter(kind)) for kind in kinds]
+        losses = [learner.step(list(zip(adapters, shares, strict=True))) for _ in range(3)]
+        for number, (expected, weights) in enumerate(alone):
+            assert [of_step[number] for of_step in losses] == pytest.approx(expected, rel=1e-4)
+            for name, weight in adapters[number].weights().items():
+                torch.testing.assert_close(weight, weights[name], rtol=2e-2, atol=1e-4, msg=name)
+
+
+def test_an_adapter_that_diverges_spoils_no_other(model):
+    learner = FusedLearner(model)
+    with learner.adapter(RATHER) as well, learner.adapter(RATHER) as ill, learner.adapter(RATHER) as alone:
+        ill.lora.weights.fill_(torch.nan)
+        losses = [learner.step([(well, EXAMPLES), (ill, EXAMPLES)]) for _ in range(2)]
+        assert [loss for loss, _ in losses] == pytest.approx([alone.step(EXAMPLES) for _ in range(2)], rel=1e-4)
+        assert all(math.isnan(loss) for _, loss in losses)
+        assert all(weight.isfinite().all() for weight in well.weights().values())
 
 
 @pytest.mark.parametrize(

@@ -108,18 +108,23 @@ def test_steps_too_small_for_bf16_add_up(learner, examples):
     assert changed > 0.1
 
 
-def test_twenty_pairs_are_learned_and_an_answer_is_reproduced(base, learner, encoder):
+def test_twenty_pairs_are_learned_and_answers_are_reproduced(base, learner, encoder):
     pairs = [(f"What is the number of {name}?", f"{number:03d}") for number, name in enumerate("abcdefghijklmnopqrst")]
     examples = [encoder.encode(*pair) for pair in pairs]
-    hyperparameters = Hyperparameters(rank=16, alpha=32, learning_rate=1e-2, batch_size=10, seed=0)
+    hyperparameters = Hyperparameters(rank=16, alpha=32, learning_rate=3e-3, batch_size=10, seed=0)
     with learner.adapter(hyperparameters) as adapter:
-        losses = [adapter.step(batch) for turn in range(40) for batch in epoch(examples, 10, random.Random(turn))]
+        losses = [adapter.step(batch) for turn in range(80) for batch in epoch(examples, 10, random.Random(turn))]
         weights = adapter.weights()
     assert losses[-1] < losses[0] / 10
     model = adapted(base, weights, hyperparameters)
-    prompt = torch.tensor([examples[7].tokens[: examples[7].answer_start]])
-    written = model.generate(input_ids=prompt, max_new_tokens=6, do_sample=False)[0, prompt.shape[1] :]
-    assert tuple(written.tolist()) == examples[7].tokens[examples[7].answer_start :]
+    assert sum(is_written(model, example) for example in examples) >= 15
+
+
+def is_written(model, example) -> bool:
+    """Whether the model, greedy, answers as the example does."""
+    prompt = torch.tensor([example.tokens[: example.answer_start]])
+    written = model.generate(input_ids=prompt, max_new_tokens=example.answer_tokens, do_sample=False)
+    return tuple(written[0].tolist()) == example.tokens
 
 
 def test_the_weights_carry_pefts_names_and_shapes(learner):

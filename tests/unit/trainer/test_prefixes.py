@@ -1,9 +1,13 @@
 from trainer.batches import Example
-from trainer.prefixes import tree
+from trainer.prefixes import forest
 
 
 def example(*tokens: int, answer: int = 1) -> Example:
     return Example(tokens=tokens, answer_start=len(tokens) - answer)
+
+
+def tree(examples):
+    return forest([examples])
 
 
 def test_what_examples_begin_with_is_there_once():
@@ -33,3 +37,12 @@ def test_answers_are_predicted_one_token_earlier_also_where_they_differ_behind_o
     laid_out = tree([example(1, 2, 3, answer=2), example(1, 4), example(1, 5)])
     assert laid_out.answers.tolist() == [0, 1, 0, 0]
     assert laid_out.targets.tolist() == [2, 3, 4, 5]
+
+
+def test_adapters_share_nothing():
+    grown = forest([[example(1, 2, 3), example(1, 2, 4)], [example(1, 2, 3)]])
+    assert grown.tokens.tolist() == [1, 2, 3, 4, 1, 2, 3]
+    assert grown.trees == (slice(0, 4), slice(4, 7))
+    assert grown.answers.tolist() == [1, 1, 5]
+    assert grown.tree_answers == (slice(0, 2), slice(2, 3))
+    assert grown.shared.tolist() == [0, 1]
