@@ -109,6 +109,7 @@ class TrainerSettings(Section):
     profile: str = "paper"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves the choice to torch")
+    jobs_at_once: int = Field(default=4, gt=0, description="jobs that share the steps of one trainer")
     lease_seconds: float = Field(default=20, gt=0)
     sweep_seconds: float = Field(default=2, gt=0)
     max_attempts: int = Field(default=5, gt=0)

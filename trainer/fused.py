@@ -57,6 +57,8 @@ class FusedLearner:
         Of each: mean loss per answer token before the step (LIFT eq. 1), in nats.
         """
         losses = [0.0] * len(work)
+        for adapter, _ in work:
+            adapter.lora.gradients.zero_()
         for taken in _passes([examples for _, examples in work]):
             means = self.mean_losses([(work[number][0], part, share) for number, part, share in taken])
             torch.stack(means).sum().backward()
@@ -259,7 +261,7 @@ class Lora:
         return named
 
     def update(self) -> None:
-        """One step of AdamW without decay, on gradients clipped by their norm, which are zero after it."""
+        """One step of AdamW without decay, on gradients clipped by their norm."""
         norm = float(torch.linalg.vector_norm(self.gradients, dtype=torch.float32))
         clip = min(1.0, self.hyperparameters.clip_norm / (norm + 1e-6))
         rate = self.hyperparameters.learning_rate_at(self._steps)
@@ -426,7 +428,6 @@ def _update(masters: Tensor, weights: Tensor, gradients: Tensor, moments: Tensor
     second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
     masters.sub_(rate * first / (second.sqrt() * widen + EPSILON))
     weights.copy_(masters)
-    gradients.zero_()
 
 
 class _Pass:

@@ -41,10 +41,12 @@ from trainer.learner import Learner
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
+from trainer.shared import SharedLearner
 from trainer.stream import PairStream
 from trainer.training import train
 
 MAX_PAUSE_SECONDS = 300.0
+JOIN_AFTER_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -59,7 +61,7 @@ class Workshop:
 
 
 class Trainer:
-    """Runs jobs, one at a time, as one worker."""
+    """Runs jobs as one worker."""
 
     def __init__(
         self,
@@ -109,6 +111,15 @@ class Trainer:
             self._warm()
         except BaseModelMissing as missing:
             log.error("base_model_missing", error=str(missing))
+
+    def at_once(self) -> int:
+        """How many jobs may run in threads of this process at the moment."""
+        shared = self._workshop is not None and isinstance(self._workshop.learner, SharedLearner)
+        return self._settings.trainer.jobs_at_once if shared and not self._stopping() else 1
+
+    def joinable(self, limit: int) -> tuple[str, ...]:
+        """Jobs that no idle trainer takes."""
+        return self._catalogue.jobs.joinable(limit, JOIN_AFTER_SECONDS) if limit else ()
 
     def run(self, job_id: str) -> None:
         """Does the job, where it is still waiting to be done, and writes down how it ended."""
@@ -233,6 +244,7 @@ class Trainer:
 
 def _learner(base: BaseModel) -> Learner:
     """The fast learner for the models that it takes, the plain one for all others."""
-    learner = FusedLearner(base.model) if FusedLearner.takes(base.model.config) else PeftLearner(base.model)
+    fast = FusedLearner.takes(base.model.config)
+    learner: Learner = SharedLearner(FusedLearner(base.model)) if fast else PeftLearner(base.model)
     log.info("learner_chosen", learner=type(learner).__name__, model_type=base.model.config.model_type)
     return learner

@@ -1,8 +1,8 @@
 """Lays examples out so that what several of them begin with is computed once.
 
-A causal model's state at a token depends on the tokens up to it and on nothing else. So the examples of an adapter form
-a prefix tree, and every layer needs one row per node of it, however many examples run through that node. Questions about
-one document share much: the template's beginning, and how questions begin.
+A causal model's state at a token depends on the tokens up to it and on nothing else. So the examples of an adapter
+form a prefix tree, and every layer needs one row per node of it, however many examples run through that node. Questions
+about one document share much: the template's beginning, and how questions begin.
 """
 
 from collections.abc import Sequence

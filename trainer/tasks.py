@@ -12,6 +12,7 @@ from celery.signals import setup_logging, worker_process_init
 from lift import logs
 from lift.settings import Settings
 from storage.wakeups import TASK
+from trainer.crew import Crew
 
 if TYPE_CHECKING:
     from trainer.job import Trainer
@@ -25,7 +26,8 @@ _building = threading.Lock()
 @shared_task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # Celery has no types
 def train(job_id: str) -> None:
     """Runs the job where it still waits; a wake-up that comes twice or late finds it held or ended and does nothing."""
-    _trainer().run(job_id)
+    trainer = _trainer()
+    Crew(trainer.run, trainer.joinable, trainer.at_once).run(job_id)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

@@ -177,6 +177,19 @@ class Jobs:
                 connection.execute(update(j).where(j.c.id.in_(ids)).values(woken_at=time))
         return ids
 
+    def joinable(self, limit: int, waited: float) -> tuple[str, ...]:
+        """Training jobs that a busy worker may take beside its own, oldest first; nothing is changed.
+
+        No idle worker has taken them for `waited` seconds, and none has died over them.
+        """
+        j = schema.jobs
+        with self._database.read() as connection:
+            time = now(connection)
+            fresh = and_(j.c.crashes == 0, j.c.state != JobState.RUNNING)
+            old = j.c.created_at <= time - timedelta(seconds=waited)
+            query = select(j.c.id).where(j.c.state.in_(ACTIVE), j.c.kind == JobKind.TRAIN, _claimable(time), fresh, old)
+            return tuple(connection.execute(query.order_by(j.c.created_at).limit(limit)).scalars())
+
     def _settle_cancellations(self, limit: int) -> None:
         j = schema.jobs
         with self._database.read() as connection:

@@ -227,6 +227,19 @@ def test_the_sweep_takes_no_more_than_it_is_asked_for(catalogue: Catalogue, job:
     assert catalogue.jobs.due(JobKind.TRAIN, 1, 0) == (job.id,)
 
 
+def test_only_what_nobody_took_and_nobody_died_over_may_join_a_busy_worker(catalogue: Catalogue, job: Job) -> None:
+    due, abandoned, held, later = (another_job(catalogue, content) for content in "1234")
+    catalogue.jobs.wait(claimed(catalogue, due), "again", 0)
+    claimed(catalogue, abandoned, EXPIRED)
+    claimed(catalogue, held)
+    catalogue.jobs.wait(claimed(catalogue, later), "again", 3600)
+    assert catalogue.jobs.joinable(10, 0) == (job.id, due.id)
+    assert catalogue.jobs.joinable(1, 0) == (job.id,)
+    assert catalogue.jobs.joinable(10, 60) == ()
+    catalogue.jobs.wait(claimed(catalogue, abandoned), "again", 0)
+    assert abandoned.id not in catalogue.jobs.joinable(10, 0)
+
+
 def test_a_deletion_is_due_once_no_training_is_active(catalogue: Catalogue, job: Job) -> None:
     training = claimed(catalogue, job)
     deletion = catalogue.adapters.start_deletion("acme", job.adapter)

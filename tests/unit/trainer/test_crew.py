@@ -1,0 +1,80 @@
+import threading
+import time
+
+from storage.records import JobState
+from trainer.crew import Crew
+
+
+class Work:
+    """Jobs that run until they are let go."""
+
+    def __init__(self, *waiting):
+        self.waiting = list(waiting)
+        self.running = []
+        self.most = 0
+        self.lock = threading.Lock()
+        self.go_on = threading.Event()
+
+    def run(self, job):
+        with self.lock:
+            if job in self.waiting:
+                self.waiting.remove(job)
+            self.running.append(job)
+            self.most = max(self.most, len(self.running))
+        assert job != "fails"
+        self.go_on.wait(10)
+        with self.lock:
+            self.running.remove(job)
+
+    def joinable(self, limit):
+        with self.lock:
+            return tuple(self.waiting[:limit])
+
+
+def begun(work, at_once):
+    thread = threading.Thread(target=Crew(work.run, work.joinable, lambda: at_once).run, args=["first"])
+    thread.start()
+    return thread
+
+
+def test_those_that_wait_join_up_to_the_limit(wait_until):
+    work = Work("second", "third", "fourth")
+    crew = begun(work, at_once=3)
+    wait_until(lambda: len(work.running) == 3)
+    time.sleep(0.1)
+    assert work.running == ["first", "second", "third"]
+    work.go_on.set()
+    crew.join(10)
+    assert not crew.is_alive()
+    assert work.most == 3
+
+
+def test_where_one_at_a_time_is_allowed_nobody_joins():
+    work = Work("second")
+    work.go_on.set()
+    begun(work, at_once=1).join(10)
+    assert work.waiting == ["second"]
+
+
+def test_one_that_crashes_leaves_the_others_alone(wait_until):
+    work = Work("fails", "second")
+    crew = begun(work, at_once=3)
+    wait_until(lambda: "second" in work.running)
+    work.go_on.set()
+    crew.join(10)
+    assert not crew.is_alive()
+    assert work.running == ["fails"]
+
+
+def test_a_short_job_ends_while_a_long_one_waits_for_its_generator(bench, wait_until):
+    bench.trainer.warm_up()
+    bench.generator.hold_before(2)
+    long, short = bench.job(tenant="acme"), bench.job(tenant="wile", content=b"one\n")
+    crew = Crew(bench.trainer.run, bench.trainer.joinable, bench.trainer.at_once)
+    thread = threading.Thread(target=crew.run, args=[long.id])
+    thread.start()
+    wait_until(lambda: bench.state(short).state is JobState.SUCCEEDED, 30)
+    assert bench.state(long).state is JobState.RUNNING
+    bench.generator.release()
+    thread.join(30)
+    assert bench.state(long).state is JobState.SUCCEEDED

@@ -1,0 +1,120 @@
+"""Turns the steps of jobs in several threads into joint steps over one frozen base model."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from torch import Tensor
+
+from trainer.batches import Example
+from trainer.fused import FusedAdapter, FusedLearner
+from trainer.profiles import Hyperparameters
+
+GRACE_SECONDS = 0.01  # between its steps a job does little else; one that waits for its generator is not waited for
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Request:
+    """A step that an adapter waits for."""
+
+    adapter: FusedAdapter
+    examples: Sequence[Example]
+    loss: float = 0.0
+    error: Exception | None = None
+    done: bool = False
+
+
+class SharedLearner:
+    """A fast learner for several threads, one adapter each.
+
+    A step is made once all adapters have asked for theirs, or one has waited for GRACE_SECONDS; whoever notices makes
+    it for all who asked. What is wrong with one adapter's step is raised in its thread alone.
+    """
+
+    def __init__(self, learner: FusedLearner) -> None:
+        self._learner = learner
+        self._changed = threading.Condition()
+        self._waiting: list[_Request] = []
+        self._adapters = 0
+        self._stepping = False
+
+    @contextmanager
+    def adapter(self, hyperparameters: Hyperparameters) -> Iterator["SharedAdapter"]:
+        """Fresh LoRA weights for the length of the block."""
+        with self._learner.adapter(hyperparameters) as adapter:
+            self._count(1)
+            try:
+                yield SharedAdapter(self, adapter)
+            finally:
+                self._count(-1)
+
+    def step(self, adapter: FusedAdapter, examples: Sequence[Example]) -> float:
+        """One optimizer step of one adapter, beside those of others; mean loss per answer token before it, in nats."""
+        request = _Request(adapter, examples)
+        patient_until = time.monotonic() + GRACE_SECONDS
+        with self._changed:
+            self._waiting.append(request)
+            self._changed.notify_all()
+            while not request.done:
+                all_ask = len(self._waiting) >= self._adapters
+                if not self._stepping and (all_ask or time.monotonic() >= patient_until):
+                    self._step_for_all()
+                else:
+                    self._changed.wait(GRACE_SECONDS)
+        if request.error is not None:
+            raise request.error
+        return request.loss
+
+    def _count(self, more: int) -> None:
+        with self._changed:
+            self._adapters += more
+            self._changed.notify_all()
+
+    def _step_for_all(self) -> None:
+        """Called with the condition held, which is let go while the step is made."""
+        requests, self._waiting = self._waiting, []
+        self._stepping = True
+        self._changed.release()
+        try:
+            self._make(requests)
+        finally:
+            self._changed.acquire()
+            self._stepping = False
+            for request in requests:
+                request.done = True
+            self._changed.notify_all()
+
+    def _make(self, requests: Sequence[_Request]) -> None:
+        try:
+            losses = self._learner.step([(request.adapter, request.examples) for request in requests])
+        except Exception as error:
+            if len(requests) == 1:
+                requests[0].error = error
+                return
+            log.warning("joint_step_failed", adapters=len(requests), error=type(error).__name__)
+            for request in requests:
+                self._make([request])
+            return
+        for request, loss in zip(requests, losses, strict=True):
+            request.loss = loss
+
+
+class SharedAdapter:
+    """One adapter in training."""
+
+    def __init__(self, learner: SharedLearner, adapter: FusedAdapter) -> None:
+        self._learner = learner
+        self._adapter = adapter
+
+    def step(self, examples: Sequence[Example]) -> float:
+        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
+        return self._learner.step(self._adapter, examples)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
+        return self._adapter.weights()
