@@ -339,9 +339,9 @@ class _ToPlaces(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         grown = ctx.grown
-        rows = gradient.index_select(0, grown.places)
-        rows.index_add_(0, grown.shared, gradient.index_select(0, grown.sharing))
-        return rows, None
+        rows = gradient.index_select(0, grown.places).float()  # what begins every question is summed often
+        rows.index_add_(0, grown.shared, gradient.index_select(0, grown.sharing).float())
+        return rows.to(gradient.dtype), None
 
 
 class _FromPlaces(torch.autograd.Function):
