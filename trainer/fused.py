@@ -51,21 +51,21 @@ class FusedLearner:
         """Fresh LoRA weights for the length of the block."""
         yield FusedAdapter(self, Lora(self._base, hyperparameters))
 
-    def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example]]]) -> list[float]:
-        """One optimizer step of each adapter on its examples, as if it were alone.
+    def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[float]:
+        """One optimizer step of each adapter on its examples, as if it were alone; the number is `left`.
 
         Of each: mean loss per answer token before the step (LIFT eq. 1), in nats.
         """
         losses = [0.0] * len(work)
-        for adapter, _ in work:
+        for adapter, _, _ in work:
             adapter.lora.gradients.zero_()
-        for taken in _passes([examples for _, examples in work]):
+        for taken in _passes([examples for _, examples, _ in work]):
             means = self.mean_losses([(work[number][0], part, share) for number, part, share in taken])
             torch.stack(means).sum().backward()
             for (number, _, _), mean in zip(taken, means, strict=True):
                 losses[number] += float(mean.detach())
-        for adapter, _ in work:
-            adapter.lora.update()
+        for adapter, _, left in work:
+            adapter.lora.update(left)
         return losses
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
@@ -82,9 +82,12 @@ class FusedAdapter:
         self._learner = learner
         self.lora = lora
 
-    def step(self, examples: Sequence[Example]) -> float:
-        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
-        return self._learner.step([(self, examples)])[0]
+    def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
+        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
+
+        `left`: see Hyperparameters.learning_rate_at.
+        """
+        return self._learner.step([(self, examples, left)])[0]
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Mean -log p(answer token) with the present weights (LIFT eq. 1)."""
@@ -260,11 +263,11 @@ class Lora:
                 named[f"base_model.model.{name}.lora_B.weight"] = b
         return named
 
-    def update(self) -> None:
+    def update(self, left: float) -> None:
         """One step of AdamW without decay, on gradients clipped by their norm."""
         norm = float(torch.linalg.vector_norm(self.gradients, dtype=torch.float32))
         clip = min(1.0, self.hyperparameters.clip_norm / (norm + 1e-6))
-        rate = self.hyperparameters.learning_rate_at(self._steps)
+        rate = self.hyperparameters.learning_rate_at(self._steps, left)
         self._steps += 1
         seen = [1 - beta**self._steps for beta in BETAS]  # what the moments, which began at zero, have seen
         numbers = torch.tensor([clip, rate / seen[0], 1 / math.sqrt(seen[1])], device=self._masters.device)

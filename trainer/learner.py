@@ -13,8 +13,11 @@ from trainer.profiles import Hyperparameters
 class Adapter(Protocol):
     """One adapter in training."""
 
-    def step(self, examples: Sequence[Example]) -> float:
-        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
+    def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
+        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
+
+        `left`: see Hyperparameters.learning_rate_at.
+        """
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""

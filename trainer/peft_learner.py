@@ -58,14 +58,17 @@ class PeftAdapter:
         self._optimizer = torch.optim.AdamW(self._masters, weight_decay=0.0, fused=True)
         self._steps = 0
 
-    def step(self, examples: Sequence[Example]) -> float:
-        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
+    def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
+        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
+
+        `left`: see Hyperparameters.learning_rate_at.
+        """
         loss = self.loss(examples)
         loss.backward()
         for weight, master in zip(self._weights, self._masters, strict=True):
             master.grad, weight.grad = weight.grad.float(), None
         nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)
-        self._optimizer.param_groups[0]["lr"] = self._hyperparameters.learning_rate_at(self._steps)
+        self._optimizer.param_groups[0]["lr"] = self._hyperparameters.learning_rate_at(self._steps, left)
         self._optimizer.step()
         with torch.no_grad():
             torch._foreach_copy_(self._weights, self._masters)

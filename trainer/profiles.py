@@ -11,8 +11,9 @@ from lift.errors import InvalidOption
 class Hyperparameters:
     """How LoRA weights are trained. Scaling is alpha / rank; `batch_size` counts pairs per optimizer step.
 
-    The learning rate is constant after `warmup_steps` of linear rise. `clip_norm` bounds the gradient's L2 norm. A pair
-    of more than `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper.
+    The learning rate rises linearly over `warmup_steps`. With `decay` it falls linearly to zero over the epochs after
+    the first, whose length is known at its end only. `clip_norm` bounds the gradient's L2 norm. A pair of more than
+    `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper.
     """
 
     rank: int = 128
@@ -21,13 +22,15 @@ class Hyperparameters:
     epochs: int = 5
     batch_size: int = 4
     warmup_steps: int = 4
+    decay: bool = False
     clip_norm: float = 1.0
     max_pair_tokens: int = 1024
     seed: int = 0
 
-    def learning_rate_at(self, step: int) -> float:
-        """The rate of optimizer step `step`, counted from 0."""
-        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+    def learning_rate_at(self, step: int, left: float = 1.0) -> float:
+        """The rate of step `step`, counted from 0; `left`: share of the steps after the first epoch that is to come."""
+        decayed = left if self.decay else 1.0
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps)) * decayed
 
 
 # LIFT, appendix A: rank 128 everywhere, tables 5 and 6. Batch size and alpha are those of the paper's code.

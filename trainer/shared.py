@@ -24,6 +24,7 @@ class _Request:
 
     adapter: FusedAdapter
     examples: Sequence[Example]
+    left: float
     loss: float = 0.0
     error: Exception | None = None
     done: bool = False
@@ -53,9 +54,9 @@ class SharedLearner:
             finally:
                 self._count(-1)
 
-    def step(self, adapter: FusedAdapter, examples: Sequence[Example]) -> float:
+    def step(self, adapter: FusedAdapter, examples: Sequence[Example], left: float) -> float:
         """One optimizer step of one adapter, beside those of others; mean loss per answer token before it, in nats."""
-        request = _Request(adapter, examples)
+        request = _Request(adapter, examples, left)
         patient_until = time.monotonic() + GRACE_SECONDS
         with self._changed:
             self._waiting.append(request)
@@ -91,7 +92,7 @@ class SharedLearner:
 
     def _make(self, requests: Sequence[_Request]) -> None:
         try:
-            losses = self._learner.step([(request.adapter, request.examples) for request in requests])
+            losses = self._learner.step([(request.adapter, request.examples, request.left) for request in requests])
         except Exception as error:
             if len(requests) == 1:
                 requests[0].error = error
@@ -111,9 +112,12 @@ class SharedAdapter:
         self._learner = learner
         self._adapter = adapter
 
-    def step(self, examples: Sequence[Example]) -> float:
-        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats."""
-        return self._learner.step(self._adapter, examples)
+    def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
+        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
+
+        `left`: see Hyperparameters.learning_rate_at.
+        """
+        return self._learner.step(self._adapter, examples, left)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""

@@ -49,13 +49,15 @@ def train(
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
     examples = material.in_order()
     per_epoch = math.ceil(len(examples) / hyperparameters.batch_size)
-    hold.report(stage=Stage.TRAIN, steps=meter.steps + per_epoch * (hyperparameters.epochs - 1))
+    later = per_epoch * (hyperparameters.epochs - 1)
+    total = meter.steps + later
+    hold.report(stage=Stage.TRAIN, steps=total)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     for _ in range(1, hyperparameters.epochs):
         meter.new_epoch()
         for batch in epoch(examples, hyperparameters.batch_size, shuffler):
             hold.check()
-            meter.step(batch)
+            meter.step(batch, (total - meter.steps) / later)
     log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
     return Training(pairs=len(examples), steps=meter.steps, final_loss=meter.mean_loss(), data_sha256=material.sha256())
 
@@ -130,10 +132,10 @@ class _Meter:
         self._loss_sum = 0.0
         self._answer_tokens = 0
 
-    def step(self, batch: Sequence[Example]) -> None:
+    def step(self, batch: Sequence[Example], left: float = 1.0) -> None:
         """One optimizer step. InvalidOption: the loss is no longer a number."""
         self._began_at = self._began_at or time.monotonic()
-        loss = self._adapter.step(batch)
+        loss = self._adapter.step(batch, left)
         if not math.isfinite(loss):
             raise InvalidOption(option="learning_rate", problem="training diverged", step=self.steps)
         self.steps += 1

@@ -111,7 +111,10 @@ def test_adapters_trained_together_are_as_if_each_had_been_alone(model):
             alone.append(([adapter.step(examples) for _ in range(3)], adapter.weights()))
     with ExitStack() as stack:
         adapters = [stack.enter_context(learner.adapter(kind)) for kind in kinds]
-        losses = [learner.step(list(zip(adapters, shares, strict=True))) for _ in range(3)]
+        losses = [
+            learner.step([(adapter, examples, 1.0) for adapter, examples in zip(adapters, shares, strict=True)])
+            for _ in range(3)
+        ]
         for number, (expected, weights) in enumerate(alone):
             assert [of_step[number] for of_step in losses] == pytest.approx(expected, rel=1e-4)
             for name, weight in adapters[number].weights().items():
@@ -122,7 +125,7 @@ def test_an_adapter_that_diverges_spoils_no_other(model):
     learner = FusedLearner(model)
     with learner.adapter(RATHER) as well, learner.adapter(RATHER) as ill, learner.adapter(RATHER) as alone:
         ill.lora.weights.fill_(torch.nan)
-        losses = [learner.step([(well, EXAMPLES), (ill, EXAMPLES)]) for _ in range(2)]
+        losses = [learner.step([(well, EXAMPLES, 1.0), (ill, EXAMPLES, 1.0)]) for _ in range(2)]
         assert [loss for loss, _ in losses] == pytest.approx([alone.step(EXAMPLES) for _ in range(2)], rel=1e-4)
         assert all(math.isnan(loss) for _, loss in losses)
         assert all(weight.isfinite().all() for weight in well.weights().values())

@@ -263,7 +263,7 @@ class Diverging(PeftLearner):
     def adapter(self, hyperparameters):
         with super().adapter(hyperparameters) as adapter:
             step = adapter.step
-            adapter.step = lambda examples: step(examples) * math.nan
+            adapter.step = lambda examples, left: step(examples, left) * math.nan
             yield adapter
 
 

@@ -71,3 +71,8 @@ def test_options_about_question_writing_are_passed_over():
 def test_the_learning_rate_rises_during_warm_up_and_then_stays():
     chosen = Hyperparameters(learning_rate=1.0, warmup_steps=4)
     assert [chosen.learning_rate_at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_the_rate_decays_with_what_is_left_where_that_is_asked_for():
+    assert Hyperparameters(learning_rate=1.0, decay=True).learning_rate_at(50, left=0.25) == 0.25
+    assert Hyperparameters(learning_rate=1.0).learning_rate_at(50, left=0.25) == 1.0

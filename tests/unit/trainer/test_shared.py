@@ -25,9 +25,9 @@ class Counting:
 
     def step(self, work):
         self.steps.append(len(work))
-        if any(not examples for _, examples in work):
+        if any(not examples for _, examples, _ in work):
             raise ValueError("nothing to train on")
-        return [float(len(examples)) for _, examples in work]
+        return [float(len(examples)) for _, examples, _ in work]
 
 
 def example(length: int) -> Example:
