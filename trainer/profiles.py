@@ -42,7 +42,7 @@ PROFILES: dict[str, Hyperparameters] = {
     "gemma2": Hyperparameters(learning_rate=1e-3),
     "qwen3": Hyperparameters(),
     # For SmolLM2-135M; docs/why.md has the measurements.
-    "embedded": Hyperparameters(learning_rate=5e-4, epochs=8, batch_size=16, max_pair_tokens=512),
+    "embedded": Hyperparameters(learning_rate=1e-3, epochs=6, batch_size=32, decay=True, max_pair_tokens=512),
 }
 
 _RANKS = (8, 16, 32, 64, 128, 256)
