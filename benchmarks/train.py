@@ -19,7 +19,7 @@ from trainer.peft_learner import PeftLearner
 from trainer.profiles import PROFILES
 
 PAIRS = Path(__file__).parent / "data" / "pairs.jsonl"
-RIVAL_PAIRS = 16  # of 8, 16, 32 and 64 pairs a step, none was faster for the tuned rivals beyond the noise
+RIVAL_PAIRS = 16
 PAPER_PAIRS = 4
 
 
