@@ -2,12 +2,13 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lift.settings import Settings
+from lift.stack.configuration import EMBEDDED_MODEL
+from lift.stack.folder import StateFolder
 
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
 
@@ -39,9 +40,9 @@ def train(
 def _embedded() -> str:
     from trainer.base_model import prepare_embedded
 
-    folder = Settings.read().state_dir / "models" / "smollm2-135m-instruct"
+    folder = StateFolder(Settings.read().state_dir.resolve()).models / EMBEDDED_MODEL
     prepare_embedded(folder)
-    return str(Path(folder).resolve())
+    return str(folder)
 
 
 def _say(line: str) -> None:
