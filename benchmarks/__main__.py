@@ -6,10 +6,6 @@ from typing import Annotated
 
 import typer
 
-from lift.settings import Settings
-from lift.stack.configuration import EMBEDDED_MODEL
-from lift.stack.folder import StateFolder
-
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
 
 
@@ -32,17 +28,10 @@ def train(
 ) -> None:
     """Training: useful tokens a second beside the limit, PEFT, Hugging Face's Trainer and TRL."""
     from benchmarks.train import bench_train
+    from trainer.base_model import embedded
 
-    result = bench_train(model or _embedded(), rank=rank, pairs=pairs, repeats=repeats, examples=examples, say=_say)
+    result = bench_train(model or str(embedded()), rank=rank, pairs=pairs, repeats=repeats, examples=examples, say=_say)
     print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
-
-
-def _embedded() -> str:
-    from trainer.base_model import prepare_embedded
-
-    folder = StateFolder(Settings.read().state_dir.resolve()).models / EMBEDDED_MODEL
-    prepare_embedded(folder)
-    return str(folder)
 
 
 def _say(line: str) -> None:

@@ -61,6 +61,7 @@ class Endpoint:
 
     def __init__(self, settings: GeneratorSettings) -> None:
         self._model = settings.model
+        self.writer = settings.writer
         self._client = openai.AsyncOpenAI(
             base_url=settings.endpoint,
             api_key=settings.api_key.get_secret_value() or "none",
@@ -76,11 +77,14 @@ class Endpoint:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def complete(self, prompt: str, sampling: Sampling, usage: Usage) -> str:
-        """What the model writes after `prompt`. RequestFailed, EndpointUnavailable."""
+    async def complete(self, prompt: str, sampling: Sampling, usage: Usage, *, model: str = "") -> str:
+        """What a model writes after `prompt`, that of the settings where none is named.
+
+        RequestFailed, EndpointUnavailable.
+        """
         async with self._requesting():
             reply = await self._client.completions.create(
-                model=self._model,
+                model=model or self._model,
                 prompt=prompt,
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,

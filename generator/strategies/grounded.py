@@ -14,18 +14,15 @@ from typing import Self
 
 from generator import cloze, matching
 from generator.inversion import inverted, shortened
-from generator.llm import Endpoint, RequestFailed, Sampling, Usage
-from generator.openings import Opening, openings, whole_sentence_openings
+from generator.llm import Endpoint, RequestFailed, Usage
+from generator.openings import openings, whole_sentence_openings
 from generator.pairs import Kind, QuestionAnswer
-from generator.profiles import Profile, chosen_profile, filled, prompt_file
+from generator.profiles import Profile, chosen_profile
 from generator.references import resolved
 from generator.sentences import Passage
 from generator.spans import AnswerSpan, SpanKind, answer_spans
+from generator.writers import ShownWriter, Subject, TaughtWriter, Writer
 
-QUESTION_TOKENS = 32
-ANSWER_TOKENS = 24
-MAX_OPENINGS = 4
-SAMPLED_TEMPERATURE = 0.6
 MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 30
 HELD_PER_SPAN = 3
@@ -34,12 +31,17 @@ _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
-    """What is asked about: the sentence with its pronoun resolved, and all the text that a question may speak of."""
+class _Task:
+    """A sentence to ask about, its answers, and all the text that a question may speak of."""
 
-    sentence: str
+    subject: Subject
     source: str
     spans: tuple[AnswerSpan, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The sentence with its pronoun resolved."""
+        return self.subject.sentence
 
 
 class GroundedStrategy:
@@ -47,10 +49,9 @@ class GroundedStrategy:
 
     name = "grounded"
 
-    def __init__(self, *, endpoint: Endpoint, profile: Profile) -> None:
-        self._endpoint = endpoint
+    def __init__(self, *, profile: Profile, writer: Writer) -> None:
         self._profile = profile
-        self._answer_prompt = prompt_file("grounded", "answer")
+        self._writer = writer
 
     @classmethod
     def of_request(cls, *, endpoint: Endpoint, name: str, pairs_per_sentence: int, custom_prompt: str) -> Self:
@@ -63,30 +64,34 @@ class GroundedStrategy:
             required=frozenset({"sentence", "answer"}),
             allowed=frozenset({"title", "window", "sentence", "answer"}),
         )
-        return cls(endpoint=endpoint, profile=profile)
+        # A taught writer knows no prompt but its own, and no answer that is a whole sentence.
+        taught = endpoint.writer and not custom_prompt and profile.name != "needle"
+        return cls(
+            profile=profile,
+            writer=TaughtWriter(endpoint, endpoint.writer) if taught else ShownWriter(endpoint, profile),
+        )
 
     def spans(self, passage: Passage) -> tuple[str, ...]:
         """The answers that will be asked for."""
-        return tuple(span.text for span in self._subject(passage).spans)
+        return tuple(span.text for span in self._task(passage).spans)
 
     async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
         """The questions that rules write at once, then those of the LLM, span by span as they are known to hold."""
-        subject = self._subject(passage)
         left = self._profile.pairs_per_sentence
-        async with aclosing(self._pairs(subject, passage, usage)) as pairs:
+        async with aclosing(self._pairs(self._task(passage), usage)) as pairs:
             async for pair in pairs:
                 yield pair
                 left -= 1
                 if not left:
                     return
 
-    async def _pairs(self, subject: _Subject, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
-        plain = {span: self._plain(span, subject) for span in subject.spans}
+    async def _pairs(self, task: _Task, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
+        plain = {span: self._plain(span, task) for span in task.spans}
         for pair in chain.from_iterable(zip_longest(*plain.values())):  # one of each span, then the second of each
             if pair is not None:
                 yield pair
         asked = {span: [pair.question for pair in pairs] for span, pairs in plain.items()}
-        work = [asyncio.create_task(self._held(span, asked[span], subject, passage, usage)) for span in subject.spans]
+        work = [asyncio.create_task(self._held(span, asked[span], task, usage)) for span in task.spans]
         failures: list[RequestFailed] = []
         try:
             for done in asyncio.as_completed(work):
@@ -95,84 +100,69 @@ class GroundedStrategy:
                 for pair in pairs:
                     yield pair
         finally:
-            for task in work:
-                task.cancel()
+            for writing in work:
+                writing.cancel()
             await asyncio.gather(*work, return_exceptions=True)
         if failures:
             raise failures[0]
 
-    def _subject(self, passage: Passage) -> _Subject:
+    def _task(self, passage: Passage) -> _Task:
         sentence = resolved(passage.sentence, passage.preceding, passage.title)
+        subject = Subject(title=passage.title, window=passage.window, preceding=passage.preceding, sentence=sentence)
         source = f"{passage.title} {passage.window} {sentence}"
         if self._profile.name == "needle":
             whole = AnswerSpan(start=0, end=len(sentence), text=sentence, kind=SpanKind.THING)
-            return _Subject(sentence=sentence, source=source, spans=(whole,))
+            return _Task(subject=subject, source=source, spans=(whole,))
         known = f" {' '.join(matching.normalised(passage.window))} "
         spans = [span for span in answer_spans(sentence) if not _is_known(span, known)]
         if self._profile.name == "single-fact":
             spans = [
                 span for span in spans if span.kind not in _CLAUSES and len(span.text.split()) <= SINGLE_FACT_WORDS
             ]
-        return _Subject(sentence=sentence, source=source, spans=tuple(spans))
+        return _Task(subject=subject, source=source, spans=tuple(spans))
 
-    def _plain(self, span: AnswerSpan, subject: _Subject) -> list[QuestionAnswer]:
+    def _plain(self, span: AnswerSpan, task: _Task) -> list[QuestionAnswer]:
         """The questions of rules that make sense to somebody who sees nothing else, and the span asked for in place."""
-        if span.text == subject.sentence:
+        if span.text == task.sentence:
             return []
-        written = inverted(subject.sentence, span)
+        written = inverted(task.sentence, span)
         said = dict.fromkeys([*written, *map(shortened, written)])
-        questions = [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, subject)]
+        questions = [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, task)]
         if span.kind is SpanKind.ROLE:
             return questions  # "by what Ada Holm?" asks for nothing
-        return [*questions, _pair(cloze.in_place(subject.sentence, span), span, Kind.CLOZE)]
+        return [*questions, _pair(cloze.in_place(task.sentence, span), span, Kind.CLOZE)]
 
     async def _held(
-        self, span: AnswerSpan, asked: list[str], subject: _Subject, passage: Passage, usage: Usage
+        self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage
     ) -> tuple[list[QuestionAnswer], RequestFailed | None]:
-        """At most HELD_PER_SPAN questions of the LLM that it answers with the span; what went wrong, if anything."""
+        """At most HELD_PER_SPAN questions of the writer that it answers with the span; what went wrong, if anything."""
         try:
-            drafts = await self._drafts(span, asked, subject, passage, usage)
-            held = await asyncio.gather(*(self._holds(draft, span, subject, usage) for draft in drafts))
+            drafts = await self._drafts(span, asked, task, usage)
+            held = await asyncio.gather(*(self._holds(draft, span, task, usage) for draft in drafts))
         except RequestFailed as failure:
             return [], failure
         kept = [draft for draft, holds in zip(drafts, held, strict=True) if holds][:HELD_PER_SPAN]
         return [_pair(question, span, Kind.GROUNDED) for question in kept], None
 
-    async def _drafts(
-        self, span: AnswerSpan, asked: list[str], subject: _Subject, passage: Passage, usage: Usage
-    ) -> list[str]:
-        """What the LLM makes of each opening, and once more of the first at some temperature; no question twice."""
-        whole = span.text == subject.sentence
-        begun = whole_sentence_openings(subject.sentence) if whole else openings(subject.sentence, span)
-        prompt = filled(
-            self._profile.prompt,
-            title=passage.title,
-            window=passage.window,
-            sentence=subject.sentence,
-            answer=span.text,
+    async def _drafts(self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage) -> list[str]:
+        """What the writer makes of each start that stands alone; no question twice."""
+        whole = span.text == task.sentence
+        begun = whole_sentence_openings(task.sentence) if whole else openings(task.sentence, span)
+        starts = self._writer.starts(begun)
+        written = await asyncio.gather(
+            *(self._writer.question(task.subject, span.text, start, usage) for start in starts)
         )
-        tries = [(opening, 0.0) for opening in begun[:MAX_OPENINGS]] + [(begun[0], SAMPLED_TEMPERATURE)]
-        written = await asyncio.gather(*(self._question(prompt, opening, heat, usage) for opening, heat in tries))
         drafts: list[str] = []
         for question in written:
-            if _is_asked(question, span, subject) and not matching.near_duplicate(question, [*asked, *drafts]):
+            if _is_asked(question, span, task) and not matching.near_duplicate(question, [*asked, *drafts]):
                 drafts.append(question)
         return drafts
 
-    async def _question(self, prompt: str, opening: Opening, temperature: float, usage: Usage) -> str:
-        """The question that the LLM goes on to; empty where it adds nothing to an opening that says nothing yet."""
-        sampling = Sampling(max_tokens=QUESTION_TOKENS, temperature=temperature, stop=("\n",))
-        rest = await self._endpoint.complete(f"{prompt} {opening.text}", sampling, usage)
-        if not opening.may_end and not rest.strip(" ?"):
-            return ""
-        return " ".join(f"{opening.text}{rest}".split()).replace(" ?", "?")
-
-    async def _holds(self, question: str, span: AnswerSpan, subject: _Subject, usage: Usage) -> bool:
-        """Whether the LLM gives the span back when it is shown sentence and question."""
-        prompt = filled(self._answer_prompt, sentence=subject.sentence, question=question)
-        reply = await self._endpoint.complete(prompt, Sampling(max_tokens=ANSWER_TOKENS, stop=("\n",)), usage)
-        if span.text == subject.sentence:
-            return bool(matching.normalised(reply)) and matching.grounded(reply, subject.sentence)
+    async def _holds(self, question: str, span: AnswerSpan, task: _Task, usage: Usage) -> bool:
+        """Whether the writer gives the span back when it is shown sentence and question."""
+        reply = await self._writer.answer(task.subject, question, usage)
+        if span.text == task.sentence:
+            return bool(matching.normalised(reply)) and matching.grounded(reply, task.sentence)
         return matching.same_answer(reply, span.text)
 
 
@@ -185,10 +175,10 @@ def _is_known(span: AnswerSpan, known: str) -> bool:
     return span.kind in {SpanKind.THING, SpanKind.PLACE} and f" {' '.join(matching.normalised(span.text))} " in known
 
 
-def _is_asked(question: str, span: AnswerSpan, subject: _Subject) -> bool:
+def _is_asked(question: str, span: AnswerSpan, task: _Task) -> bool:
     """Whether this is a question that stands alone, speaks of the text, and does not hold its answer."""
     well_formed = question.endswith("?") and question.count("?") == 1
     fits = MIN_QUESTION_WORDS <= len(question.split()) <= MAX_QUESTION_WORDS
-    stands_alone = matching.grounded(question, subject.source) and not matching.leans_on_pronoun(question)
-    gives_away = span.text != subject.sentence and matching.gives_away(question, span.text)
+    stands_alone = matching.grounded(question, task.source) and not matching.leans_on_pronoun(question)
+    gives_away = span.text != task.sentence and matching.gives_away(question, span.text)
     return well_formed and fits and stands_alone and not gives_away

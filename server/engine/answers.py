@@ -20,10 +20,14 @@ FINISHED = frozenset({"", "stop", "length"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked: `prompt` is raw text to go on from, or a conversation of (role, content) turns."""
+    """What is asked: `prompt` is raw text to go on from, or a conversation of (role, content) turns.
+
+    A tenant's revision is asked, or an adapter of the engine's own, or the base model where there is neither.
+    """
 
     tenant: str
-    revision: RevisionRef | None
+    revision: RevisionRef | None = None
+    own: Adapter | None = None
     prompt: str | tuple[tuple[str, str], ...]
     context: str = ""
     sampling: Sampling
@@ -53,14 +57,14 @@ class Answers:
 
         RevisionNotResident, QuestionEmpty, QuestionTooLong, InvalidOption, EngineUnavailable.
         """
-        async with self._voice(question.revision) as (adapter, template):
+        async with self._voice(question) as (adapter, template):
             prompt = await asyncio.to_thread(self._prompt, question, template)
             sampling = self._sampling(question, template)
             writing = self._llm.generate(prompt.tokens, sampling, salt=self._salt(question.tenant), adapter=adapter)
             async with aclosing(writing) as deltas:
                 async for delta in deltas:
                     if delta.finish_reason not in FINISHED:
-                        raise EngineUnavailable() if adapter is None else RevisionNotResident()
+                        raise EngineUnavailable() if question.revision is None else RevisionNotResident()
                     if delta.text:
                         yield delta.text
                     if delta.finish_reason:
@@ -72,11 +76,11 @@ class Answers:
                         )
 
     @asynccontextmanager
-    async def _voice(self, ref: RevisionRef | None) -> AsyncIterator[tuple[Adapter | None, PromptTemplate]]:
-        if ref is None:
-            yield None, self._template
+    async def _voice(self, question: Question) -> AsyncIterator[tuple[Adapter | None, PromptTemplate]]:
+        if question.revision is None:
+            yield question.own, self._template
         else:
-            async with self._slots.holding(ref) as slot:
+            async with self._slots.holding(question.revision) as slot:
                 yield slot.adapter, slot.template
 
     def _prompt(self, question: Question, template: PromptTemplate) -> Prompt:

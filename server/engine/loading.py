@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import structlog
 
 from lift.errors import RevisionRejected
 from lift.template import PromptTemplate
+from server.engine.llm import LLM, Adapter, Sampling
 from storage.objects import ObjectStore
 from storage.records import RevisionRef
 from storage.revisions import MANIFEST, Manifest, fetch
@@ -61,9 +63,7 @@ class Preparation:
             folder = await asyncio.to_thread(fetch, self._objects, ref, self._folder, self._max_revision_bytes)
             fetched = time.monotonic()
             try:
-                manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
-                self._check_base_model(manifest)
-                await self._validate(folder)
+                manifest = await self.check(folder)
             except BaseException:
                 discard(folder)
                 raise
@@ -74,6 +74,16 @@ class Preparation:
             fetch_seconds=fetched - began,
             validate_seconds=time.monotonic() - fetched,
         )
+
+    async def check(self, folder: Path) -> Manifest:
+        """The manifest of a folder that can be loaded. RevisionRejected."""
+        try:
+            manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+        except OSError as error:
+            raise RevisionRejected(problem="there is no manifest") from error
+        self._check_base_model(manifest)
+        await self._validate(folder)
+        return manifest
 
     def _check_base_model(self, manifest: Manifest) -> None:
         if manifest.base_model_revision != self._base_model_revision:
@@ -109,6 +119,18 @@ def _rejection(out: bytes, err: bytes) -> RevisionRejected:
     except ValueError:
         log.error("validation_crashed", output=err.decode(errors="replace")[-2000:])
         return RevisionRejected(problem="validation did not finish")
+
+
+async def load_probed(llm: LLM, adapter: Adapter) -> None:
+    """Has the engine load an adapter, and the adapter write one token. RevisionRejected, EngineUnavailable."""
+    await llm.add(adapter)
+    written = 0
+    probe = llm.generate(llm.encode("Hello"), Sampling(max_tokens=1), salt=adapter.name, adapter=adapter)
+    async with aclosing(probe) as deltas:
+        async for delta in deltas:
+            written = delta.completion_tokens
+    if not written:
+        raise RevisionRejected(problem="it did not write a token")
 
 
 def discard(folder: Path) -> None:

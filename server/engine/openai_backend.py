@@ -1,5 +1,5 @@
-"""Turns OpenAI requests for the base model into answers of the engine: what the generator asks, over the same client as
-any other endpoint."""
+"""Turns OpenAI requests for what is the engine's own into its answers: the base model, and the question writer where
+there is one. The generator asks for them over the same client as any other endpoint."""
 
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -8,21 +8,22 @@ from contextlib import aclosing
 from lift.errors import NotFound
 from server import openai_api
 from server.engine.answers import Answers, End, Question
-from server.engine.llm import Sampling
+from server.engine.llm import Adapter, Sampling
 from server.engine.node_token import NodeToken
 
 BASE = "base"
 DEFAULT_MAX_TOKENS = 256
 
 
-class BaseModel:
-    """`server.openai_api.Backend` with two names for one model: "base", and its real id."""
+class OwnModels:
+    """`server.openai_api.Backend`: the base model under "base" and its real id, and adapters of the engine's own."""
 
-    def __init__(self, base_model: str, answers: Answers, token: NodeToken) -> None:
+    def __init__(self, base_model: str, adapters: Sequence[Adapter], answers: Answers, token: NodeToken) -> None:
         self._answers = answers
         self._token = token
+        self._adapters = {BASE: None, base_model: None, **{adapter.name: adapter for adapter in adapters}}
         created = int(time.time())
-        self._models = {id: openai_api.Model(id=id, created=created, owned_by="lift") for id in (BASE, base_model)}
+        self._models = {id: openai_api.Model(id=id, created=created, owned_by="lift") for id in self._adapters}
 
     async def authenticate(self, secret: str) -> str:
         """The caller is a node; nodes share what is cached. CredentialWrong."""
@@ -30,11 +31,11 @@ class BaseModel:
         return "system"
 
     async def models(self, caller: str) -> Sequence[openai_api.Model]:
-        """Both names."""
+        """Every name."""
         return tuple(self._models.values())
 
     async def model(self, caller: str, model: str) -> openai_api.Model:
-        """NotFound: it is neither."""
+        """NotFound: there is none of that name."""
         if model not in self._models:
             raise NotFound(model=model[:200])
         return self._models[model]
@@ -48,7 +49,8 @@ class BaseModel:
             top_p=order.top_p,
             stop=order.stop,
         )
-        question = Question(tenant=order.caller, revision=None, prompt=order.prompt, sampling=sampling)
+        own = self._adapters[order.model]
+        question = Question(tenant=order.caller, own=own, prompt=order.prompt, sampling=sampling)
         async with aclosing(self._answers.answer(question)) as pieces:
             async for piece in pieces:
                 yield _ended(piece) if isinstance(piece, End) else openai_api.Piece(text=piece)

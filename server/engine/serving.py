@@ -15,12 +15,13 @@ from lift.errors import EngineUnavailable
 from lift.internal.v1 import engine_pb2, engine_pb2_grpc
 from lift.settings import Settings
 from lift.template import PromptTemplate
+from lift.writing import WRITER
 from server.calls import Calls
 from server.engine.answers import Answers, End, Question
-from server.engine.llm import LLM, Sampling
-from server.engine.loading import Preparation
+from server.engine.llm import LLM, Adapter, Sampling
+from server.engine.loading import Preparation, load_probed
 from server.engine.node_token import NodeToken
-from server.engine.openai_backend import BaseModel
+from server.engine.openai_backend import OwnModels
 from server.engine.residency import Residency
 from server.engine.service import EngineService, Identity
 from server.engine.slots import Slots
@@ -55,7 +56,7 @@ async def serving(
     """An engine that serves for as long as the block lasts, then takes no more, finishes what it has, and stops.
 
     It serves once the base model has written a token; revisions come in behind. A port of 0 is chosen by the system.
-    EngineUnavailable: the base model writes nothing.
+    EngineUnavailable: the base model writes nothing. RevisionRejected: the question writer is no adapter of it.
     """
     engine = settings.engine
     identity = Identity(
@@ -67,11 +68,14 @@ async def serving(
         slots=engine.slots,
     )
     token = settings.node_token.get_secret_value()
+    preparation = _preparation(settings, base_model, identity, objects)
+    own = await _own_adapters(llm, preparation, Path(engine.writer) if engine.writer else None)
     slots = Slots(
         llm,
-        _preparation(settings, base_model, identity, objects).prepare,
+        preparation.prepare,
         capacity=engine.slots,
         drain_seconds=engine.drain_seconds,
+        first_number=len(own) + 1,
     )
     answers = Answers(llm, slots, _template(settings, llm), token.encode() or secrets.token_bytes(32))
     await _check_answering(answers)
@@ -82,7 +86,7 @@ async def serving(
         engine_pb2_grpc.add_EngineServiceServicer_to_server(service, server)
 
     rpc = GrpcServer(engine.host, engine.port, calls, SERVICES, add)
-    backend = BaseModel(settings.model.base_model, answers, NodeToken(token))
+    backend = OwnModels(settings.model.base_model, own, answers, NodeToken(token))
     http = HttpServer(engine.http_host, engine.http_port, openai_app(backend))
     residency = Residency(catalogue, slots, identity, engine)
     try:
@@ -115,13 +119,24 @@ def _preparation(settings: Settings, base_model: Path, identity: Identity, objec
     )
 
 
+async def _own_adapters(llm: LLM, preparation: Preparation, folder: Path | None) -> tuple[Adapter, ...]:
+    """The question writer, loaded for good; nothing where there is none."""
+    if folder is None:
+        return ()
+    await preparation.check(folder)
+    adapter = Adapter(number=1, name=WRITER, folder=folder)
+    await load_probed(llm, adapter)
+    log.info("writer_loaded", folder=str(folder))
+    return (adapter,)
+
+
 def _template(settings: Settings, llm: LLM) -> PromptTemplate:
     name = settings.model.template
     return PromptTemplate.for_vocabulary(llm.vocabulary) if name == "auto" else PromptTemplate.named(name)
 
 
 async def _check_answering(answers: Answers) -> None:
-    question = Question(tenant="system", revision=None, prompt="Hello", sampling=Sampling(max_tokens=1))
+    question = Question(tenant="system", prompt="Hello", sampling=Sampling(max_tokens=1))
     async with aclosing(answers.answer(question)) as pieces:
         async for piece in pieces:
             if isinstance(piece, End) and piece.completion_tokens:

@@ -9,17 +9,17 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
 import structlog
 
-from lift.errors import LiftError, RevisionNotResident, RevisionRejected, SlotsFull
+from lift.errors import LiftError, RevisionNotResident, SlotsFull
 from lift.logs import bound
 from lift.template import PromptTemplate
-from server.engine.llm import LLM, Adapter, Sampling
-from server.engine.loading import Prepared, discard
+from server.engine.llm import LLM, Adapter
+from server.engine.loading import Prepared, discard, load_probed
 from storage.records import RevisionRef
 
 log = structlog.get_logger()
@@ -58,12 +58,13 @@ class Slots:
         *,
         capacity: int,
         drain_seconds: float,
+        first_number: int = 1,
     ) -> None:
         self._llm = llm
         self._prepare = prepare
         self._capacity = capacity
         self._drain_seconds = drain_seconds
-        self._numbers = count(1)
+        self._numbers = count(first_number)
         self._resident: OrderedDict[RevisionRef, Slot] = OrderedDict()
         self._loading: dict[RevisionRef, asyncio.Task[LoadSeconds]] = {}
         self._leaving: dict[RevisionRef, asyncio.Task[None]] = {}
@@ -145,8 +146,7 @@ class Slots:
         adapter = Adapter(number=next(self._numbers), name=name, folder=prepared.folder)
         try:
             await self._make_room()
-            await self._llm.add(adapter)
-            await self._probe(adapter)
+            await load_probed(self._llm, adapter)
         except BaseException as error:
             log.warning("revision_refused", reason=type(error).__name__)
             await self._take_out(adapter)
@@ -169,18 +169,6 @@ class Slots:
                     raise SlotsFull(slots=self._capacity)
                 self._start_leaving(oldest, drain_seconds=0)
             await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
-
-    async def _probe(self, adapter: Adapter) -> None:
-        """Has the adapter write one token. RevisionRejected."""
-        written = 0
-        probe = self._llm.generate(
-            self._llm.encode("Hello"), Sampling(max_tokens=1), salt=adapter.name, adapter=adapter
-        )
-        async with aclosing(probe) as deltas:
-            async for delta in deltas:
-                written = delta.completion_tokens
-        if not written:
-            raise RevisionRejected(problem="it did not write a token")
 
     def _start_leaving(self, slot: Slot, drain_seconds: float) -> None:
         del self._resident[slot.ref]

@@ -1,0 +1,239 @@
+"""Teaches a question writer: `python -m trainer.writer`, which `lift writer` becomes.
+
+The writer is a LoRA adapter of small rank that learns two things of each row of human questions: to ask the question
+that has the answer, and to read the answer to the question off. A row is one line of JSON with sentence, question and
+answer, and where there are any title and window (the text before the sentence).
+"""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+from zlib import crc32
+
+import structlog
+import torch
+import typer
+from pydantic import BaseModel as Model
+from pydantic import ConfigDict, Field, ValidationError
+
+from lift import logs
+from lift.errors import InvalidOption, LiftError
+from lift.template import PromptTemplate
+from lift.writing import answer_prompt, question_prompt
+from storage.revisions import MANIFEST, Manifest, describe
+from trainer.base_model import BaseModel, embedded, load
+from trainer.batches import Encoder, Example
+from trainer.fused import FusedAdapter, FusedLearner
+from trainer.peft_learner import PeftAdapter, PeftLearner
+from trainer.profiles import Hyperparameters
+from trainer.publish import target_modules, write_adapter
+
+log = structlog.get_logger()
+
+TITLED_SHARE = 0.6  # of the passages are shown with their title: many documents that are asked about have none
+HELD_OUT_TITLES = 16  # about one title in so many is kept back to measure on
+BUCKET_PASSAGES = 512  # passages sorted by length together
+SAID_EVERY = 20
+RECIPE = Hyperparameters(
+    rank=8, alpha=16.0, learning_rate=2e-3, epochs=1, batch_size=64, decay=True, max_pair_tokens=400
+)
+
+app = typer.Typer(name="lift writer", no_args_is_help=True, add_completion=False)
+
+
+class Row(Model):
+    """A question that a person wrote about a sentence, and the words of the sentence that answer it."""
+
+    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+
+    title: str = ""
+    window: str = ""
+    sentence: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+
+    @property
+    def passage(self) -> tuple[str, str, str]:
+        """What rows about one sentence share."""
+        return self.title, self.window, self.sentence
+
+
+Passage: TypeAlias = list[Row]
+"""The rows about one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Passages to learn from, and passages of other titles to measure on."""
+
+    taught: list[Passage]
+    held_out: list[Passage]
+    sha256: str
+
+
+def read_rows(file: Path) -> Rows:
+    """The rows of a JSON lines file. InvalidOption: none, or one that is not a row."""
+    content = file.read_bytes()
+    rows = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.strip():
+            try:
+                rows.append(Row.model_validate_json(line))
+            except ValidationError as error:
+                wrong = error.errors()[0]
+                where = ".".join(map(str, wrong["loc"]))
+                raise InvalidOption(option="--data", line=number, field=where, problem=wrong["msg"]) from error
+    if not rows:
+        raise InvalidOption(option="--data", value=str(file), problem="it holds no rows")
+    passages = [list(about) for _, about in groupby(sorted(rows, key=lambda row: row.passage), lambda row: row.passage)]
+    held_out = [passage for passage in passages if crc32(passage[0].title.encode()) % HELD_OUT_TITLES == 0]
+    taught = [passage for passage in passages if passage not in held_out] or passages
+    return Rows(taught=taught, held_out=held_out, sha256=sha256(content).hexdigest())
+
+
+def examples_of(passage: Passage, encoder: Encoder, *, titled: bool) -> list[Example]:
+    """Two examples a row; those that are too long are left out."""
+    examples = []
+    for row in passage:
+        about = {"title": row.title if titled else "", "window": row.window, "sentence": row.sentence}
+        examples.append(encoder.raw(question_prompt(**about, answer=row.answer), f" {row.question}"))
+        examples.append(encoder.raw(answer_prompt(**about, question=row.question), f" {row.answer}"))
+    return [example for example in examples if example]
+
+
+def batches(passages: Sequence[list[Example]], size: int, shuffler: random.Random) -> Iterator[list[Example]]:
+    """All examples once, about `size` in a batch, those of a passage together: what they share is computed once."""
+    shuffled = shuffler.sample(passages, len(passages))
+    found: list[list[Example]] = []
+    for start in range(0, len(shuffled), BUCKET_PASSAGES):
+        filling: list[Example] = []
+        for examples in sorted(shuffled[start : start + BUCKET_PASSAGES], key=_length):
+            filling += examples
+            if len(filling) >= size:
+                found.append(filling)
+                filling = []
+        found += [filling] if filling else []
+    yield from shuffler.sample(found, len(found))
+
+
+def _length(examples: Sequence[Example]) -> int:
+    return max((len(example.tokens) for example in examples), default=0)
+
+
+def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder: Path) -> dict[str, Any]:
+    """Writes the writer to a new folder; what it took, and its loss on the passages held out, before and after."""
+    template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
+    encoder = Encoder(base.tokenizer, template, hyperparameters.max_pair_tokens)
+    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - an order, no secret
+    began = time.monotonic()
+    learner = FusedLearner(base.model) if FusedLearner.takes(base.model.config) else PeftLearner(base.model)
+    with learner.adapter(hyperparameters) as adapter:
+        before = _held_out_loss(adapter, rows.held_out, encoder)
+        steps = [
+            batch
+            for _ in range(hyperparameters.epochs)
+            for batch in batches(
+                [examples_of(passage, encoder, titled=shuffler.random() < TITLED_SHARE) for passage in rows.taught],
+                hyperparameters.batch_size,
+                shuffler,
+            )
+        ]
+        for number, batch in enumerate(steps):
+            loss = adapter.step(batch, 1 - number / len(steps))
+            if number % SAID_EVERY == 0:
+                log.info("teaching", step=number, steps=len(steps), loss=round(loss, 3))
+        after = _held_out_loss(adapter, rows.held_out, encoder)
+        weights = adapter.weights()
+    folder.mkdir(parents=True)
+    write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
+    manifest = Manifest(
+        files=describe(folder),
+        base_model=base.name,
+        base_model_revision=base.revision,
+        rank=hyperparameters.rank,
+        alpha=hyperparameters.alpha,
+        target_modules=target_modules(weights),
+        template=template,
+        hyperparameters=asdict(hyperparameters),
+        data_sha256=rows.sha256,
+        sentences=len(rows.taught),
+        pairs=sum(map(len, rows.taught)),
+        created_at=datetime.now(UTC),
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_bytes())
+    return {
+        "folder": str(folder),
+        "rows": manifest.pairs,
+        "steps": len(steps),
+        "held_out_rows": sum(map(len, rows.held_out)),
+        "held_out_loss_before": before,
+        "held_out_loss": after,
+        "size_bytes": manifest.size_bytes,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _held_out_loss(adapter: FusedAdapter | PeftAdapter, passages: Sequence[Passage], encoder: Encoder) -> float | None:
+    """Mean loss per answer token of the passages' examples, in nats; None where there are none."""
+    total = tokens = 0.0
+    with torch.no_grad():
+        for passage in passages:
+            if examples := examples_of(passage, encoder, titled=True):
+                answer_tokens = sum(example.answer_tokens for example in examples)
+                total += float(adapter.loss(examples)) * answer_tokens
+                tokens += answer_tokens
+    return round(total / tokens, 4) if tokens else None
+
+
+@app.callback()
+def writer() -> None:
+    """The adapter that asks questions as people do, for strategy `grounded` on a small model."""
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="Human questions as JSON lines: sentence, question, answer, ...")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    *,
+    base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
+    name: Annotated[str, typer.Option(help="What the manifest calls the base model.")] = "",
+    rank: Annotated[int, typer.Option(min=1, help="LoRA rank; the size follows from it.")] = RECIPE.rank,
+    learning_rate: Annotated[float, typer.Option(min=1e-8, max=1)] = RECIPE.learning_rate,
+    epochs: Annotated[int, typer.Option(min=1)] = RECIPE.epochs,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples per step; a row makes two.")] = RECIPE.batch_size,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Teach a question writer, and measure it on titles it has not seen."""
+    if out.exists():
+        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
+    rows = read_rows(data)
+    base = load(base_model or str(embedded()), device, threads=0)
+    hyperparameters = replace(
+        RECIPE, rank=rank, alpha=2.0 * rank, learning_rate=learning_rate, epochs=epochs, batch_size=batch_size
+    )
+    result = teach(rows, replace(base, name=name or base.name), hyperparameters, out)
+    print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
+
+
+def main() -> int:
+    """`python -m trainer.writer`. What goes wrong is one sentence on stderr and an exit code that is not 0."""
+    logs.configure(as_json=not sys.stderr.isatty(), role="writer")
+    try:
+        app()
+    except (LiftError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
