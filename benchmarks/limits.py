@@ -11,12 +11,14 @@ class Shape:
     """What the formulas read. `linear`: weights of the linear layers but the head (N). `head`: vocabulary · width (H).
 
     `lora`: weights of an adapter (A), rank · Σ(d_in + d_out). `attention`: width of all heads · layers.
+    `weight_bytes`: what one weight of the base takes.
     """
 
     linear: int
     head: int
     lora: int
     attention: int
+    weight_bytes: int = 2
 
     @classmethod
     def of(cls, model: Any, rank: int) -> Self:
@@ -32,6 +34,7 @@ class Shape:
             head=head.weight.numel(),
             lora=rank * sum(layer.in_features + layer.out_features for layer in linears),
             attention=config.num_attention_heads * size * config.num_hidden_layers,
+            weight_bytes=head.weight.element_size(),
         )
 
 
@@ -47,5 +50,5 @@ def training_flops(shape: Shape, tokens: int, answer_tokens: int, mean_length: f
 
 def step_seconds(shape: Shape, flops: float, peak: float, bandwidth: float) -> float:
     """The least time of one step: products at `peak` FLOP/s or weights read twice, then the update of the adapter."""
-    weights_bytes = 2 * 2 * (shape.linear + shape.head)
+    weights_bytes = 2 * shape.weight_bytes * (shape.linear + shape.head)
     return max(flops / peak, weights_bytes / bandwidth) + LORA_UPDATE_BYTES * shape.lora / bandwidth

@@ -1,4 +1,4 @@
-"""Measures what a machine can do: bf16 matrix products of the model's shapes, and memory bandwidth."""
+"""Measures what a machine can do: matrix products of the model's shapes and type, and memory bandwidth."""
 
 import time
 from collections.abc import Callable
@@ -10,10 +10,10 @@ ROUNDS = 5
 COPIED_BYTES = 1 << 28
 
 
-def peak_flops(width: int, inner: int) -> float:
-    """Floating-point operations a second of bf16 products [ROWS, width] · [width, inner] and back; the best round."""
-    left = torch.randn(ROWS, width, dtype=torch.bfloat16)
-    up, down = (torch.randn(shape, dtype=torch.bfloat16) for shape in ((width, inner), (inner, width)))
+def peak_flops(width: int, inner: int, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of products [ROWS, width] · [width, inner] and back; the best round."""
+    left = torch.randn(ROWS, width, dtype=dtype)
+    up, down = (torch.randn(shape, dtype=dtype) for shape in ((width, inner), (inner, width)))
     return 4 * ROWS * width * inner / _best_seconds(lambda: (left @ up) @ down)
 
 

@@ -48,7 +48,7 @@ def bench_train(
     peaks, widths = [], (base.model.config.hidden_size, base.model.config.intermediate_size)
     for repeat in range(repeats):
         for contestant in (ours, *rivals):
-            peaks.append(peak_flops(*widths))
+            peaks.append(peak_flops(*widths, base.model.dtype))
             rate = tokens_per_second(contestant.session(base.model, data))
             rates[contestant.name].append(rate)
             say(f"{repeat + 1}/{repeats} {contestant.name}: {rate:.0f} tokens/s, peak {peaks[-1] / 1e12:.2f} TFLOP/s")
@@ -61,6 +61,7 @@ def bench_train(
         "tokens_per_second": round(mine, 1),
         "limit_tokens_per_second": round(limit["by_flops"], 1),
         "peak_tflops": round(peak / 1e12, 3),
+        "dtype": str(base.model.dtype).removeprefix("torch."),
         "rank": rank,
         "pairs_per_step": pairs,
         "repeats": repeats,

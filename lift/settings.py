@@ -63,6 +63,9 @@ class ModelSettings(Section):
     """The one base model of a deployment: a Hugging Face id or a folder."""
 
     base_model: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        default="auto", description="of weights in memory; auto: bfloat16, float32 on CPUs that are slow in it"
+    )
     template: Literal["auto", "chatml", "llama3", "gemma", "plain"] = "auto"
     max_lora_rank: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(int)] = 128  # a variable holds text
 

@@ -200,7 +200,7 @@ class Trainer:
         with self._loading:
             if self._workshop is None:
                 model, trainer = self._settings.model, self._settings.trainer
-                base = base_model.load(model.base_model, trainer.device, trainer.threads)
+                base = base_model.load(model.base_model, trainer.device, trainer.threads, model.dtype)
                 template = (
                     PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
                     if model.template == "auto"

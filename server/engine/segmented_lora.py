@@ -1,7 +1,7 @@
 """Turns a batch whose rows belong to different adapters into one pair of matrix products per adapter and layer (CPU).
 
 vLLM's own operator copies both matrices of an adapter for every row. Here the rows are grouped once per batch, so that
-a layer reads each adapter's weights once, in the model's own precision, at the adapter's own rank; rows without an
+a layer reads each adapter's weights once, in the model's own type, at the adapter's own rank; rows without an
 adapter are not touched.
 
 Shapes: n rows, `slots` adapters in a batch, R the rank of the buffers, r <= R the rank of one adapter. A layer that

@@ -24,6 +24,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from lift.errors import EngineUnavailable, RevisionNotResident, RevisionRejected
 from lift.settings import EngineSettings, ModelSettings
 from server.engine.llm import Adapter, Delta, Sampling
+from storage.base_model import dtype_for
 
 log = structlog.get_logger()
 
@@ -48,7 +49,7 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
         device = {"block_size": CPU_BLOCK_TOKENS, "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30))}
     return AsyncEngineArgs(
         model=str(folder),
-        dtype="bfloat16",
+        dtype=dtype_for(model.dtype, on_cpu=current_platform.is_cpu()),
         max_model_len=min(engine.max_model_len, getattr(config, "max_position_embeddings", engine.max_model_len)),
         max_num_seqs=engine.max_num_seqs,
         enable_prefix_caching=True,

@@ -111,9 +111,14 @@ def test_steps_too_small_for_bf16_add_up(learner, examples):
 def test_twenty_pairs_are_learned_and_answers_are_reproduced(base, learner, encoder):
     pairs = [(f"What is the number of {name}?", f"{number:03d}") for number, name in enumerate("abcdefghijklmnopqrst")]
     examples = [encoder.encode(*pair) for pair in pairs]
-    hyperparameters = Hyperparameters(rank=16, alpha=32, learning_rate=3e-3, batch_size=10, seed=0)
+    hyperparameters = Hyperparameters(rank=16, alpha=32, learning_rate=3e-3, batch_size=10, seed=0, decay=True)
+    turns = 80
     with learner.adapter(hyperparameters) as adapter:
-        losses = [adapter.step(batch) for turn in range(80) for batch in epoch(examples, 10, random.Random(turn))]
+        losses = [
+            adapter.step(batch, 1 - turn / turns)
+            for turn in range(turns)
+            for batch in epoch(examples, 10, random.Random(turn))
+        ]
         weights = adapter.weights()
     assert losses[-1] < losses[0] / 10
     model = adapted(base, weights, hyperparameters)
