@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lift.errors import InvalidOption
 from lift.settings import Settings
 from lift.stack.folder import StateFolder
 from lift.toml import revealed, to_toml
+from lift.writing import WRITER
 
 PORTS = (
     "gateway",
@@ -84,6 +86,8 @@ def _embedded(
     engine_host, engine_http_host = local(engine.get("host", "")), local(engine.get("http_host", ""))
     generator = user.get("generator", {})
     node_token = user.get("node_token", secret["node_token"])
+    writer = "" if "base_model" in user.get("model", {}) else shipped_writer()  # it is an adapter of the embedded model
+    asks_own_engine = "endpoint" not in generator
     return {
         "state_dir": str(state.path),
         "node_token": node_token,
@@ -103,14 +107,24 @@ def _embedded(
             "endpoint": f"http://{engine_http_host}:{engine.get('http_port', ports['engine_http'])}/v1",
             "api_key": node_token,
             "strategy": "grounded",
+            "writer": WRITER if engine.get("writer", writer) and asks_own_engine else "",
         },
         "trainer": {"profile": "embedded"},
         "engine": {
             "port": ports["engine"],
             "http_port": ports["engine_http"],
             "address": f"{engine_host}:{engine.get('port', ports['engine'])}",
+            "writer": writer,
         },
     }
+
+
+def shipped_writer() -> str:
+    """The folder of the embedded model's question writer; empty where the generator is installed without it."""
+    package = find_spec("generator")
+    folders = package.submodule_search_locations if package else None
+    writer = Path(folders[0]) / "question_writer" if folders else None
+    return str(writer) if writer and writer.is_dir() else ""
 
 
 def _set_by_user(state: StateFolder) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from storage.base_model import identify
 from storage.catalogue import Catalogue
 from storage.memory import MemoryObjects
 from storage.records import RevisionRef
-from storage.revisions import Manifest, describe, publish_files
+from storage.revisions import MANIFEST, Manifest, describe, publish_files
 
 os.environ.update({name: value for name, value in environment(Settings()).items() if name.startswith("VLLM_")})
 with warnings.catch_warnings():
@@ -127,6 +127,19 @@ class Press:
     ) -> RevisionRef:
         """`change` may spoil the tensors before they are saved."""
         folder = self.folder / f"{tenant}-{adapter}-{seed}"
+        manifest = self.write(folder, rank=rank, seed=seed, base_model_revision=base_model_revision, change=change)
+        return publish_files(self.objects, tenant=tenant, adapter=adapter, folder=folder, manifest=manifest)
+
+    def write(
+        self,
+        folder: Path,
+        *,
+        rank: int = 8,
+        seed: int = 1,
+        base_model_revision: str | None = None,
+        change: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> Manifest:
+        """The files of a revision in a new folder."""
         folder.mkdir(parents=True)
         tensors = self.weights(rank, seed)
         change(tensors)
@@ -153,7 +166,8 @@ class Press:
             pairs=1,
             created_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
-        return publish_files(self.objects, tenant=tenant, adapter=adapter, folder=folder, manifest=manifest)
+        (folder / MANIFEST).write_bytes(manifest.to_bytes())
+        return manifest
 
     @staticmethod
     def weights(rank: int, seed: int) -> dict[str, Any]:
@@ -188,6 +202,7 @@ class Node:
     channel: grpc.aio.Channel
 
     metadata = (("authorization", f"Bearer {NODE_TOKEN}"),)
+    writer_seed = 77  # of its question writer's weights
 
     async def load(self, ref: RevisionRef) -> pb.LoadRevisionResponse:
         return await self.stub.LoadRevision(pb.LoadRevisionRequest(revision=message(ref)), metadata=self.metadata)
@@ -219,10 +234,12 @@ def answer_request(ref: RevisionRef | None = None, **fields: Any) -> pb.AnswerRe
 async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
     """vLLM, started once for the session."""
     state = tmp_path_factory.mktemp("engine")
-    settings = settings_for(base_model, state)
+    settings = settings_for(base_model, state, writer=str(state / "writer"))
     catalogue = Catalogue(f"sqlite:///{state / 'lift.sqlite'}")
     catalogue.migrate()
     objects = MemoryObjects()
+    press = Press(objects=objects, base_model=base_model, folder=state / "press")
+    press.write(state / "writer", seed=Node.writer_seed)
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         for name, value in environment(settings).items():
             patch.setenv(name, value)
@@ -231,7 +248,6 @@ async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> As
             llm = VllmEngine.start(base_model, settings.engine, settings.model)
         stack.callback(catalogue.close)
         stack.callback(llm.shutdown)
-        press = Press(objects=objects, base_model=base_model, folder=state / "press")
         async with (
             serving(
                 settings,

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lift import errors, status
 from lift.internal.v1 import engine_pb2 as pb
+from lift.writing import WRITER
 from storage import keys
 from storage.records import RevisionRef
 from storage.revisions import WEIGHTS
@@ -236,17 +237,17 @@ async def test_loading_is_timed_and_repeating_it_changes_nothing(node) -> None:
 
 async def test_more_revisions_than_slots_take_turns(node) -> None:
     refs = [await published(node, f"turn-{n}", seed=n) for n in range(node.settings.engine.slots + 2)]
-    texts = []
+    own, texts = await node.llm.resident(), []
     for ref in refs:
         await node.load(ref)
         texts.append((await node.text(ref))[0])
     assert len(set(texts)) == len(refs)
-    assert len(await node.llm.resident()) == node.settings.engine.slots
+    assert len(await node.llm.resident() - own) == node.settings.engine.slots
     await node.load(refs[0])
     assert (await node.text(refs[0]))[0] == texts[0]
     for ref in refs:
         await node.unload(ref)
-    assert await node.llm.resident() == frozenset()
+    assert await node.llm.resident() == own
     assert await on_disk(node) == 0
 
 
@@ -309,8 +310,19 @@ async def client(node) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-async def test_openai_clients_find_the_base_model_under_both_names(node, client) -> None:
-    assert [model.id async for model in client.models.list()] == ["base", str(node.press.base_model)]
+async def test_openai_clients_find_the_base_model_under_both_names_and_the_question_writer(node, client) -> None:
+    names = ["base", str(node.press.base_model), WRITER]
+    assert [model.id async for model in client.models.list()] == names
+
+
+async def test_the_question_writer_writes_as_its_weights_say(node, client) -> None:
+    same = node.press.publish("as-the-writer", seed=node.writer_seed)
+    await node.load(same)
+    expected, _ = await node.text(same, prompt=PROMPTS[1], max_tokens=9)
+    await node.unload(same)
+    written = await client.completions.create(model=WRITER, prompt=PROMPTS[1], max_tokens=9)
+    base = await client.completions.create(model="base", prompt=PROMPTS[1], max_tokens=9)
+    assert written.choices[0].text == expected != base.choices[0].text
 
 
 async def test_openai_completions_go_on_from_the_prompt_as_it_stands(node, client) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from lift.stack.configuration import configure
 from lift.stack.logfiles import KEPT, last_lines, rotate
 from lift.stack.programs import programs
 from lift.toml import revealed, to_toml
+from lift.writing import WRITER
 
 
 def test_every_role_reads_the_same_settings_from_the_file(state, monkeypatch):
@@ -60,6 +62,25 @@ def test_stores_and_a_base_model_of_the_users_are_not_started_or_made(state, mon
     users = {program.name for program in programs(state, configure(state))}
     assert own - users == {"valkey", "objects", "base-model"}
     assert users == {"engine", "generator", "trainer", "gateway"}
+
+
+def test_the_embedded_model_is_asked_through_its_question_writer(state):
+    settings = configure(state).settings
+    assert (Path(settings.engine.writer) / "adapter_model.safetensors").is_file()
+    assert settings.generator.writer == WRITER
+
+
+@pytest.mark.parametrize("variable", ["LIFT_MODEL__BASE_MODEL", "LIFT_GENERATOR__ENDPOINT"])
+def test_another_model_or_endpoint_has_no_question_writer_of_ours(state, monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://elsewhere/v1")
+    assert configure(state).settings.generator.writer == ""
+
+
+def test_a_question_writer_of_the_users_is_asked(state, monkeypatch):
+    monkeypatch.setenv("LIFT_MODEL__BASE_MODEL", "/models/mine")
+    monkeypatch.setenv("LIFT_ENGINE__WRITER", "/models/my-writer")
+    settings = configure(state).settings
+    assert (settings.engine.writer, settings.generator.writer) == ("/models/my-writer", WRITER)
 
 
 def test_the_stacks_own_file_is_not_taken_for_the_users(state, monkeypatch):
