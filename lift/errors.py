@@ -10,7 +10,7 @@ LiftError
 ├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded,
 │                                              JobFailed, DocumentInUse, TenantInUse, RevisionNotResident,
 │                                              RevisionRejected, BaseModelMissing, StackRunning, StackStopped,
-│                                              AdminDisabled, NothingWritten
+│                                              AdminDisabled, NothingWritten, RecallTooLow
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
 ├── Unauthenticated       UNAUTHENTICATED      CredentialMissing, CredentialWrong
 ├── Unavailable           UNAVAILABLE          GatewayUnavailable, EngineUnavailable, GeneratorUnavailable,
@@ -219,6 +219,10 @@ class StackFailed(Precondition):
 
 class AdminDisabled(Precondition):
     """Administration is off: the gateway was started without an operator key"""
+
+
+class RecallTooLow(Precondition):
+    """The revision answers too few of the questions that were kept to measure it"""
 
 
 class NothingWritten(Precondition):

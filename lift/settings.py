@@ -119,6 +119,7 @@ class TrainerSettings(Section):
     max_attempts: int = Field(default=5, gt=0)
     retry_seconds: float = Field(default=5, gt=0, description="first pause; doubles to 5 minutes")
     publish_timeout_seconds: float = Field(default=120, gt=0)
+    asked_pairs: int = Field(default=64, ge=0, description="pairs that a new revision is asked, to measure it")
 
 
 class EngineSettings(Section):

@@ -45,7 +45,11 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One trained set of LoRA weights of an adapter. `final_loss` is in nats per answer token."""
+    """One trained set of LoRA weights of an adapter. Losses are in nats per answer token, `losses` one an epoch.
+
+    `recall`: share of held-out pairs answered right closed-book; `coverage`: share of the sentences asked about that
+    are known; `retention`: share of what the base model knows that is still known. Each is None where not measured.
+    """
 
     adapter: str
     digest: str
@@ -58,7 +62,37 @@ class Revision:
     pairs: int
     final_loss: float
     recall: float | None
+    coverage: float | None
+    retention: float | None
+    losses: tuple[float, ...]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedPair:
+    """A question and its answer. `known`: whether the revision gave the answer closed-book; None where not asked."""
+
+    question: str
+    answer: str
+    held_out: bool
+    known: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """A sentence that a revision was made from; characters `start` to `end` of its document's text."""
+
+    document: str
+    start: int
+    end: int
+    text: str
+    pairs: tuple[AskedPair, ...]
+
+    @property
+    def known(self) -> bool | None:
+        """Whether every pair that was asked was answered right; None where none was asked."""
+        asked = [pair.known for pair in self.pairs if pair.known is not None]
+        return all(asked) if asked else None
 
 
 class JobKind(StrEnum):
@@ -93,6 +127,7 @@ class Stage(StrEnum):
     TRAIN = "train"
     PUBLISH = "publish"
     LOAD = "load"
+    MEASURE = "measure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +141,7 @@ class StageSeconds:
     train: float = 0.0
     publish: float = 0.0
     load: float = 0.0
+    measure: float = 0.0
     total: float = 0.0
 
 
@@ -156,6 +192,8 @@ class TrainingOptions:
     epochs: int | None = None
     batch_size: int | None = None
     seed: int | None = None
+    held_out: float | None = None
+    min_recall: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,13 @@ def revision(ref: RevisionRef, file: str) -> str:
     return _joined(ref.tenant, "adapters", ref.adapter, "revisions", ref.digest, file)
 
 
+def knowledge(ref: RevisionRef) -> str:
+    """What a revision knows of its documents."""
+    return _joined(ref.tenant, "adapters", ref.adapter, "knowledge", f"{ref.digest}.jsonl")
+
+
 def adapter(tenant: str, adapter: str) -> str:
-    """Prefix of all revisions of an adapter."""
+    """Prefix of all revisions of an adapter, and of what they know."""
     return _joined(tenant, "adapters", adapter) + "/"
 
 

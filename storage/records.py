@@ -89,7 +89,8 @@ class RevisionRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One trained set of LoRA weights."""
+    """One trained set of LoRA weights. `recall`, `coverage` and `retention` are as in `lift.v1.Revision`, None where
+    they were not measured; `losses` has the mean of each epoch, in nats per answer token."""
 
     ref: RevisionRef
     job: str
@@ -101,6 +102,9 @@ class Revision:
     pairs: int
     final_loss: float
     recall: float | None = None
+    coverage: float | None = None
+    retention: float | None = None
+    losses: tuple[float, ...] = ()
     created_at: datetime
 
 
@@ -136,6 +140,7 @@ class Stage(StrEnum):
     TRAIN = "train"
     PUBLISH = "publish"
     LOAD = "load"
+    MEASURE = "measure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
-"""Turns a published revision into one that an engine has fetched, checked, loaded and probed."""
+"""Turns a published revision into one that an engine has fetched, checked, loaded and probed, and asks it questions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -8,12 +9,15 @@ import structlog
 
 from lift import status
 from lift.errors import LiftError, RevisionMissing, RevisionRejected
-from lift.internal.v1.engine_pb2 import LoadRevisionRequest
+from lift.internal.v1.engine_pb2 import AnswerRequest, LoadRevisionRequest, Turn
 from lift.internal.v1.engine_pb2 import RevisionRef as RevisionRefMessage
 from lift.internal.v1.engine_pb2_grpc import EngineServiceStub
 from storage.catalogue.nodes import Nodes
 from storage.placement import place
 from storage.records import Node, RevisionRef
+
+ASKED_AT_ONCE = 16
+ANSWER_SECONDS = 120.0
 
 log = structlog.get_logger()
 
@@ -28,8 +32,8 @@ class Engines:
         self._node_timeout = timedelta(seconds=node_timeout_seconds)
         self._load_timeout_seconds = load_timeout_seconds
 
-    def load(self, ref: RevisionRef, base_model_revision: str, check: Callable[[], None]) -> bool:
-        """Has the engine that will be asked first load the revision, else the next one; whether any did.
+    def load(self, ref: RevisionRef, base_model_revision: str, check: Callable[[], None]) -> Node | None:
+        """Has the engine that will be asked first load the revision, else the next one; which one did, if any.
 
         RevisionRejected: an engine refuses it. An engine that is away or full only costs warmth: the first query loads.
         """
@@ -43,8 +47,34 @@ class Engines:
                 log.warning("revision_not_loaded", node=node.id, revision=ref.digest, error=type(error).__name__)
             else:
                 log.info("revision_loaded", node=node.id, revision=ref.digest)
-                return True
-        return False
+                return node
+        return None
+
+    def answers(
+        self, node: Node, tenant: str, ref: RevisionRef | None, questions: Sequence[str], max_tokens: int
+    ) -> list[str]:
+        """What the revision, or the base model where it is None, answers greedily and closed-book. LiftError."""
+        asked = [
+            AnswerRequest(
+                tenant=tenant,
+                revision=_message(ref) if ref else None,
+                turns=[Turn(role="user", content=question)],
+                max_tokens=max_tokens,
+                temperature=0.0,
+                top_p=1.0,
+            )
+            for question in questions
+        ]
+        with grpc.insecure_channel(node.address) as channel, ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            stub = EngineServiceStub(channel)
+            return list(pool.map(lambda request: self._answer(stub, request), asked))
+
+    def _answer(self, stub: EngineServiceStub, request: AnswerRequest) -> str:
+        try:
+            stream = stub.Answer(request, timeout=ANSWER_SECONDS, metadata=self._metadata)
+            return "".join(message.delta for message in stream)
+        except grpc.RpcError as error:
+            raise status.from_call(error) from error
 
     def _alive(self, base_model_revision: str) -> list[Node]:
         oldest = datetime.now(UTC) - self._node_timeout
@@ -55,9 +85,7 @@ class Engines:
         ]
 
     def _ask(self, node: Node, ref: RevisionRef) -> None:
-        request = LoadRevisionRequest(
-            revision=RevisionRefMessage(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)
-        )
+        request = LoadRevisionRequest(revision=_message(ref))
         with grpc.insecure_channel(node.address) as channel:
             try:
                 EngineServiceStub(channel).LoadRevision(
@@ -65,3 +93,7 @@ class Engines:
                 )
             except grpc.RpcError as error:
                 raise status.from_call(error) from error
+
+
+def _message(ref: RevisionRef) -> RevisionRefMessage:
+    return RevisionRefMessage(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)

@@ -1,4 +1,4 @@
-"""Turns a waiting job into a published revision: claim, read, train, publish, load, commit."""
+"""Turns a waiting job into a published revision: claim, read, train, publish, load, measure, commit."""
 
 import threading
 import time
@@ -17,23 +17,27 @@ from lift.errors import (
     JobCancelled,
     LeaseLost,
     LiftError,
+    RecallTooLow,
     TimedOut,
     Unauthenticated,
     Unavailable,
 )
+from lift.internal.v1 import generator_pb2
 from lift.settings import Settings
 from lift.template import PromptTemplate
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.journal import Journal
+from storage.knowledge import SentenceKnowledge
 from storage.objects import ObjectStore
-from storage.records import Job, JobKind, Lease, Revision, RevisionRef, Stage
+from storage.records import Job, JobKind, Lease, Node, Revision, RevisionRef, Stage
 from storage.s3 import S3Objects
 from storage.text import read_text
 from trainer import base_model
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder
 from trainer.engines import Engines
+from trainer.examination import Examiner, Material
 from trainer.fused import FusedLearner
 from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
@@ -60,6 +64,15 @@ class Workshop:
     template: PromptTemplate
 
 
+class Unworthy(Exception):
+    """A revision is there, and must not become current."""
+
+    def __init__(self, revision: Revision, error: LiftError) -> None:
+        super().__init__(str(error))
+        self.revision = revision
+        self.error = error
+
+
 class Trainer:
     """Runs jobs as one worker."""
 
@@ -84,6 +97,7 @@ class Trainer:
         self._stopping = stopping
         self._workshop: Workshop | None = None
         self._loading = threading.Lock()
+        self._examiner = Examiner(engines, objects, settings.trainer.asked_pairs)
 
     @classmethod
     def of(cls, settings: Settings, *, worker: str, stopping: Callable[[], bool]) -> Self:
@@ -162,6 +176,9 @@ class Trainer:
             pause = min(MAX_PAUSE_SECONDS, self._settings.trainer.retry_seconds * 2 ** min(job.attempts - 1, 16))
             log.warning("job_waits", error=str(outage), pause_seconds=pause)
             jobs.wait(lease, str(outage), pause)
+        except Unworthy as made:
+            log.warning("job_failed", error=str(made.error), revision=made.revision.ref.digest)
+            jobs.fail(lease, str(made.error), made.revision)
         except InternalError:
             raise
         except LiftError as error:
@@ -179,11 +196,14 @@ class Trainer:
         hold.took(extract=time.monotonic() - began_at)
         workshop = self._warm()
         hold.check()
-        revision = self._train(hold, sources, chosen, workshop)
-        self._load(hold, revision)
+        revision, made_of = self._train(hold, sources, chosen, workshop)
+        node = self._load(hold, revision)
+        revision = self._measure(hold, node, revision, made_of)
         hold.took(total=accepted.total_seconds() + time.monotonic() - began_at)
         hold.beat()
         hold.check(finishing=True)
+        if revision.recall is not None and revision.recall < chosen.min_recall:
+            raise Unworthy(revision, RecallTooLow(recall=round(revision.recall, 3), min_recall=chosen.min_recall))
         self._catalogue.jobs.publish(hold.lease, revision)
         return revision.ref
 
@@ -209,7 +229,9 @@ class Trainer:
                 self._workshop = Workshop(base=base, learner=_learner(base), template=template)
             return self._workshop
 
-    def _train(self, hold: Hold, sources: Sequence[Source], chosen: Hyperparameters, workshop: Workshop) -> Revision:
+    def _train(
+        self, hold: Hold, sources: Sequence[Source], chosen: Hyperparameters, workshop: Workshop
+    ) -> tuple[Revision, Material]:
         """Trains while the questions are being written, and publishes the files."""
         job = hold.lease.job
         encoder = Encoder(workshop.base.tokenizer, workshop.template, chosen.max_pair_tokens)
@@ -219,7 +241,7 @@ class Trainer:
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
             training = train(stream, encoder, adapter, chosen, hold)
-            sentences, weights = stream.sentences, adapter.weights()
+            plan, weights = stream.plan, adapter.weights()
         hold.report(stage=Stage.PUBLISH)
         began_at = time.monotonic()
         revision = publish(
@@ -230,16 +252,38 @@ class Trainer:
             template=workshop.template,
             hyperparameters=chosen,
             training=training,
-            sentences=sentences,
+            sentences=len(plan),
         )
         hold.took(publish=time.monotonic() - began_at)
-        return revision
+        return revision, Material(sentences=_sentences(plan, job.documents, sources), training=training)
 
-    def _load(self, hold: Hold, revision: Revision) -> None:
+    def _load(self, hold: Hold, revision: Revision) -> Node | None:
         hold.report(stage=Stage.LOAD)
         began_at = time.monotonic()
-        self._engines.load(revision.ref, revision.base_model_revision, partial(hold.check, finishing=True))
+        node = self._engines.load(revision.ref, revision.base_model_revision, partial(hold.check, finishing=True))
         hold.took(load=time.monotonic() - began_at)
+        return node
+
+    def _measure(self, hold: Hold, node: Node | None, revision: Revision, made_of: Material) -> Revision:
+        hold.report(stage=Stage.MEASURE)
+        began_at = time.monotonic()
+        measured = self._examiner.examine(node, revision, made_of, partial(hold.check, finishing=True))
+        hold.took(measure=time.monotonic() - began_at)
+        return measured
+
+
+def _sentences(
+    plan: Sequence[generator_pb2.Sentence], documents: Sequence[str], sources: Sequence[Source]
+) -> tuple[SentenceKnowledge, ...]:
+    return tuple(
+        SentenceKnowledge(
+            document=documents[place.document],
+            start=place.start,
+            end=place.end,
+            text=sources[place.document].text[place.start : place.end],
+        )
+        for place in plan
+    )
 
 
 def _learner(base: BaseModel) -> Learner:

@@ -13,7 +13,8 @@ class Hyperparameters:
 
     The learning rate rises linearly over `warmup_steps`. With `decay` it falls linearly to zero over the epochs after
     the first, whose length is known at its end only. `clip_norm` bounds the gradient's L2 norm. A pair of more than
-    `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper.
+    `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper. `held_out`: share
+    of the pairs that recall is measured on instead; below `min_recall` a revision is not made current.
     """
 
     rank: int = 128
@@ -26,6 +27,8 @@ class Hyperparameters:
     clip_norm: float = 1.0
     max_pair_tokens: int = 1024
     seed: int = 0
+    held_out: float = 0.05
+    min_recall: float = 0.0
 
     def learning_rate_at(self, step: int, left: float = 1.0) -> float:
         """The rate of step `step`, counted from 0; `left`: share of the steps after the first epoch that is to come."""
@@ -52,6 +55,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 100),
     "batch_size": (1, 1024),
     "seed": (0, 2**63 - 1),
+    "held_out": (0.0, 0.5),
+    "min_recall": (0.0, 1.0),
 }
 
 

@@ -53,7 +53,7 @@ def publish(
             hyperparameters=asdict(hyperparameters),
             data_sha256=training.data_sha256,
             sentences=sentences,
-            pairs=training.pairs,
+            pairs=len(training.pairs),
             created_at=created_at,
         )
         ref = publish_files(objects, tenant=job.tenant, adapter=job.adapter, folder=folder, manifest=manifest)
@@ -65,8 +65,9 @@ def publish(
         base_model=base.name,
         base_model_revision=base.revision,
         sentences=sentences,
-        pairs=training.pairs,
-        final_loss=training.final_loss,
+        pairs=len(training.pairs),
+        final_loss=training.losses[-1],
+        losses=training.losses,
         created_at=created_at,
     )
 

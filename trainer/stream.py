@@ -27,7 +27,8 @@ log = structlog.get_logger()
 class PairStream:
     """The pairs of one job; its `with` block holds the generator's call and the threads that read and record it.
 
-    `sentences`, `sentences_done` and `pairs` count what is known so far, the journal's included.
+    `plan` says where each sentence stands, once it is known; `sentences_done` and `pairs` count what is known so far,
+    the journal's included.
     `seconds_to_first_pair` and `seconds_to_last_pair` run from the start of this attempt.
     """
 
@@ -38,7 +39,7 @@ class PairStream:
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._ended = False
-        self.sentences = 0
+        self.plan: tuple[generator_pb2.Sentence, ...] = ()
         self.seconds_to_first_pair = 0.0
         self.seconds_to_last_pair = 0.0
 
@@ -59,6 +60,11 @@ class PairStream:
     ) -> None:
         self._generation.cancel()
         self._reader.join()
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences the documents have; 0 until that is known."""
+        return len(self.plan)
 
     @property
     def exhausted(self) -> bool:
@@ -106,7 +112,7 @@ class PairStream:
             self._heard_at = time.monotonic()
             match event.WhichOneof("event"):
                 case "plan":
-                    self.sentences = len(event.plan.sentences)
+                    self.plan = tuple(event.plan.sentences)
                 case "pair":
                     pair = _pair(event.pair)
                     recorder.record(pair)

@@ -1,5 +1,6 @@
-"""Small stand-ins for the two large things that a trainer needs, for tests: a base model and a question writer."""
+"""Small stand-ins for the large things that a trainer needs, for tests: a base model, a question writer, an engine."""
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lift import status
 from lift.errors import EndpointUnavailable, LiftError
+from lift.internal.v1.engine_pb2 import (
+    AnswerEnd,
+    AnswerRequest,
+    AnswerResponse,
+    LoadRevisionRequest,
+    LoadRevisionResponse,
+    RevisionRef,
+)
+from lift.internal.v1.engine_pb2_grpc import EngineServiceServicer
 from lift.internal.v1.generator_pb2 import Coverage, GenerateRequest, GenerateResponse, Pair, Plan, Sentence
 from lift.internal.v1.generator_pb2 import SentenceOutcome as Outcome
 from lift.internal.v1.generator_pb2_grpc import GeneratorServiceServicer, add_GeneratorServiceServicer_to_server
@@ -84,9 +94,10 @@ class ScriptedGenerator(GeneratorServiceServicer):
         """The stream of the contract."""
         assert ("authorization", f"Bearer {self._token}") in context.invocation_metadata()  # noqa: S101 - for tests
         self.requests.append(request)
-        lines = [(n, line) for n, document in enumerate(request.documents) for line in document.text.splitlines()]
-        yield GenerateResponse(plan=Plan(sentences=[Sentence(document=n, end=len(line)) for n, line in lines]))
-        for index, (_, line) in enumerate(lines):
+        sentences = [place for n, document in enumerate(request.documents) for place in _lines(n, document.text)]
+        lines = [request.documents[place.document].text[place.start : place.end] for place in sentences]
+        yield GenerateResponse(plan=Plan(sentences=sentences))
+        for index, line in enumerate(lines):
             self._stop_here(index, context)
             if index not in request.done_sentences:
                 yield from _about(index, line)
@@ -100,10 +111,51 @@ class ScriptedGenerator(GeneratorServiceServicer):
             pass
 
 
+def _lines(document: int, text: str) -> Iterator[Sentence]:
+    for line in re.finditer(r".+", text):
+        yield Sentence(document=document, start=line.start(), end=line.end())
+
+
 def _about(index: int, line: str) -> Iterator[GenerateResponse]:
     for question in (f"What is fact {index}?", f"Fact {index} is what?"):
         yield GenerateResponse(pair=Pair(question=question, answer=line, sentence_index=index, kind=Pair.KIND_WRITTEN))
     yield GenerateResponse(outcome=Outcome(sentence_index=index, pairs=2))
+
+
+class ScriptedEngine(EngineServiceServicer):
+    """Loads whatever it is told to, or ends with `error`; answers what `replies` says of the question, else "nothing".
+
+    `base_replies` are those of the base model; with `answer_error` every answer ends.
+    """
+
+    def __init__(self, error: LiftError | None = None) -> None:
+        self.error = error
+        self.answer_error: LiftError | None = None
+        self.replies: dict[str, str] = {}
+        self.base_replies: dict[str, str] = {}
+        self.loaded: list[RevisionRef] = []
+        self.credentials: list[str] = []
+        self.asked: list[str] = []
+
+    def LoadRevision(self, request: LoadRevisionRequest, context: Any) -> LoadRevisionResponse:
+        """Notes it."""
+        self.credentials.append(dict(context.invocation_metadata()).get("authorization", ""))
+        if self.error is not None:
+            context.abort_with_status(rpc_status.to_status(status.to_proto(self.error)))
+        self.loaded.append(request.revision)
+        return LoadRevisionResponse()
+
+    def Answer(self, request: AnswerRequest, context: Any) -> Iterator[AnswerResponse]:
+        """The reply, word by word."""
+        if self.answer_error is not None:
+            context.abort_with_status(rpc_status.to_status(status.to_proto(self.answer_error)))
+        question = request.turns[-1].content
+        replies = self.replies if request.HasField("revision") else self.base_replies
+        if request.HasField("revision"):
+            self.asked.append(question)
+        for word in replies.get(question, "nothing").split():
+            yield AnswerResponse(delta=f" {word}")
+        yield AnswerResponse(end=AnswerEnd(finish_reason="stop"))
 
 
 @contextmanager

@@ -22,13 +22,18 @@ from trainer.stream import PairStream
 log = structlog.get_logger()
 
 
+RULES = frozenset({"cloze", "inverted"})
+"""Kinds of pairs that rules wrote: recall is measured on questions that are more like a person's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What came out. `final_loss`: mean per answer token of the last epoch, in nats; `data_sha256`: of the pairs."""
+    """What came out. `losses`: mean per answer token of each epoch, in nats; `data_sha256`: of the pairs trained on."""
 
-    pairs: int
+    pairs: tuple[Pair, ...]
+    held_out: tuple[Pair, ...]
     steps: int
-    final_loss: float
+    losses: tuple[float, ...]
     data_sha256: str
 
 
@@ -40,7 +45,7 @@ def train(
     NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
     and the stream raise.
     """
-    material = _Material(encoder)
+    material = _Material(encoder, hyperparameters.held_out)
     hold.report(stage=Stage.GENERATE)
     meter = _Meter(adapter, hold)
     for batch in _first_epoch(stream, material, hyperparameters, hold):
@@ -59,7 +64,13 @@ def train(
             hold.check()
             meter.step(batch, (total - meter.steps) / later)
     log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
-    return Training(pairs=len(examples), steps=meter.steps, final_loss=meter.mean_loss(), data_sha256=material.sha256())
+    return Training(
+        pairs=tuple(material.pairs),
+        held_out=tuple(material.held_out),
+        steps=meter.steps,
+        losses=meter.losses(),
+        data_sha256=material.sha256(),
+    )
 
 
 def _first_epoch(
@@ -86,24 +97,36 @@ def _first_epoch(
 class _Material:
     """The pairs that have come, each tokenised once."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, held_out_share: float) -> None:
         self._encoder = encoder
+        self._held_out_share = held_out_share
+        self._taught: set[tuple[int, str]] = set()
         self.pairs: list[Pair] = []
+        self.held_out: list[Pair] = []
         self.examples: list[Example] = []
         self.left_out = 0
 
     def add(self, pairs: Sequence[Pair]) -> list[Example]:
-        """The examples of the pairs; those that are too long or empty are left out and counted."""
+        """The examples of the pairs to train on; those that are too long or empty are left out and counted."""
         added = []
         for pair in pairs:
             example = self._encoder.encode(pair.question, pair.answer)
             if example is None:
                 self.left_out += 1
+            elif self._is_held_out(pair):
+                self.held_out.append(pair)
             else:
+                self._taught.add((pair.sentence_index, pair.answer))
                 self.pairs.append(pair)
                 added.append(example)
         self.examples += added
         return added
+
+    def _is_held_out(self, pair: Pair) -> bool:
+        """Whether the share has room for the pair, and another question teaches its answer: no fact is given up."""
+        due = self._held_out_share * (len(self.pairs) + len(self.held_out) + 1)
+        answered = (pair.sentence_index, pair.answer) in self._taught
+        return len(self.held_out) + 1 <= due and answered and pair.kind not in RULES
 
     def in_order(self) -> list[Example]:
         """The examples in an order that does not depend on which pair came first, so that a seed repeats a run."""
@@ -125,12 +148,12 @@ class _Meter:
         self._seconds = 0.0
         self._tokens = 0
         self.steps = 0
+        self._epochs: list[tuple[float, int]] = []  # sum of the loss over answer tokens, and how many there were
         self.new_epoch()
 
     def new_epoch(self) -> None:
         """Starts the mean loss anew."""
-        self._loss_sum = 0.0
-        self._answer_tokens = 0
+        self._epochs.append((0.0, 0))
 
     def step(self, batch: Sequence[Example], left: float = 1.0) -> None:
         """One optimizer step. InvalidOption: the loss is no longer a number."""
@@ -141,15 +164,15 @@ class _Meter:
         self.steps += 1
         answer_tokens = sum(example.answer_tokens for example in batch)
         self._tokens += sum(len(example.tokens) for example in batch)
-        self._loss_sum += loss * answer_tokens
-        self._answer_tokens += answer_tokens
+        loss_sum, seen = self._epochs[-1]
+        self._epochs[-1] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
         self._seconds = time.monotonic() - self._began_at
         self._hold.report(step=self.steps, loss=loss)
         self._hold.took(train=self._seconds)
 
-    def mean_loss(self) -> float:
-        """Mean loss per answer token of the epoch, in nats."""
-        return self._loss_sum / self._answer_tokens
+    def losses(self) -> tuple[float, ...]:
+        """Mean loss per answer token of each epoch, in nats."""
+        return tuple(loss_sum / answer_tokens for loss_sum, answer_tokens in self._epochs)
 
     def figures(self) -> dict[str, float]:
         """Seconds from the first step to the last, and useful tokens a second, waits for the generator included."""

@@ -136,7 +136,9 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
     began = time.monotonic()
     learner = FusedLearner(base.model) if FusedLearner.takes(base.model.config) else PeftLearner(base.model)
     with learner.adapter(hyperparameters) as adapter:
-        before = _held_out_loss(adapter, rows.held_out, encoder)
+        held_out = [examples_of(passage, encoder, titled=True) for passage in rows.held_out]
+        measured = list(batches(held_out, hyperparameters.batch_size, shuffler))
+        before = _mean_loss(adapter, measured)
         steps = [
             batch
             for _ in range(hyperparameters.epochs)
@@ -150,7 +152,7 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
             loss = adapter.step(batch, 1 - number / len(steps))
             if number % SAID_EVERY == 0:
                 log.info("teaching", step=number, steps=len(steps), loss=round(loss, 3))
-        after = _held_out_loss(adapter, rows.held_out, encoder)
+        after = _mean_loss(adapter, measured)
         weights = adapter.weights()
     folder.mkdir(parents=True)
     write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
@@ -181,15 +183,14 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
     }
 
 
-def _held_out_loss(adapter: FusedAdapter | PeftAdapter, passages: Sequence[Passage], encoder: Encoder) -> float | None:
-    """Mean loss per answer token of the passages' examples, in nats; None where there are none."""
+def _mean_loss(adapter: FusedAdapter | PeftAdapter, measured: Sequence[list[Example]]) -> float | None:
+    """Loss per answer token in nats; None where there are none."""
     total = tokens = 0.0
     with torch.no_grad():
-        for passage in passages:
-            if examples := examples_of(passage, encoder, titled=True):
-                answer_tokens = sum(example.answer_tokens for example in examples)
-                total += float(adapter.loss(examples)) * answer_tokens
-                tokens += answer_tokens
+        for batch in measured:
+            answer_tokens = sum(example.answer_tokens for example in batch)
+            total += float(adapter.loss(batch)) * answer_tokens
+            tokens += answer_tokens
     return round(total / tokens, 4) if tokens else None
 
 

@@ -34,9 +34,34 @@ def show(adapter: Adapter, state: options.State = options.DEFAULT_STATE, as_json
         return
     output.print_object(found, as_json=False)
     output.line("")
-    output.print_rows(
-        "revisions", revisions, ("digest", "rank", "pairs", "final_loss", "recall", "created_at"), as_json=False
-    )
+    columns = ("digest", "rank", "pairs", "losses", "recall", "coverage", "retention", "created_at")
+    output.print_rows("revisions", revisions, columns, as_json=False)
+
+
+@app.command()
+def sentences(
+    adapter: Adapter,
+    revision: Annotated[str | None, typer.Option(help="A digest; the current one where absent.")] = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Only those that a question asked about was missed.")
+    ] = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """List the sentences that a revision was made from, and which of them it knows."""
+    from lift.client import Client
+
+    with Client(state_dir=state) as client:
+        found = [
+            {**output.plain(sentence), "known": sentence.known}
+            for sentence in client.adapters.sentences(adapter, revision=revision)
+            if not unknown or sentence.known is False
+        ]
+    if as_json:
+        output.print_json({"sentences": found})
+        return
+    rows = [{**sentence, "pairs": len(sentence["pairs"])} for sentence in found]
+    output.print_rows("sentences", rows, ("known", "pairs", "text"), as_json=False)
 
 
 @app.command()

@@ -72,6 +72,23 @@ def revisions(adapter: str) -> Callable[[str], Call[Page[values.Revision]]]:
     return page_of
 
 
+def sentences(adapter: str, revision: str | None) -> Callable[[str], Call[Page[values.Sentence]]]:
+    """The listing of a revision's sentences, of the current one's where it is None, in order."""
+    name = name_of("adapters", adapter)
+    parent = name_of(name, "revisions", revision) if revision else name
+
+    def page_of(token: str) -> Call[Page[values.Sentence]]:
+        request = pb.ListSentencesRequest(parent=parent, page_token=token)
+        return Call(
+            stub=AdapterServiceStub,
+            method="ListSentences",
+            request=lambda: request,
+            read=lambda response: reading.page(response.sentences, reading.sentence, response.next_page_token),
+        )
+
+    return page_of
+
+
 def rollback(adapter: str, revision: str) -> Call[values.Adapter]:
     """Makes an earlier revision the current one."""
     name = name_of("adapters", adapter)

@@ -223,6 +223,10 @@ class AsyncAdapters:
         """All revisions, newest first."""
         return self._channel.items(adapters.revisions(adapter))
 
+    def sentences(self, adapter: str, *, revision: str | None = None) -> AsyncIterator[values.Sentence]:
+        """What a revision (the current one) was made from and knows, in order."""
+        return self._channel.items(adapters.sentences(adapter, revision))
+
     async def rollback(self, adapter: str, revision: str) -> values.Adapter:
         """The adapter with an earlier revision as its current one."""
         return await self._channel.value(adapters.rollback(adapter, revision))

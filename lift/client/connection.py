@@ -18,6 +18,7 @@ IDEMPOTENT = {
         "ListAdapters",
         "RetrainAdapter",
         "ListRevisions",
+        "ListSentences",
         "RollbackAdapter",
         "WatchOperation",
         "DownloadRevision",

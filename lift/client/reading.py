@@ -64,7 +64,29 @@ def revision(message: adapters_pb2.Revision) -> values.Revision:
         pairs=message.pairs,
         final_loss=message.final_loss,
         recall=message.recall if message.HasField("recall") else None,
+        coverage=message.coverage if message.HasField("coverage") else None,
+        retention=message.retention if message.HasField("retention") else None,
+        losses=tuple(message.losses),
         created_at=_time(message.create_time),
+    )
+
+
+def sentence(message: adapters_pb2.Sentence) -> values.Sentence:
+    """A sentence and what is known of it."""
+    return values.Sentence(
+        document=_id(message.document),
+        start=message.start,
+        end=message.end,
+        text=message.text,
+        pairs=tuple(
+            values.AskedPair(
+                question=pair.question,
+                answer=pair.answer,
+                held_out=pair.held_out,
+                known=pair.known if pair.HasField("known") else None,
+            )
+            for pair in message.pairs
+        ),
     )
 
 

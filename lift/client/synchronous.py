@@ -227,6 +227,10 @@ class Adapters:
         """All revisions, newest first."""
         return self._channel.items(adapters.revisions(adapter))
 
+    def sentences(self, adapter: str, *, revision: str | None = None) -> Iterator[values.Sentence]:
+        """What a revision (the current one) was made from and knows, in order. RevisionMissing."""
+        return self._channel.items(adapters.sentences(adapter, revision))
+
     def rollback(self, adapter: str, revision: str) -> values.Adapter:
         """The adapter with an earlier revision as its current one. RevisionMissing."""
         return self._channel.value(adapters.rollback(adapter, revision))

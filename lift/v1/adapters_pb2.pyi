@@ -124,6 +124,9 @@ class Revision(_message.Message):
     FINAL_LOSS_FIELD_NUMBER: _builtins.int
     RECALL_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name: adapters/{adapter}/revisions/{revision}."""
     digest: _builtins.str
@@ -146,9 +149,21 @@ class Revision(_message.Message):
     """Mean loss per answer token of the last epoch, in nats."""
     recall: _builtins.float
     """Share of held-out pairs answered right closed-book; absent where not measured."""
+    coverage: _builtins.float
+    """Share of the sentences that were asked about (ListSentences says which) of which every pair asked was answered
+    right closed-book; absent where not measured.
+    """
+    retention: _builtins.float
+    """Of unrelated questions that the base model answers right, the share that this revision still does: less than 1 is
+    forgetting. Absent where not measured.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was published."""
+
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Mean loss per answer token of each epoch, in nats."""
 
     def __init__(
         self,
@@ -165,16 +180,104 @@ class Revision(_message.Message):
         final_loss: _builtins.float = ...,
         recall: _builtins.float | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        coverage: _builtins.float | None = ...,
+        retention: _builtins.float | None = ...,
+        losses: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "create_time", b"create_time", "recall", b"recall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coverage", b"_coverage", "_recall", b"_recall", "_retention", b"_retention", "coverage", b"coverage", "create_time", b"create_time", "recall", b"recall", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "base_model", b"base_model", "base_model_revision", b"base_model_revision", "create_time", b"create_time", "digest", b"digest", "final_loss", b"final_loss", "name", b"name", "operation", b"operation", "pairs", b"pairs", "rank", b"rank", "recall", b"recall", "sentences", b"sentences", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coverage", b"_coverage", "_recall", b"_recall", "_retention", b"_retention", "base_model", b"base_model", "base_model_revision", b"base_model_revision", "coverage", b"coverage", "create_time", b"create_time", "digest", b"digest", "final_loss", b"final_loss", "losses", b"losses", "name", b"name", "operation", b"operation", "pairs", b"pairs", "rank", b"rank", "recall", b"recall", "retention", b"retention", "sentences", b"sentences", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__coverage: _TypeAlias = _typing.Literal["coverage"]  # noqa: Y015
+    _WhichOneofArgType__coverage: _TypeAlias = _typing.Literal["_coverage", b"_coverage"]  # noqa: Y015
     _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
     _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    _WhichOneofReturnType__retention: _TypeAlias = _typing.Literal["retention"]  # noqa: Y015
+    _WhichOneofArgType__retention: _TypeAlias = _typing.Literal["_retention", b"_retention"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage) -> _WhichOneofReturnType__coverage | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retention) -> _WhichOneofReturnType__retention | None: ...
 
 Global___Revision: _TypeAlias = Revision  # noqa: Y015
+
+@_typing.final
+class Sentence(_message.Message):
+    """A sentence of a document that a revision was made from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    document: _builtins.str
+    """documents/{document}."""
+    start: _builtins.int
+    """First character, counted in Unicode code points from the start of the document's text."""
+    end: _builtins.int
+    """One past the last character."""
+    text: _builtins.str
+    """The sentence."""
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___AskedPair]:
+        """What was written about it."""
+
+    def __init__(
+        self,
+        *,
+        document: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        text: _builtins.str = ...,
+        pairs: _abc.Iterable[Global___AskedPair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "end", b"end", "pairs", b"pairs", "start", b"start", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sentence: _TypeAlias = Sentence  # noqa: Y015
+
+@_typing.final
+class AskedPair(_message.Message):
+    """A question and its answer, and whether the revision knows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    HELD_OUT_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """The question."""
+    answer: _builtins.str
+    """Its answer."""
+    held_out: _builtins.bool
+    """Whether it was kept out of training, to measure recall on."""
+    known: _builtins.bool
+    """Whether the revision, asked closed-book, gave the answer; absent where it was not asked."""
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        held_out: _builtins.bool = ...,
+        known: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_known", b"_known", "known", b"known"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_known", b"_known", "answer", b"answer", "held_out", b"held_out", "known", b"known", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__known: _TypeAlias = _typing.Literal["known"]  # noqa: Y015
+    _WhichOneofArgType__known: _TypeAlias = _typing.Literal["_known", b"_known"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__known) -> _WhichOneofReturnType__known | None: ...
+
+Global___AskedPair: _TypeAlias = AskedPair  # noqa: Y015
 
 @_typing.final
 class TrainingOptions(_message.Message):
@@ -193,6 +296,8 @@ class TrainingOptions(_message.Message):
     EPOCHS_FIELD_NUMBER: _builtins.int
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    HELD_OUT_FIELD_NUMBER: _builtins.int
+    MIN_RECALL_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -215,6 +320,12 @@ class TrainingOptions(_message.Message):
     """Pairs per optimizer step."""
     seed: _builtins.int
     """Seed of everything random in training."""
+    held_out: _builtins.float
+    """Share of the pairs that are kept out of training to measure recall on; 0 measures none."""
+    min_recall: _builtins.float
+    """The least recall that makes a revision current: below it the job fails, and the revision can still be rolled back
+    to. 0 accepts any.
+    """
     def __init__(
         self,
         *,
@@ -229,10 +340,12 @@ class TrainingOptions(_message.Message):
         epochs: _builtins.int | None = ...,
         batch_size: _builtins.int | None = ...,
         seed: _builtins.int | None = ...,
+        held_out: _builtins.float | None = ...,
+        min_recall: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_learning_rate", b"_learning_rate", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_seed", b"_seed", "alpha", b"alpha", "batch_size", b"batch_size", "epochs", b"epochs", "learning_rate", b"learning_rate", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_seed", b"_seed", "alpha", b"alpha", "batch_size", b"batch_size", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_learning_rate", b"_learning_rate", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_seed", b"_seed", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "epochs", b"epochs", "generation_profile", b"generation_profile", "learning_rate", b"learning_rate", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "seed", b"seed", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_seed", b"_seed", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "seed", b"seed", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
     _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
@@ -240,8 +353,12 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
     _WhichOneofReturnType__epochs: _TypeAlias = _typing.Literal["epochs"]  # noqa: Y015
     _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__held_out: _TypeAlias = _typing.Literal["held_out"]  # noqa: Y015
+    _WhichOneofArgType__held_out: _TypeAlias = _typing.Literal["_held_out", b"_held_out"]  # noqa: Y015
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__min_recall: _TypeAlias = _typing.Literal["min_recall"]  # noqa: Y015
+    _WhichOneofArgType__min_recall: _TypeAlias = _typing.Literal["_min_recall", b"_min_recall"]  # noqa: Y015
     _WhichOneofReturnType__pairs_per_sentence: _TypeAlias = _typing.Literal["pairs_per_sentence"]  # noqa: Y015
     _WhichOneofArgType__pairs_per_sentence: _TypeAlias = _typing.Literal["_pairs_per_sentence", b"_pairs_per_sentence"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
@@ -255,7 +372,11 @@ class TrainingOptions(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__held_out) -> _WhichOneofReturnType__held_out | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_recall) -> _WhichOneofReturnType__min_recall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pairs_per_sentence) -> _WhichOneofReturnType__pairs_per_sentence | None: ...
     @_typing.overload
@@ -328,6 +449,8 @@ class TrainingMetadata(_message.Message):
         """Hashes, uploads and commits the revision."""
         STAGE_LOAD: TrainingMetadata._Stage.ValueType  # 5
         """Loads the revision into an engine and probes it."""
+        STAGE_MEASURE: TrainingMetadata._Stage.ValueType  # 6
+        """Asks the loaded revision what it knows."""
 
     class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
         """What a running job is doing."""
@@ -344,6 +467,8 @@ class TrainingMetadata(_message.Message):
     """Hashes, uploads and commits the revision."""
     STAGE_LOAD: TrainingMetadata.Stage.ValueType  # 5
     """Loads the revision into an engine and probes it."""
+    STAGE_MEASURE: TrainingMetadata.Stage.ValueType  # 6
+    """Asks the loaded revision what it knows."""
 
     ADAPTER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -443,6 +568,7 @@ class StageSeconds(_message.Message):
     PUBLISH_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     queue: _builtins.float
     """Accepted to claimed by a trainer."""
     extract: _builtins.float
@@ -459,6 +585,8 @@ class StageSeconds(_message.Message):
     """Fetching, checking, loading into an engine, probing."""
     total: _builtins.float
     """Accepted to ready."""
+    measure: _builtins.float
+    """Asking the loaded revision what it knows."""
     def __init__(
         self,
         *,
@@ -470,10 +598,11 @@ class StageSeconds(_message.Message):
         publish: _builtins.float = ...,
         load: _builtins.float = ...,
         total: _builtins.float = ...,
+        measure: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extract", b"extract", "first_pair", b"first_pair", "generate", b"generate", "load", b"load", "publish", b"publish", "queue", b"queue", "total", b"total", "train", b"train"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extract", b"extract", "first_pair", b"first_pair", "generate", b"generate", "load", b"load", "measure", b"measure", "publish", b"publish", "queue", b"queue", "total", b"total", "train", b"train"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -688,6 +817,64 @@ class ListRevisionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRevisionsResponse: _TypeAlias = ListRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class ListSentencesRequest(_message.Message):
+    """Request of ListSentences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """adapters/{adapter}/revisions/{revision}, or adapters/{adapter} for the current one."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50; more than 1000 means 1000."""
+    page_token: _builtins.str
+    """next_page_token of the page before."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSentencesRequest: _TypeAlias = ListSentencesRequest  # noqa: Y015
+
+@_typing.final
+class ListSentencesResponse(_message.Message):
+    """Response of ListSentences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENTENCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def sentences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sentence]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        sentences: _abc.Iterable[Global___Sentence] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sentences", b"sentences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSentencesResponse: _TypeAlias = ListSentencesResponse  # noqa: Y015
 
 @_typing.final
 class RollbackAdapterRequest(_message.Message):

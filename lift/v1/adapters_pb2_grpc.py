@@ -62,6 +62,11 @@ class AdapterServiceStub(object):
                 request_serializer=lift_dot_v1_dot_adapters__pb2.ListRevisionsRequest.SerializeToString,
                 response_deserializer=lift_dot_v1_dot_adapters__pb2.ListRevisionsResponse.FromString,
                 _registered_method=True)
+        self.ListSentences = channel.unary_unary(
+                '/lift.v1.AdapterService/ListSentences',
+                request_serializer=lift_dot_v1_dot_adapters__pb2.ListSentencesRequest.SerializeToString,
+                response_deserializer=lift_dot_v1_dot_adapters__pb2.ListSentencesResponse.FromString,
+                _registered_method=True)
         self.RollbackAdapter = channel.unary_unary(
                 '/lift.v1.AdapterService/RollbackAdapter',
                 request_serializer=lift_dot_v1_dot_adapters__pb2.RollbackAdapterRequest.SerializeToString,
@@ -129,6 +134,14 @@ class AdapterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSentences(self, request, context):
+        """Lists the sentences that a revision was made from, in order, with the pairs written about each and which of them it
+        answers right: what it knows, and what it does not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RollbackAdapter(self, request, context):
         """Makes an earlier revision the current one.
         """
@@ -184,6 +197,11 @@ def add_AdapterServiceServicer_to_server(servicer, server):
                     servicer.ListRevisions,
                     request_deserializer=lift_dot_v1_dot_adapters__pb2.ListRevisionsRequest.FromString,
                     response_serializer=lift_dot_v1_dot_adapters__pb2.ListRevisionsResponse.SerializeToString,
+            ),
+            'ListSentences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSentences,
+                    request_deserializer=lift_dot_v1_dot_adapters__pb2.ListSentencesRequest.FromString,
+                    response_serializer=lift_dot_v1_dot_adapters__pb2.ListSentencesResponse.SerializeToString,
             ),
             'RollbackAdapter': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackAdapter,
@@ -343,6 +361,33 @@ class AdapterService(object):
             '/lift.v1.AdapterService/ListRevisions',
             lift_dot_v1_dot_adapters__pb2.ListRevisionsRequest.SerializeToString,
             lift_dot_v1_dot_adapters__pb2.ListRevisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSentences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lift.v1.AdapterService/ListSentences',
+            lift_dot_v1_dot_adapters__pb2.ListSentencesRequest.SerializeToString,
+            lift_dot_v1_dot_adapters__pb2.ListSentencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,10 @@ class AdapterServiceStub:
     """
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_adapters_pb2.ListRevisionsRequest, _adapters_pb2.ListRevisionsResponse]
     """Lists an adapter's revisions, newest first."""
+    ListSentences: _grpc.UnaryUnaryMultiCallable[_adapters_pb2.ListSentencesRequest, _adapters_pb2.ListSentencesResponse]
+    """Lists the sentences that a revision was made from, in order, with the pairs written about each and which of them it
+    answers right: what it knows, and what it does not.
+    """
     RollbackAdapter: _grpc.UnaryUnaryMultiCallable[_adapters_pb2.RollbackAdapterRequest, _adapters_pb2.Adapter]
     """Makes an earlier revision the current one."""
     DeleteAdapter: _grpc.UnaryUnaryMultiCallable[_adapters_pb2.DeleteAdapterRequest, _operations_pb2.Operation]
@@ -86,6 +90,10 @@ class AdapterServiceAsyncStub(AdapterServiceStub):
     """
     ListRevisions: _aio.UnaryUnaryMultiCallable[_adapters_pb2.ListRevisionsRequest, _adapters_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     """Lists an adapter's revisions, newest first."""
+    ListSentences: _aio.UnaryUnaryMultiCallable[_adapters_pb2.ListSentencesRequest, _adapters_pb2.ListSentencesResponse]  # type: ignore[assignment]
+    """Lists the sentences that a revision was made from, in order, with the pairs written about each and which of them it
+    answers right: what it knows, and what it does not.
+    """
     RollbackAdapter: _aio.UnaryUnaryMultiCallable[_adapters_pb2.RollbackAdapterRequest, _adapters_pb2.Adapter]  # type: ignore[assignment]
     """Makes an earlier revision the current one."""
     DeleteAdapter: _aio.UnaryUnaryMultiCallable[_adapters_pb2.DeleteAdapterRequest, _operations_pb2.Operation]  # type: ignore[assignment]
@@ -146,6 +154,16 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapters_pb2.ListRevisionsResponse, _abc.Awaitable[_adapters_pb2.ListRevisionsResponse]]:
         """Lists an adapter's revisions, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListSentences(
+        self,
+        request: _adapters_pb2.ListSentencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_adapters_pb2.ListSentencesResponse, _abc.Awaitable[_adapters_pb2.ListSentencesResponse]]:
+        """Lists the sentences that a revision was made from, in order, with the pairs written about each and which of them it
+        answers right: what it knows, and what it does not.
+        """
 
     @_abc_1.abstractmethod
     def RollbackAdapter(

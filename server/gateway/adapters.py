@@ -18,7 +18,9 @@ from server.gateway.auth import caller
 from server.gateway.deletion import Deletions
 from server.gateway.downloads import pieces_of
 from server.gateway.jobs import changes, operation_of
+from storage import knowledge
 from storage.catalogue import Catalogue
+from storage.catalogue.pages import page_at
 from storage.objects import ObjectStore
 from storage.records import Job, RevisionRef
 from storage.wakeups import Wakeups
@@ -110,6 +112,15 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
         listed = self._catalogue.revisions.list
         page = await asyncio.to_thread(listed, caller().id, id_, request.page_size, request.page_token)
         return pb.ListRevisionsResponse(revisions=map(translate.revision, page.items), next_page_token=page.next_token)
+
+    async def ListSentences(
+        self, request: pb.ListSentencesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListSentencesResponse:
+        """A page of a revision's sentences."""
+        ref = await asyncio.to_thread(self._named, caller().id, request.parent)
+        sentences = await asyncio.to_thread(knowledge.read, self._objects, ref)
+        page = page_at(sentences, request.page_size, request.page_token)
+        return pb.ListSentencesResponse(sentences=map(translate.sentence, page.items), next_page_token=page.next_token)
 
     async def RollbackAdapter(
         self, request: pb.RollbackAdapterRequest, context: grpc.aio.ServicerContext[Any, Any]

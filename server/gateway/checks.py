@@ -19,6 +19,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "epochs": (1, 100),
     "batch_size": (1, 1024),
     "seed": (0, 2**63 - 1),
+    "held_out": (0.0, 0.5),
+    "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""
 

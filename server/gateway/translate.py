@@ -15,6 +15,7 @@ from lift.v1 import adapters_pb2, admin_pb2, documents_pb2, queries_pb2
 from server.gateway.answers import Answered, Question
 from server.gateway.downloads import FilePiece
 from storage import records
+from storage.knowledge import SentenceKnowledge
 
 
 def id_in(name: str, collection: str) -> str:
@@ -77,7 +78,21 @@ def revision(record: records.Revision) -> adapters_pb2.Revision:
         pairs=record.pairs,
         final_loss=record.final_loss,
         recall=record.recall,
+        coverage=record.coverage,
+        retention=record.retention,
+        losses=record.losses,
         create_time=_time(record.created_at),
+    )
+
+
+def sentence(known: SentenceKnowledge) -> adapters_pb2.Sentence:
+    """A sentence and what is known of it."""
+    return adapters_pb2.Sentence(
+        document=name_of("documents", known.document),
+        start=known.start,
+        end=known.end,
+        text=known.text,
+        pairs=[adapters_pb2.AskedPair(**pair.model_dump()) for pair in known.pairs],
     )
 
 

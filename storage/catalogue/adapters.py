@@ -117,7 +117,11 @@ class Adapters:
                 raise AdapterDeleting(adapter=id)
             if not revisions.known(connection, RevisionRef(tenant=tenant, adapter=id, digest=digest)):
                 raise RevisionMissing(adapter=id, revision=digest)
-            connection.execute(_update(tenant, id).values(current_revision=digest))
+            ready = {
+                "current_revision": digest,
+                "state": AdapterState.READY,
+            }  # none was current where the first recalled
+            connection.execute(_update(tenant, id).values(**ready))
             return _get(connection, tenant, id)
 
     def start_deletion(self, tenant: str, id: str) -> Job:

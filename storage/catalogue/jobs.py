@@ -123,11 +123,17 @@ class Jobs:
             waiting = {**_FREE, "state": JobState.WAITING, "reason": reason, "next_attempt_at": next_attempt_at}
             write_held(connection, lease, **waiting)
 
-    def fail(self, lease: Lease, reason: str) -> None:
-        """Ends the job without success; an adapter that has no revision fails with it. LeaseLost."""
+    def fail(self, lease: Lease, reason: str, revision: Revision | None = None) -> None:
+        """Ends the job without success; an adapter that has no current revision fails with it. LeaseLost.
+
+        `revision`: what the job made and does not deserve to be current; the adapter can be rolled back to it.
+        """
         with self._database.write() as connection:
             tenants.lock(connection, lease.job.tenant)
-            _end(connection, lease, JobState.FAILED, reason=reason)
+            made = {"revision": revision.ref.digest} if revision else {}
+            _end(connection, lease, JobState.FAILED, reason=reason, **made)
+            if revision:
+                revisions.add(connection, revision)
             _fail_adapter(connection, lease.job.tenant, lease.job.adapter)
 
     def cancelled(self, lease: Lease) -> None:

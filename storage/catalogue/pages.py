@@ -47,6 +47,16 @@ def page_of(
     return Page(items=tuple(records(rows)), next_token=_token(*last_place) if last_place else "")
 
 
+def page_at(items: Sequence[T], page_size: int, page_token: str) -> Page[T]:
+    """The items after those of the page before, for a listing that never changes. InvalidOption, MalformedPageToken."""
+    size = _checked_size(page_size)
+    if page_token and not re.fullmatch(r"[0-9]{1,9}", page_token):
+        raise MalformedPageToken()
+    start = int(page_token or 0)
+    end = start + size
+    return Page(items=tuple(items[start:end]), next_token=str(end) if end < len(items) else "")
+
+
 def _checked_size(page_size: int) -> int:
     if page_size < 0:
         raise InvalidOption(option="page_size", value=page_size)

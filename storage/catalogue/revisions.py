@@ -82,6 +82,9 @@ def add(connection: Connection, revision: Revision) -> None:
         pairs=revision.pairs,
         final_loss=revision.final_loss if finite else None,
         recall=revision.recall,
+        coverage=revision.coverage,
+        retention=revision.retention,
+        losses=list(revision.losses),
         created_at=revision.created_at,
     )
     connection.execute(query)
@@ -108,5 +111,8 @@ def _record(row: Row[Any]) -> Revision:
         pairs=row.pairs,
         final_loss=math.nan if row.final_loss is None else row.final_loss,
         recall=row.recall,
+        coverage=row.coverage,
+        retention=row.retention,
+        losses=tuple(row.losses),
         created_at=row.created_at,
     )

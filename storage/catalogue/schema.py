@@ -143,6 +143,9 @@ revisions = Table(
     Column("pairs", Integer, nullable=False),
     Column("final_loss", Double),  # null where it is not a number
     Column("recall", Double),
+    Column("coverage", Double),
+    Column("retention", Double),
+    Column("losses", JSON, nullable=False, server_default="[]"),
     Column("created_at", UtcTime, nullable=False),
     ForeignKeyConstraint(["tenant", "adapter"], ["adapters.tenant", "adapters.id"]),
     Index(None, "tenant", "adapter", "created_at", "digest"),

@@ -11,6 +11,8 @@ from google.rpc import code_pb2
 from lift import errors, status
 from lift.v1 import adapters_pb2 as pb
 from lift.v1 import queries_pb2
+from storage import knowledge
+from storage.knowledge import AskedPair, SentenceKnowledge
 from storage.records import JobKind, Progress, Quotas, Stage
 
 
@@ -242,6 +244,44 @@ async def test_an_earlier_revision_can_be_made_current_again(gateway, refused):
     ):
         request = pb.RollbackAdapterRequest(name="adapters/tides", revision=revision)
         assert type(await refused(client.adapters.RollbackAdapter(request))) is kind
+
+
+async def test_a_revision_says_what_it_knows_sentence_by_sentence(gateway, refused):
+    client = gateway.tenant("acme")
+    ref = gateway.ready("acme", "tides")
+    asked = AskedPair(question="What rings?", answer="the bell", held_out=True, known=False)
+    written = [
+        SentenceKnowledge(document="doc-1", start=0, end=9, text=f"Bell {n}.", pairs=(asked,) if n == 1 else ())
+        for n in range(3)
+    ]
+    knowledge.write(gateway.objects, ref, written)
+    for parent in ("adapters/tides", f"adapters/tides/revisions/{ref.digest}"):
+        request = pb.ListSentencesRequest(parent=parent, page_size=2)
+        first = await client.adapters.ListSentences(request)
+        request.page_token = first.next_page_token
+        rest = await client.adapters.ListSentences(request)
+        texts = [sentence.text for page in (first, rest) for sentence in page.sentences]
+        assert (texts, rest.next_page_token) == (["Bell 0.", "Bell 1.", "Bell 2."], "")
+        pair = first.sentences[1].pairs[0]
+        assert (pair.question, pair.held_out, pair.HasField("known"), pair.known) == ("What rings?", True, True, False)
+    gateway.training("acme", "fresh", text="Other text.")
+    for request, kind in (
+        (pb.ListSentencesRequest(parent="adapters/none"), errors.AdapterMissing),
+        (pb.ListSentencesRequest(parent="adapters/fresh"), errors.AdapterTraining),
+        (pb.ListSentencesRequest(parent="adapters/tides/revisions/none"), errors.RevisionMissing),
+        (pb.ListSentencesRequest(parent="adapters/tides", page_token="x"), errors.MalformedPageToken),
+        (pb.ListSentencesRequest(parent="adapters/tides", page_size=-1), errors.InvalidOption),
+    ):
+        assert type(await refused(client.adapters.ListSentences(request))) is kind
+    stranger = gateway.tenant("wile")
+    request = pb.ListSentencesRequest(parent="adapters/tides")
+    assert type(await refused(stranger.adapters.ListSentences(request))) is errors.AdapterMissing
+
+
+async def test_a_revision_of_old_has_no_sentences_to_show(gateway):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides")
+    assert not (await client.adapters.ListSentences(pb.ListSentencesRequest(parent="adapters/tides"))).sentences
 
 
 async def test_a_revision_downloads_file_by_file(gateway, refused):

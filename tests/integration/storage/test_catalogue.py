@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,8 +73,8 @@ def an_adapter(
     )
 
 
-def a_revision(job: Job, digest: str = "d", **changes: float) -> Revision:
-    return Revision(
+def a_revision(job: Job, digest: str = "d", **changes: Any) -> Revision:
+    revision = Revision(
         ref=RevisionRef(tenant=job.tenant, adapter=job.adapter, digest=digest * 64),
         job=job.id,
         rank=8,
@@ -82,12 +83,13 @@ def a_revision(job: Job, digest: str = "d", **changes: float) -> Revision:
         base_model_revision="r",
         sentences=25,
         pairs=100,
-        final_loss=changes.get("final_loss", 0.5),
+        final_loss=0.5,
         created_at=datetime.now(UTC),
     )
+    return replace(revision, **changes)
 
 
-def trained(catalogue: Catalogue, job: Job, digest: str = "d", **changes: float) -> Revision:
+def trained(catalogue: Catalogue, job: Job, digest: str = "d", **changes: Any) -> Revision:
     lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60)
     assert lease is not None
     revision = a_revision(job, digest, **changes)
@@ -514,6 +516,28 @@ def test_a_published_revision_is_current_and_the_adapter_ready(catalogue: Catalo
     job = catalogue.jobs.get("acme", job.id)
     assert (job.state, job.revision) == (JobState.SUCCEEDED, revision.ref.digest)
     assert job.ended_at is not None
+
+
+def test_a_revision_keeps_what_it_knows(catalogue: Catalogue) -> None:
+    a_tenant(catalogue)
+    _, job = an_adapter(catalogue)
+    revision = trained(catalogue, job, recall=0.75, coverage=0.5, retention=1.0, losses=(2.5, 0.25))
+    assert catalogue.revisions.get(revision.ref) == revision
+
+
+def test_a_revision_that_does_not_deserve_it_is_kept_and_can_be_made_current(catalogue: Catalogue) -> None:
+    a_tenant(catalogue)
+    adapter, job = an_adapter(catalogue)
+    lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60)
+    assert lease is not None
+    revision = a_revision(job)
+    catalogue.jobs.fail(lease, "too little", revision)
+    ended = catalogue.jobs.get("acme", job.id)
+    assert (ended.state, ended.revision) == (JobState.FAILED, revision.ref.digest)
+    found = catalogue.adapters.get("acme", adapter.id)
+    assert (found.state, found.current_revision) == (AdapterState.FAILED, None)
+    rolled = catalogue.adapters.rollback("acme", adapter.id, revision.ref.digest)
+    assert (rolled.state, rolled.current_revision) == (AdapterState.READY, revision.ref.digest)
 
 
 def test_a_loss_that_is_not_a_number_is_kept_as_one(catalogue: Catalogue) -> None:

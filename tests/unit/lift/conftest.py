@@ -20,8 +20,9 @@ from lift.internal.v1 import engine_pb2_grpc
 from lift.settings import GatewaySettings, ModelSettings, Settings
 from lift.stack.folder import StateFolder
 from server.gateway.serving import Ports, serving
-from storage import keys, records
+from storage import keys, knowledge, records
 from storage.catalogue import Catalogue
+from storage.knowledge import AskedPair, SentenceKnowledge
 from storage.memory import MemoryObjects
 from storage.wakeups import MemoryWakeups
 
@@ -114,8 +115,22 @@ class Gateway:
             sentences=2,
             pairs=8,
             final_loss=0.25,
+            recall=0.75,
+            coverage=0.5,
+            losses=(2.5, 0.25),
             created_at=datetime.now(UTC),
         )
+        sentences = [
+            SentenceKnowledge(
+                document="doc-1",
+                start=0,
+                end=3,
+                text="It.",
+                pairs=(AskedPair(question="What?", answer="It", known=known),),
+            )
+            for known in (True, False)
+        ]
+        knowledge.write(self.objects, ref, sentences)
         self.catalogue.jobs.publish(lease, revision)
 
 

@@ -137,6 +137,13 @@ def test_adapters_are_shown_downloaded_rolled_back_and_deleted(lift, ready, tmp_
     assert lift("adapters", "delete", ready, "--json").json["kind"] == "delete"
 
 
+def test_sentences_that_a_revision_does_not_know_are_listed(lift, ready):
+    unknown = lift("adapters", "sentences", ready, "--unknown", "--json").json["sentences"]
+    assert [(sentence["text"], sentence["known"]) for sentence in unknown] == [("It.", False)]
+    assert len(lift("adapters", "sentences", ready, "--json").json["sentences"]) == 2
+    assert "It." in lift("adapters", "sentences", ready).out
+
+
 def test_jobs_are_listed_cancelled_and_retried(lift, tmp_path):
     file = tmp_path / "tides.txt"
     file.write_text("The tide bell rings.")

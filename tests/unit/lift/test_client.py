@@ -223,6 +223,18 @@ def test_a_cancelled_job_is_resumed_by_a_retry(client, gateway):
     assert list(client.jobs.list()) == []
 
 
+def test_a_revision_says_what_it_knows(client, ready):
+    revision = next(iter(client.adapters.revisions(ready)))
+    assert (revision.recall, revision.coverage, revision.retention) == (0.75, 0.5, None)
+    assert revision.losses == (2.5, 0.25)
+    sentences = list(client.adapters.sentences(ready))
+    assert [sentence.known for sentence in sentences] == [True, False]
+    assert sentences[0].pairs == (values.AskedPair(question="What?", answer="It", held_out=False, known=True),)
+    assert list(client.adapters.sentences(ready, revision="d" * 64)) == sentences
+    with pytest.raises(errors.RevisionMissing):
+        list(client.adapters.sentences(ready, revision="e" * 64))
+
+
 def test_an_adapter_is_retrained_rolled_back_and_deleted(client, gateway, ready):
     gateway.train(client.adapters.retrain(ready, options=values.TrainingOptions(rank=16)).id, "e" * 64)
     assert [revision.digest for revision in client.adapters.revisions(ready)] == ["e" * 64, "d" * 64]

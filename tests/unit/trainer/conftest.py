@@ -2,11 +2,14 @@
 
 import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
+import grpc
 import pytest
 
 from lift.errors import TenantExists
+from lift.internal.v1.engine_pb2_grpc import add_EngineServiceServicer_to_server
 from lift.settings import ModelSettings, Settings, TrainerSettings
 from lift.template import PromptTemplate
 from storage import keys
@@ -115,3 +118,24 @@ def bench(catalogue, model_folder):
         bench = Bench(catalogue, model_folder, generator, address)
         yield bench
         bench.client.close()
+
+
+@pytest.fixture
+def start(catalogue):
+    """Starts an engine and has it report to the catalogue."""
+    servers = []
+
+    def started(node, engine, base_model_revision="base-1"):
+        server = grpc.server(ThreadPoolExecutor(max_workers=16))
+        add_EngineServiceServicer_to_server(engine, server)
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        servers.append(server)
+        catalogue.nodes.report(
+            node, address=address, base_model="tiny", base_model_revision=base_model_revision, slots=4, resident=[]
+        )
+        return engine
+
+    yield started
+    for server in servers:
+        server.stop(None).wait()

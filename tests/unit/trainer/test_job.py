@@ -27,14 +27,15 @@ def test_a_job_becomes_the_adapters_current_revision(bench):
     adapter = bench.catalogue.adapters.get("acme", job.adapter)
     assert (adapter.state, adapter.current_revision) == (AdapterState.READY, done.revision)
     assert (done.progress.sentences, done.progress.sentences_done, done.progress.pairs) == (4, 4, 8)
-    assert (done.progress.step, done.progress.steps, done.progress.stage) == (4, 4, Stage.LOAD)
+    assert (done.progress.step, done.progress.steps, done.progress.stage) == (4, 4, Stage.MEASURE)
 
 
 def test_a_job_says_where_its_seconds_went(bench):
     job = bench.job()
     bench.trainer.run(job.id)
     seconds = bench.state(job).progress.seconds
-    assert seconds.keys() == {"queue", "extract", "first_pair", "generate", "train", "publish", "load", "total"}
+    stages = {"queue", "extract", "first_pair", "generate", "train", "publish", "load", "measure", "total"}
+    assert seconds.keys() == stages
     assert seconds["total"] >= seconds["queue"] + seconds["extract"] + seconds["publish"] + seconds["load"]
 
 

@@ -1,0 +1,55 @@
+"""What a revision was made from and knows of it, sentence by sentence: an object of JSON lines.
+
+It is written after the revision, whose digest does not depend on it, and goes with the adapter.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from storage import keys
+from storage.objects import ObjectStore
+from storage.records import RevisionRef
+
+
+class AskedPair(BaseModel):
+    """A question and its answer. `known`: whether the revision gave the answer; None where it was not asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    question: str
+    answer: str
+    held_out: bool = False
+    known: bool | None = None
+
+
+class SentenceKnowledge(BaseModel):
+    """Characters `start` to `end` of a document's text, and what was written about them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    document: str
+    start: int
+    end: int
+    text: str
+    pairs: tuple[AskedPair, ...] = ()
+
+    @property
+    def known(self) -> bool | None:
+        """Whether every pair that was asked was answered right; None where none was asked."""
+        asked = [pair.known for pair in self.pairs if pair.known is not None]
+        return all(asked) if asked else None
+
+
+def write(objects: ObjectStore, ref: RevisionRef, sentences: Sequence[SentenceKnowledge]) -> None:
+    """StoreUnavailable."""
+    lines = "\n".join(sentence.model_dump_json() for sentence in sentences)
+    objects.put(keys.knowledge(ref), lines.encode())
+
+
+def read(objects: ObjectStore, ref: RevisionRef) -> tuple[SentenceKnowledge, ...]:
+    """In the documents' order; nothing where it was never written, as for revisions of old. StoreUnavailable."""
+    key = keys.knowledge(ref)
+    if objects.size(key) is None:
+        return ()
+    return tuple(map(SentenceKnowledge.model_validate_json, objects.get(key).decode().splitlines()))
