@@ -230,6 +230,20 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A sentence that most likely taught an adapter its answer: characters `start` to `end` of its document's text.
+
+    `score`: how much of the words asked and answered it holds, rare words counting more, in (0, 1].
+    """
+
+    document: str
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An answer; adapter and revision are None where the base model gave it."""
 
@@ -238,6 +252,7 @@ class Answer:
     revision: str | None
     finish_reason: FinishReason
     usage: Usage
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ def query(
     *,
     context: Annotated[Literal["none", "document"], typer.Option(help="What the prompt holds beside it.")] = "none",
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Of the answer; the server's default.")] = None,
+    evidence: Annotated[int, typer.Option(min=0, max=20, help="Name so many sentences behind the answer.")] = 0,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -70,7 +71,7 @@ def query(
     from lift.client import Client
     from lift.client.queries import Asking
 
-    asking: Asking = {"context": context}
+    asking: Asking = {"context": context, "max_evidence": evidence}
     if max_tokens is not None:
         asking["max_tokens"] = max_tokens
     with Client(state_dir=state) as client:
@@ -82,6 +83,8 @@ def query(
         answer = stream.answer()
     if not as_json:
         output.line("")
+        for found in answer.evidence:
+            output.line(f"  {found.score:.2f}  {found.text}")
         return
     output.print_json(
         {
@@ -93,5 +96,6 @@ def query(
             "completion_tokens": answer.usage.completion_tokens,
             "first_token_seconds": answer.usage.first_token_seconds,
             "total_seconds": answer.usage.total_seconds,
+            "evidence": answer.evidence,
         }
     )

@@ -24,7 +24,8 @@ class Asking(TypedDict, total=False):
 
     context: what the prompt holds beside the question, nothing by default; max_tokens: of the answer, the server's
     default where absent; temperature: 0, the default, is greedy; top_p: nucleus mass; stop: the answer ends before any
-    of these; revision: a digest, the current one where absent; timeout_seconds: of the whole answer.
+    of these; revision: a digest, the current one where absent; max_evidence: how many sentences to name that are behind
+    the answer, none by default; timeout_seconds: of the whole answer.
     """
 
     context: values.ContextMode | Literal["none", "document"]
@@ -33,6 +34,7 @@ class Asking(TypedDict, total=False):
     top_p: float
     stop: Sequence[str]
     revision: str
+    max_evidence: int
     timeout_seconds: float
 
 
@@ -73,6 +75,7 @@ def _request(adapter: str | None, question: str | Sequence[values.Turn], asking:
             temperature=asking.get("temperature", 0.0), top_p=asking.get("top_p"), stop=asking.get("stop", ())
         ),
         revision=name_of(name, "revisions", asking["revision"]) if "revision" in asking else "",
+        max_evidence=asking.get("max_evidence", 0),
     )
 
 

@@ -155,6 +155,12 @@ def answer(message: queries_pb2.QueryResponse, text: str) -> values.Answer:
             first_token_seconds=message.usage.first_token_seconds,
             total_seconds=message.usage.total_seconds,
         ),
+        evidence=tuple(
+            values.Evidence(
+                document=_id(found.document), start=found.start, end=found.end, text=found.text, score=found.score
+            )
+            for found in message.evidence
+        ),
     )
 
 

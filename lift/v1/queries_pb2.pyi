@@ -167,6 +167,7 @@ class QueryRequest(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    MAX_EVIDENCE_FIELD_NUMBER: _builtins.int
     adapter: _builtins.str
     """adapters/{adapter}; empty asks the base model."""
     question: _builtins.str
@@ -177,6 +178,10 @@ class QueryRequest(_message.Message):
     """At most this many tokens are written; 0 means the server's default."""
     revision: _builtins.str
     """adapters/{adapter}/revisions/{revision}; empty means the current one."""
+    max_evidence: _builtins.int
+    """At most this many sentences of the adapter's documents are named as evidence for the answer, at most 20; 0 names
+    none.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """A conversation whose last turn is the user's."""
@@ -195,10 +200,11 @@ class QueryRequest(_message.Message):
         max_tokens: _builtins.int = ...,
         sampling: Global___Sampling | None = ...,
         revision: _builtins.str = ...,
+        max_evidence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "context_mode", b"context_mode", "max_tokens", b"max_tokens", "messages", b"messages", "question", b"question", "revision", b"revision", "sampling", b"sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "context_mode", b"context_mode", "max_evidence", b"max_evidence", "max_tokens", b"max_tokens", "messages", b"messages", "question", b"question", "revision", b"revision", "sampling", b"sampling"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -249,6 +255,7 @@ class QueryResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     answer: _builtins.str
     """The text."""
     adapter: _builtins.str
@@ -261,6 +268,10 @@ class QueryResponse(_message.Message):
     def usage(self) -> Global___Usage:
         """What it cost."""
 
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evidence]:
+        """What most likely taught the adapter its answer, the nearest first."""
+
     def __init__(
         self,
         *,
@@ -269,14 +280,55 @@ class QueryResponse(_message.Message):
         revision: _builtins.str = ...,
         finish_reason: Global___FinishReason.ValueType = ...,
         usage: Global___Usage | None = ...,
+        evidence: _abc.Iterable[Global___Evidence] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "answer", b"answer", "finish_reason", b"finish_reason", "revision", b"revision", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "answer", b"answer", "evidence", b"evidence", "finish_reason", b"finish_reason", "revision", b"revision", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryResponse: _TypeAlias = QueryResponse  # noqa: Y015
+
+@_typing.final
+class Evidence(_message.Message):
+    """A sentence that question and answer have most to do with, found by the words of its text and of the pairs written
+    about it. It is where to look, not a proof: the adapter answers from its weights.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    document: _builtins.str
+    """documents/{document}."""
+    start: _builtins.int
+    """First character, counted in Unicode code points from the start of the document's text."""
+    end: _builtins.int
+    """One past the last character."""
+    text: _builtins.str
+    """The sentence."""
+    score: _builtins.float
+    """How much of the words asked and answered it holds, rare words counting more, in (0, 1]."""
+    def __init__(
+        self,
+        *,
+        document: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        text: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "end", b"end", "score", b"score", "start", b"start", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
 @_typing.final
 class StreamQueryRequest(_message.Message):

@@ -6,12 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+import structlog
+
 from lift import errors
 from lift.ids import name_of
 from lift.internal.v1 import engine_pb2 as pb
 from lift.settings import GatewaySettings
 from server.gateway import checks
 from server.gateway.admission import Admission
+from server.gateway.evidence import Evidence, Witness
 from server.gateway.routing import Router
 from storage import keys
 from storage.catalogue import Catalogue
@@ -21,6 +24,9 @@ from storage.text import read_text
 
 # An engine cuts the context to its window; more than this fits no window, nor into one message between nodes.
 MAX_CONTEXT_CHARACTERS = 500_000
+MAX_EVIDENCE = 20
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,7 @@ class Question:
     revision: str | None = None
     prompt: str | tuple[tuple[str, str], ...]
     with_documents: bool = False
+    max_evidence: int = 0
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
@@ -51,6 +58,7 @@ class Answered:
     completion_tokens: int
     first_token_seconds: float
     total_seconds: float
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Answers:
@@ -69,6 +77,7 @@ class Answers:
         self._router = router
         self._admission = admission
         self._limits = limits
+        self._witness = Witness(objects)
 
     async def answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[str | Answered]:
         """Pieces of text as they are written, then the facts. One task must both start and finish the iteration.
@@ -87,6 +96,7 @@ class Answers:
     async def _answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[str | Answered]:
         began = time.monotonic()
         first: float | None = None
+        text = ""
         end: pb.AnswerEnd | None = None
         self._check(question)
         request = await asyncio.to_thread(self._resolved, tenant, question)
@@ -94,12 +104,14 @@ class Answers:
             async for message in messages:
                 if message.delta:
                     first = first or time.monotonic()
+                    text += message.delta
                     yield message.delta
                 if message.HasField("end"):
                     end = message.end
         if end is None:
             raise errors.EngineUnavailable()
         ended = time.monotonic()
+        evidence = await self._evidence(request, question, text) if question.max_evidence else ()
         yield Answered(
             adapter=question.adapter,
             revision=request.revision.digest or None,
@@ -108,14 +120,29 @@ class Answers:
             completion_tokens=end.completion_tokens,
             first_token_seconds=(first or ended) - began,
             total_seconds=ended - began,
+            evidence=evidence,
         )
+
+    async def _evidence(self, request: pb.AnswerRequest, question: Question, answer: str) -> tuple[Evidence, ...]:
+        """None where the store is away: the answer is there already."""
+        asked = request.revision
+        ref = RevisionRef(tenant=asked.tenant, adapter=asked.adapter, digest=asked.digest)
+        last = question.prompt if isinstance(question.prompt, str) else question.prompt[-1][1]
+        try:
+            return await asyncio.to_thread(self._witness.evidence, ref, last, answer, question.max_evidence)
+        except errors.StoreUnavailable as error:
+            log.warning("evidence_not_found", error=str(error))
+            return ()
 
     def _check(self, question: Question) -> None:
         checks.sampling(question.temperature, question.top_p, question.stop)
         limit = self._limits.max_tokens
         if question.max_tokens is not None and not 0 < question.max_tokens <= limit:
             raise errors.InvalidOption(option="max_tokens", value=question.max_tokens, expected=f"from 1 to {limit}")
-        if question.adapter is None and (question.revision or question.with_documents):
+        if not 0 <= question.max_evidence <= MAX_EVIDENCE:
+            expected = f"from 0 to {MAX_EVIDENCE}"
+            raise errors.InvalidOption(option="max_evidence", value=question.max_evidence, expected=expected)
+        if question.adapter is None and (question.revision or question.with_documents or question.max_evidence):
             raise errors.InvalidOption(option="adapter", expected="one, since its revision or its documents are wanted")
         turns = (("user", question.prompt),) if isinstance(question.prompt, str) else question.prompt
         characters = sum(len(content) for _, content in turns)

@@ -175,6 +175,7 @@ def question(message: queries_pb2.QueryRequest) -> Question:
         revision=revision_of(message.revision, asked) if message.revision else None,
         prompt=turns or (("user", message.question),),
         with_documents=message.context_mode == queries_pb2.CONTEXT_MODE_DOCUMENT,
+        max_evidence=message.max_evidence,
         max_tokens=message.max_tokens or None,
         temperature=message.sampling.temperature,
         top_p=message.sampling.top_p if message.sampling.HasField("top_p") else 1.0,
@@ -196,6 +197,16 @@ def answered(record: Answered, answer: str = "") -> queries_pb2.QueryResponse:
             first_token_seconds=record.first_token_seconds,
             total_seconds=record.total_seconds,
         ),
+        evidence=[
+            queries_pb2.Evidence(
+                document=name_of("documents", found.sentence.document),
+                start=found.sentence.start,
+                end=found.sentence.end,
+                text=found.sentence.text,
+                score=found.score,
+            )
+            for found in record.evidence
+        ],
     )
 
 

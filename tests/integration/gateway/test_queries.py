@@ -10,6 +10,8 @@ from lift import errors
 from lift.v1 import documents_pb2
 from lift.v1 import queries_pb2 as pb
 from server import calls
+from storage import knowledge
+from storage.knowledge import SentenceKnowledge
 from storage.records import Quotas
 
 QUESTION = "When does the bell ring?"
@@ -52,6 +54,30 @@ async def test_pieces_come_while_the_engine_still_writes(gateway):
     assert [message.delta for message in rest] == ["tide ", "bell.", ""]
     assert rest[-1].end.answer == ""
     assert rest[-1].end.usage.completion_tokens == 3
+
+
+async def test_an_answer_names_the_sentences_behind_it_where_that_is_asked(gateway, refused):
+    client = gateway.tenant("acme")
+    ref = gateway.ready("acme", "tides")
+    texts = ("The keeper keeps bees.", "The tide bell rings at noon.")
+    places = [SentenceKnowledge(document="doc-1", start=n, end=n + 1, text=text) for n, text in enumerate(texts)]
+    knowledge.write(gateway.objects, ref, places)
+    query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, max_evidence=1)
+    for answer in (
+        await client.queries.Query(query),
+        [message async for message in client.queries.StreamQuery(pb.StreamQueryRequest(query=query))][-1].end,
+    ):
+        assert [(found.document, found.start, found.text) for found in answer.evidence] == [
+            ("documents/doc-1", 1, texts[1])
+        ]
+    query.max_evidence = 0
+    assert not (await client.queries.Query(query)).evidence
+    for wrong in (
+        pb.QueryRequest(adapter="adapters/tides", question=QUESTION, max_evidence=21),
+        pb.QueryRequest(adapter="adapters/tides", question=QUESTION, max_evidence=-1),
+        pb.QueryRequest(question=QUESTION, max_evidence=1),
+    ):
+        assert type(await refused(client.queries.Query(wrong))) is errors.InvalidOption
 
 
 async def test_no_adapter_means_the_base_model(gateway):

@@ -235,6 +235,14 @@ def test_a_revision_says_what_it_knows(client, ready):
         list(client.adapters.sentences(ready, revision="e" * 64))
 
 
+def test_an_answer_names_the_sentences_behind_it(client, ready):
+    assert [found.text for found in client.query(ready, "What is It?", max_evidence=1).evidence] == ["It."]
+    stream = client.stream(ready, "What is It?", max_evidence=5)
+    assert list(stream)
+    assert len(stream.answer().evidence) == 2
+    assert client.query(ready, "What is It?").evidence == ()
+
+
 def test_an_adapter_is_retrained_rolled_back_and_deleted(client, gateway, ready):
     gateway.train(client.adapters.retrain(ready, options=values.TrainingOptions(rank=16)).id, "e" * 64)
     assert [revision.digest for revision in client.adapters.revisions(ready)] == ["e" * 64, "d" * 64]

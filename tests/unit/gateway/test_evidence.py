@@ -1,0 +1,54 @@
+"""Which sentences are named as what taught an answer."""
+
+import pytest
+
+from server.gateway.evidence import Index, Witness
+from storage import knowledge
+from storage.knowledge import AskedPair, SentenceKnowledge
+from storage.memory import MemoryObjects
+from storage.records import RevisionRef
+
+REF = RevisionRef(tenant="acme", adapter="tides", digest="d" * 64)
+
+
+def sentence(text, *pairs):
+    asked = tuple(AskedPair(question=question, answer=answer) for question, answer in pairs)
+    return SentenceKnowledge(document="doc-1", start=0, end=len(text), text=text, pairs=asked)
+
+
+BUILT = sentence("The bridge was built in 1802.", ("When was the bridge built?", "1802"))
+PAINTED = sentence("The bridge was painted in 1803.", ("Who painted the bridge?", "Ada Holm"))
+KEEPER = sentence("The keeper keeps bees.")
+
+
+def texts(found):
+    return [evidence.sentence.text for evidence in found]
+
+
+def test_the_sentence_with_the_rarest_words_of_question_and_answer_is_nearest():
+    index = Index([KEEPER, PAINTED, BUILT])
+    assert texts(index.nearest("When was the bridge built? In 1802.", 2)) == [BUILT.text, PAINTED.text]
+    assert texts(index.nearest("What does the keeper keep?", 1)) == [KEEPER.text]
+
+
+def test_a_sentence_is_found_by_its_pairs_as_well():
+    assert texts(Index([BUILT, PAINTED]).nearest("Ada Holm", 5)) == [PAINTED.text]
+
+
+def test_scores_fall_and_a_sentence_that_holds_every_word_has_all_of_it():
+    found = Index([BUILT, PAINTED]).nearest("bridge built 1802", 5)
+    assert found[0].score == pytest.approx(1)
+    assert 0 < found[1].score < 1
+
+
+@pytest.mark.parametrize("text", ["", "?!", "nothing shared"])
+def test_no_evidence_is_made_up(text):
+    assert Index([BUILT, KEEPER]).nearest(text, 5) == ()
+    assert Index([]).nearest(text, 5) == ()
+
+
+def test_a_revision_of_old_has_no_evidence_and_a_new_one_its_own():
+    objects = MemoryObjects()
+    assert Witness(objects).evidence(REF, "bridge", "1802", 3) == ()
+    knowledge.write(objects, REF, [BUILT, KEEPER])
+    assert texts(Witness(objects).evidence(REF, "bridge", "1802", 3)) == [BUILT.text]
