@@ -156,6 +156,7 @@ class TrainingOptions:
     epochs: int | None = None
     batch_size: int | None = None
     seed: int | None = None
+    shrink_epsilon: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ product. `PeftLearner` is the reference for all of this.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +92,13 @@ class FusedAdapter:
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Mean -log p(answer token) with the present weights (LIFT eq. 1)."""
         return self._learner.mean_losses([(self, examples, 1.0)])[0]
+
+    @torch.no_grad()
+    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
+        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
+        with self.lora.holding(weights):
+            passes = [[(self, part, share) for _, part, share in taken] for taken in _passes([examples])]
+            return sum(float(mean) for work in passes for mean in self._learner.mean_losses(work))
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
@@ -227,7 +234,7 @@ class Lora:
 
     def __init__(self, base: _Base, hyperparameters: Hyperparameters) -> None:
         self.hyperparameters = hyperparameters
-        self.scaling = hyperparameters.alpha / hyperparameters.rank
+        self.scaling = hyperparameters.scaling
         self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
         rank, like = hyperparameters.rank, base.embedding
         size = rank * sum(len(group.names) * group.weight.shape[1] + len(group.weight) for group in self._groups)
@@ -262,6 +269,17 @@ class Lora:
                 named[f"base_model.model.{name}.lora_A.weight"] = a
                 named[f"base_model.model.{name}.lora_B.weight"] = b
         return named
+
+    @contextmanager
+    def holding(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Computes with these weights, under PEFT's names, for the length of the block."""
+        own = self.by_name(self.weights)
+        try:
+            for name, weight in weights.items():
+                own[name].copy_(weight)
+            yield
+        finally:
+            self.weights.copy_(self._masters)
 
     def update(self, left: float) -> None:
         """One step of AdamW without decay, on gradients clipped by their norm."""

@@ -42,6 +42,7 @@ from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
 from trainer.shared import SharedLearner
+from trainer.shrink import shrink
 from trainer.stream import PairStream
 from trainer.training import train
 
@@ -219,9 +220,10 @@ class Trainer:
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
             training = train(stream, encoder, adapter, chosen, hold)
-            sentences, weights = stream.sentences, adapter.weights()
-        hold.report(stage=Stage.PUBLISH)
-        began_at = time.monotonic()
+            sentences = stream.sentences
+            hold.report(stage=Stage.PUBLISH)
+            began_at = time.monotonic()
+            weights = shrink(adapter, training.examples, chosen)
         revision = publish(
             self._objects,
             job,

@@ -26,10 +26,15 @@ log = structlog.get_logger()
 class Training:
     """What came out. `final_loss`: mean per answer token of the last epoch, in nats; `data_sha256`: of the pairs."""
 
-    pairs: int
+    examples: Sequence[Example]
     steps: int
     final_loss: float
     data_sha256: str
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs it was trained on."""
+        return len(self.examples)
 
 
 def train(
@@ -59,7 +64,7 @@ def train(
             hold.check()
             meter.step(batch, (total - meter.steps) / later)
     log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
-    return Training(pairs=len(examples), steps=meter.steps, final_loss=meter.mean_loss(), data_sha256=material.sha256())
+    return Training(examples=examples, steps=meter.steps, final_loss=meter.mean_loss(), data_sha256=material.sha256())
 
 
 def _first_epoch(

@@ -18,6 +18,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "learning_rate": (1e-8, 1.0),
     "epochs": (1, 100),
     "batch_size": (1, 1024),
+    "shrink_epsilon": (0, 10),
     "seed": (0, 2**63 - 1),
 }
 """Smallest and largest value of each numeric training option."""
