@@ -100,8 +100,8 @@ class ParallelLearner(FusedLearner):
             with self._turn, self._disbanding():
                 self._group = self._group or _Group.of(self._workers)
                 self._count += 1
-                self._numbers[adapter] = self._group, self._count
                 self._group.tell_all(adapter=self._count, hyperparameters=asdict(hyperparameters))
+                self._numbers[adapter] = self._group, self._count
             try:
                 yield adapter
             finally:
@@ -113,19 +113,23 @@ class ParallelLearner(FusedLearner):
 
     def step(self, work: Work) -> list[float]:
         """One optimizer step of each adapter on its examples, as one process would make it. WorkerLost."""
-        with self._turn, self._disbanding():
+        with self._turn:
             group = self._group
             if group is None or any(self._numbers[adapter][0] is not group for adapter, _, _ in work):
                 raise WorkerLost(problem="it was lost in an earlier step")
-            shares = [shared_out(examples, group.processes) for _, examples, _ in work]
-            wholes = [sum(example.answer_tokens for example in examples) for _, examples, _ in work]
-            numbers = [self._numbers[adapter][1] for adapter, _, _ in work]
-            lefts = [left for _, _, left in work]
-            for process in range(1, group.processes):
-                parts = [[(example.answer_start, example.tokens) for example in share[process]] for share in shares]
-                group.tell(process, step=list(zip(numbers, parts, wholes, lefts, strict=True)))
-            own = [(adapter, share[0], left) for (adapter, _, left), share in zip(work, shares, strict=True)]
-            return step_together(self, own, wholes)
+            with self._disbanding():
+                return self._step(group, work)
+
+    def _step(self, group: "_Group", work: Work) -> list[float]:
+        shares = [shared_out(examples, group.processes) for _, examples, _ in work]
+        wholes = [sum(example.answer_tokens for example in examples) for _, examples, _ in work]
+        numbers = [self._numbers[adapter][1] for adapter, _, _ in work]
+        lefts = [left for _, _, left in work]
+        for process in range(1, group.processes):
+            parts = [[(example.answer_start, example.tokens) for example in share[process]] for share in shares]
+            group.tell(process, step=list(zip(numbers, parts, wholes, lefts, strict=True)))
+        own = [(adapter, share[0], left) for (adapter, _, left), share in zip(work, shares, strict=True)]
+        return step_together(self, own, wholes)
 
     def close(self) -> None:
         """Ends the other processes."""
@@ -152,8 +156,9 @@ class ParallelLearner(FusedLearner):
 class _Group:
     """The other processes, as process 0 sees them."""
 
-    def __init__(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
+    def __init__(self, processes: Sequence["subprocess.Popen[str]"], timeout_seconds: float) -> None:
         self._others = processes
+        self._timeout_seconds = timeout_seconds
         self.processes = len(processes) + 1
 
     @classmethod
@@ -165,7 +170,8 @@ class _Group:
             [
                 subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
                 for _ in workers
-            ]
+            ],
+            workers[0].timeout_seconds,
         )
         try:
             for worker in workers:
@@ -187,12 +193,16 @@ class _Group:
 
     def tell(self, process: int, **message: Any) -> None:
         """WorkerLost: it does not listen any more."""
-        listening = self._others[process - 1].stdin
+        other = self._others[process - 1]
+        limit = threading.Timer(self._timeout_seconds, other.kill)  # a write to a full pipe has no limit of its own
+        limit.start()
         try:
-            if listening is not None:
-                listening.write(json.dumps(message) + "\n")
+            if other.stdin is not None:
+                other.stdin.write(json.dumps(message) + "\n")
         except OSError as error:
-            raise WorkerLost(process=process) from error
+            raise WorkerLost(problem="it is gone, or did not listen in time", process=process) from error
+        finally:
+            limit.cancel()
 
     def await_readiness(self, process: int) -> None:
         """Returns when the process has loaded the base model. WorkerLost: it ended instead."""

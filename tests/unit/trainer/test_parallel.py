@@ -1,6 +1,7 @@
 """Several processes that make one step: real ones, over gloo, with a tiny base model."""
 
 import dataclasses
+import signal
 import time
 from unittest.mock import Mock
 
@@ -30,8 +31,9 @@ def examples(encoder):
     return [encoder.encode(*pair) for pair in pairs]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def parallel(exact):
+    """One for all tests: after each loss it starts anew."""
     learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=10))
     yield learner
     learner.close()
@@ -85,13 +87,26 @@ def test_a_process_that_dies_fails_the_step_and_the_next_adapter_has_a_new_one(p
         assert adapter.step(examples) == pytest.approx(first, rel=1e-4)
 
 
-def test_a_process_that_says_nothing_is_not_waited_for_forever(exact, examples):
+@pytest.mark.parametrize(("copies", "problem"), [(1, "said nothing in time"), (200, "did not listen in time")])
+def test_a_process_that_hangs_is_not_waited_for_forever(exact, examples, copies, problem):
     learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=3))
     with learner.adapter(SMALL) as adapter:
         adapter.step(examples)
-        learner._group.tell = Mock()
-        with pytest.raises(WorkerLost, match="said nothing in time"):
-            adapter.step(examples)
+        learner._group._others[0].send_signal(signal.SIGSTOP)
+        with pytest.raises(WorkerLost, match=problem):
+            adapter.step(examples * copies)  # many do not fit into a pipe that nobody reads
+
+
+def test_an_adapter_of_a_lost_group_does_no_harm_to_the_next_group(parallel, examples):
+    with parallel.adapter(SMALL) as old:
+        parallel._group._others[0].kill()
+        with pytest.raises(WorkerLost):
+            old.step(examples)
+        with parallel.adapter(SMALL) as new:
+            first = new.step(examples)
+            with pytest.raises(WorkerLost, match="earlier step"):
+                old.step(examples)
+            assert new.step(examples) < first
 
 
 def test_a_process_that_cannot_start_is_said_at_once(exact, examples):
