@@ -31,9 +31,8 @@ def examples(encoder):
     return [encoder.encode(*pair) for pair in pairs]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def parallel(exact):
-    """One for all tests: after each loss it starts anew."""
     learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=10))
     yield learner
     learner.close()
