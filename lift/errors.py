@@ -18,7 +18,7 @@ LiftError
 ├── LeaseLost             ABORTED
 ├── TimedOut              DEADLINE_EXCEEDED
 ├── JobCancelled          CANCELLED
-└── InternalError         INTERNAL
+└── InternalError         INTERNAL             WorkerLost
 
 A class's docstring is its message; the keyword arguments of an instance are facts about the case. Facts are shown to
 the tenant, so they never hold another tenant's names, document text or a secret. `lift.status` maps the tree to gRPC.
@@ -303,3 +303,7 @@ class JobCancelled(LiftError):
 
 class InternalError(LiftError):
     """Something went wrong inside the server"""
+
+
+class WorkerLost(InternalError):
+    """A process that trained beside others on a device of its own is lost"""

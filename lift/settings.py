@@ -113,6 +113,9 @@ class TrainerSettings(Section):
     profile: str = "paper"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves the choice to torch")
+    devices: int = Field(
+        default=1, gt=0, le=64, description="processes that make a step together, a GPU each; on a CPU, `threads` each"
+    )
     jobs_at_once: int = Field(default=4, gt=0, description="jobs that share the steps of one trainer")
     lease_seconds: float = Field(default=20, gt=0)
     sweep_seconds: float = Field(default=2, gt=0)

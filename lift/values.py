@@ -194,6 +194,7 @@ class TrainingOptions:
     seed: int | None = None
     held_out: float | None = None
     min_recall: float | None = None
+    shrink_epsilon: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

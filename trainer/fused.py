@@ -12,7 +12,7 @@ product. `PeftLearner` is the reference for all of this.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,16 +56,27 @@ class FusedLearner:
 
         Of each: mean loss per answer token before the step (LIFT eq. 1), in nats.
         """
+        losses = self.accumulate(work, [_answer_tokens(examples) for _, examples, _ in work])
+        for adapter, _, left in work:
+            adapter.lora.update(left)
+        return losses
+
+    def accumulate(
+        self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]], answer_tokens: Sequence[int]
+    ) -> list[float]:
+        """Sets each adapter's gradients to those of its examples' loss, summed and divided by `answer_tokens`.
+
+        These are more than the examples' own where others compute the rest of a step; none at all give zeros. Of each:
+        that loss, in nats.
+        """
         losses = [0.0] * len(work)
         for adapter, _, _ in work:
             adapter.lora.gradients.zero_()
-        for taken in _passes([examples for _, examples, _ in work]):
+        for taken in _passes([examples for _, examples, _ in work], answer_tokens):
             means = self.mean_losses([(work[number][0], part, share) for number, part, share in taken])
             torch.stack(means).sum().backward()
             for (number, _, _), mean in zip(taken, means, strict=True):
                 losses[number] += float(mean.detach())
-        for adapter, _, left in work:
-            adapter.lora.update(left)
         return losses
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
@@ -93,26 +104,40 @@ class FusedAdapter:
         """Mean -log p(answer token) with the present weights (LIFT eq. 1)."""
         return self._learner.mean_losses([(self, examples, 1.0)])[0]
 
+    @torch.no_grad()
+    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
+        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
+        with self.lora.holding(weights):
+            passes = _passes([examples], [_answer_tokens(examples)])
+            work = [[(self, part, share) for _, part, share in taken] for taken in passes]
+            return sum(float(mean) for of_pass in work for mean in self._learner.mean_losses(of_pass))
+
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
         named = self.lora.by_name(self.lora.weights)
         return {name: weight.to("cpu", torch.bfloat16, copy=True) for name, weight in named.items()}
 
 
-def _passes(work: Sequence[Sequence[Example]]) -> Iterator[list[tuple[int, list[Example], float]]]:
+def _answer_tokens(examples: Sequence[Example]) -> int:
+    return sum(example.answer_tokens for example in examples)
+
+
+def _passes(
+    work: Sequence[Sequence[Example]], answer_tokens: Sequence[int]
+) -> Iterator[list[tuple[int, list[Example], float]]]:
     """The examples of a step in passes that fit into memory: adapter's number, examples, share of its answer tokens."""
     taken: list[tuple[int, list[Example], float]] = []
     room = PASS_TOKENS
     for number, examples in enumerate(work):
-        answer_tokens = sum(example.answer_tokens for example in examples)
         for part in _parts(examples):
             tokens = sum(len(example.tokens) for example in part)
             if taken and tokens > room:
                 yield taken
                 taken, room = [], PASS_TOKENS
-            taken.append((number, part, sum(example.answer_tokens for example in part) / answer_tokens))
+            taken.append((number, part, _answer_tokens(part) / answer_tokens[number]))
             room -= tokens
-    yield taken
+    if taken:
+        yield taken
 
 
 def _parts(examples: Sequence[Example]) -> Iterator[list[Example]]:
@@ -125,7 +150,8 @@ def _parts(examples: Sequence[Example]) -> Iterator[list[Example]]:
             part, tokens = [], 0
         part.append(example)
         tokens += len(example.tokens)
-    yield part
+    if part:
+        yield part
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +253,7 @@ class Lora:
 
     def __init__(self, base: _Base, hyperparameters: Hyperparameters) -> None:
         self.hyperparameters = hyperparameters
-        self.scaling = hyperparameters.alpha / hyperparameters.rank
+        self.scaling = hyperparameters.scaling
         self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
         rank, like = hyperparameters.rank, base.embedding
         size = rank * sum(len(group.names) * group.weight.shape[1] + len(group.weight) for group in self._groups)
@@ -262,6 +288,17 @@ class Lora:
                 named[f"base_model.model.{name}.lora_A.weight"] = a
                 named[f"base_model.model.{name}.lora_B.weight"] = b
         return named
+
+    @contextmanager
+    def holding(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Computes with these weights, under PEFT's names, for the length of the block."""
+        own = self.by_name(self.weights)
+        try:
+            for name, weight in weights.items():
+                own[name].copy_(weight)
+            yield
+        finally:
+            self.weights.copy_(self._masters)
 
     def update(self, left: float) -> None:
         """One step of AdamW without decay, on gradients clipped by their norm."""

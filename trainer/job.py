@@ -14,6 +14,7 @@ from lift import logs
 from lift.errors import (
     BaseModelMissing,
     InternalError,
+    InvalidOption,
     JobCancelled,
     LeaseLost,
     LiftError,
@@ -42,10 +43,12 @@ from trainer.fused import FusedLearner
 from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
 from trainer.learner import Learner
+from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
 from trainer.shared import SharedLearner
+from trainer.shrink import shrink
 from trainer.stream import PairStream
 from trainer.training import train
 
@@ -123,8 +126,8 @@ class Trainer:
         """Loads the base model ahead of the first job; what is wrong with it is said by that job."""
         try:
             self._warm()
-        except BaseModelMissing as missing:
-            log.error("base_model_missing", error=str(missing))
+        except (BaseModelMissing, InvalidOption) as error:
+            log.error("warm_up_failed", error=str(error))
 
     def at_once(self) -> int:
         """How many jobs may run in threads of this process at the moment."""
@@ -226,7 +229,7 @@ class Trainer:
                     if model.template == "auto"
                     else PromptTemplate.named(model.template)
                 )
-                self._workshop = Workshop(base=base, learner=_learner(base), template=template)
+                self._workshop = Workshop(base=base, learner=_learner(base, trainer.devices), template=template)
             return self._workshop
 
     def _train(
@@ -241,9 +244,10 @@ class Trainer:
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
             training = train(stream, encoder, adapter, chosen, hold)
-            plan, weights = stream.plan, adapter.weights()
-        hold.report(stage=Stage.PUBLISH)
-        began_at = time.monotonic()
+            plan = stream.plan
+            hold.report(stage=Stage.PUBLISH)
+            began_at = time.monotonic()
+            weights = shrink(adapter, training.examples, chosen)
         revision = publish(
             self._objects,
             job,
@@ -286,9 +290,17 @@ def _sentences(
     )
 
 
-def _learner(base: BaseModel) -> Learner:
-    """The fast learner for the models that it takes, the plain one for all others."""
-    fast = FusedLearner.takes(base.model.config)
-    learner: Learner = SharedLearner(FusedLearner(base.model)) if fast else PeftLearner(base.model)
-    log.info("learner_chosen", learner=type(learner).__name__, model_type=base.model.config.model_type)
+def _learner(base: BaseModel, devices: int) -> Learner:
+    """The fast learner for the models that it takes, the plain one for all others. InvalidOption: too many devices."""
+    learner: Learner
+    model_type = base.model.config.model_type
+    if not FusedLearner.takes(base.model.config):
+        if devices > 1:
+            raise InvalidOption(option="trainer.devices", value=devices, expected=f"1 for a model of type {model_type}")
+        learner = PeftLearner(base.model)
+    elif devices > 1:
+        learner = SharedLearner(ParallelLearner(base.model, Worker.beside(base, devices)))
+    else:
+        learner = SharedLearner(FusedLearner(base.model))
+    log.info("learner_chosen", learner=type(learner).__name__, model_type=model_type, devices=devices)
     return learner

@@ -1,6 +1,6 @@
 """What trains adapters. `PeftLearner` takes every model; `FusedLearner` is fast."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -18,6 +18,9 @@ class Adapter(Protocol):
 
         `left`: see Hyperparameters.learning_rate_at.
         """
+
+    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
+        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""

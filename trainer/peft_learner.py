@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import peft
@@ -82,6 +82,19 @@ class PeftAdapter:
         with _only_at(self.model.get_output_embeddings(), rows, columns):
             logits = self.model(input_ids=batch.input_ids.to(self._device), use_cache=False).logits
         return nn.functional.cross_entropy(logits.float(), batch.targets.to(self._device))
+
+    @torch.no_grad()
+    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
+        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
+        size = self._hyperparameters.batch_size
+        parts = [examples[start : start + size] for start in range(0, len(examples), size)]
+        tokens = [sum(example.answer_tokens for example in part) for part in parts]
+        try:
+            peft.set_peft_model_state_dict(self.model, dict(weights))
+            losses = [float(self.loss(part)) for part in parts]
+        finally:
+            torch._foreach_copy_(self._weights, self._masters)
+        return sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""

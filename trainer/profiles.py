@@ -13,8 +13,10 @@ class Hyperparameters:
 
     The learning rate rises linearly over `warmup_steps`. With `decay` it falls linearly to zero over the epochs after
     the first, whose length is known at its end only. `clip_norm` bounds the gradient's L2 norm. A pair of more than
-    `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper. `held_out`: share
-    of the pairs that recall is measured on instead; below `min_recall` a revision is not made current.
+    `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper. What is published
+    has the smallest rank whose loss is at most `shrink_epsilon` nats per answer token above the trained one's; 0: the
+    trained rank. `held_out`: share of the pairs that recall is measured on; below `min_recall` a revision does
+    not become current.
     """
 
     rank: int = 128
@@ -26,9 +28,15 @@ class Hyperparameters:
     decay: bool = False
     clip_norm: float = 1.0
     max_pair_tokens: int = 1024
+    shrink_epsilon: float = 0.0
     seed: int = 0
     held_out: float = 0.05
     min_recall: float = 0.0
+
+    @property
+    def scaling(self) -> float:
+        """What B A is multiplied by."""
+        return self.alpha / self.rank
 
     def learning_rate_at(self, step: int, left: float = 1.0) -> float:
         """The rate of step `step`, counted from 0; `left`: share of the steps after the first epoch that is to come."""
@@ -48,12 +56,13 @@ PROFILES: dict[str, Hyperparameters] = {
     "embedded": Hyperparameters(learning_rate=1e-3, epochs=6, batch_size=32, decay=True, max_pair_tokens=512),
 }
 
-_RANKS = (8, 16, 32, 64, 128, 256)
+RANKS = (8, 16, 32, 64, 128, 256)
 _LIMITS: dict[str, tuple[float, float]] = {
     "alpha": (1e-3, 1e5),
     "learning_rate": (1e-8, 1.0),
     "epochs": (1, 100),
     "batch_size": (1, 1024),
+    "shrink_epsilon": (0, 10),
     "seed": (0, 2**63 - 1),
     "held_out": (0.0, 0.5),
     "min_recall": (0.0, 1.0),
@@ -74,8 +83,8 @@ def hyperparameters(options: Mapping[str, Any], default_profile: str, max_rank: 
         option: _within(option, options[option], limits) for option, limits in _LIMITS.items() if option in options
     }
     rank = options.get("rank", min(profile.rank, max_rank))
-    if rank not in _RANKS or rank > max_rank:
-        ranks = ", ".join(str(rank) for rank in _RANKS if rank <= max_rank)
+    if rank not in RANKS or rank > max_rank:
+        ranks = ", ".join(str(rank) for rank in RANKS if rank <= max_rank)
         raise InvalidOption(option="rank", value=str(rank)[:80], expected=ranks)
     alpha = chosen.pop("alpha", profile.alpha * rank / profile.rank)  # the scaling stays the profile's
     return replace(profile, rank=int(rank), alpha=float(alpha), **chosen)

@@ -18,6 +18,7 @@ from storage.revisions import CONFIG, WEIGHTS, Manifest, describe, publish_files
 from storage.validation import validate
 from trainer.base_model import BaseModel
 from trainer.profiles import Hyperparameters
+from trainer.shrink import rank_of
 from trainer.training import Training
 
 
@@ -34,20 +35,21 @@ def publish(
 ) -> Revision:
     """Stores the revision's files and returns its row for the catalogue, which is not written here.
 
-    `weights` have PEFT's names. RevisionRejected: they are none that an engine would load. StoreUnavailable.
+    `weights` have PEFT's names; their rank may be below the trained one, which `hyperparameters` hold.
+    RevisionRejected: they are none that an engine would load. StoreUnavailable.
     """
     created_at = datetime.now(UTC)
-    modules = target_modules(weights)
+    modules, rank = target_modules(weights), rank_of(weights)
     with tempfile.TemporaryDirectory(prefix="lift-revision-") as name:
         folder = Path(name)
         write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
-        validate(folder, json.loads((base.folder / "config.json").read_bytes()), hyperparameters.rank)
+        validate(folder, json.loads((base.folder / "config.json").read_bytes()), rank)
         manifest = Manifest(
             files=describe(folder),
             base_model=base.name,
             base_model_revision=base.revision,
-            rank=hyperparameters.rank,
-            alpha=hyperparameters.alpha,
+            rank=rank,
+            alpha=hyperparameters.scaling * rank,
             target_modules=modules,
             template=template,
             hyperparameters=asdict(hyperparameters),
@@ -60,7 +62,7 @@ def publish(
     return Revision(
         ref=ref,
         job=job.id,
-        rank=hyperparameters.rank,
+        rank=rank,
         size_bytes=manifest.size_bytes,
         base_model=base.name,
         base_model_revision=base.revision,
@@ -76,14 +78,15 @@ def write_adapter(
     folder: Path, weights: Mapping[str, Tensor], *, base_model: str, hyperparameters: Hyperparameters
 ) -> None:
     """Writes the weights as they are, and the configuration that PEFT and vLLM read: a plain LoRA and no more."""
+    rank = rank_of(weights)
     save_file(dict(weights), folder / WEIGHTS, metadata={"format": "pt"})
     config: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_model,
         "inference_mode": True,
-        "r": hyperparameters.rank,
-        "lora_alpha": hyperparameters.alpha,
+        "r": rank,
+        "lora_alpha": hyperparameters.scaling * rank,
         "lora_dropout": 0.0,
         "bias": "none",
         "use_rslora": False,

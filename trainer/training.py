@@ -28,10 +28,11 @@ RULES = frozenset({"cloze", "inverted"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What came out. `losses`: mean per answer token of each epoch, in nats; `data_sha256`: of the pairs trained on."""
+    """What came out. `losses`: mean per answer token of each epoch, in nats; `data_sha256`, `examples`: of `pairs`."""
 
     pairs: tuple[Pair, ...]
     held_out: tuple[Pair, ...]
+    examples: tuple[Example, ...]
     steps: int
     losses: tuple[float, ...]
     data_sha256: str
@@ -67,6 +68,7 @@ def train(
     return Training(
         pairs=tuple(material.pairs),
         held_out=tuple(material.held_out),
+        examples=tuple(examples),
         steps=meter.steps,
         losses=meter.losses(),
         data_sha256=material.sha256(),

@@ -18,6 +18,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "learning_rate": (1e-8, 1.0),
     "epochs": (1, 100),
     "batch_size": (1, 1024),
+    "shrink_epsilon": (0, 10),
     "seed": (0, 2**63 - 1),
     "held_out": (0.0, 0.5),
     "min_recall": (0.0, 1.0),

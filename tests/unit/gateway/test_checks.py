@@ -20,10 +20,10 @@ def by_trainer(options):
 
 
 @pytest.mark.parametrize("taken_by", [by_gateway, by_trainer])
-@pytest.mark.parametrize("option", ["alpha", "learning_rate", "epochs", "batch_size", "seed"])
+@pytest.mark.parametrize("option", ["alpha", "learning_rate", "epochs", "batch_size", "seed", "shrink_epsilon"])
 def test_the_limits_are_the_trainers(taken_by, option):
     low, high = checks.LIMITS[option]
-    kind = float if option in {"alpha", "learning_rate"} else int
+    kind = float if option in {"alpha", "learning_rate", "shrink_epsilon"} else int
     for value in (low, high):
         taken_by({option: kind(value)})
     for value in (low - 1, high * 2):

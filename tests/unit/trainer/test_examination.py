@@ -40,6 +40,7 @@ def test_held_out_pairs_are_asked_first_then_the_sentences_take_turns():
         pairs=(pair(0), pair(0, 1), pair(0, 2), pair(1), pair(2), pair(2, 1)),
         held_out=(pair(1, 9),),
         steps=1,
+        examples=(),
         losses=(1.0,),
         data_sha256="",
     )

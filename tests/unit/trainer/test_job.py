@@ -49,6 +49,19 @@ def test_the_manifest_says_what_the_revision_was_trained_on_and_how(bench):
     assert manifest.base_model_revision == bench.catalogue.revisions.get(ref).base_model_revision
 
 
+def test_a_job_publishes_a_smaller_rank_than_the_trained_one_where_that_is_asked_for(bench):
+    bench.settings = bench.settings.model_copy(
+        update={"model": bench.settings.model.model_copy(update={"max_lora_rank": 32})}
+    )
+    bench.trainer = bench.worker("worker-2")
+    job = bench.job(rank=32, shrink_epsilon=10.0)
+    bench.trainer.run(job.id)
+    revision = bench.catalogue.revisions.list("acme", job.adapter).items[0]
+    manifest = read_manifest(bench.objects, revision.ref)
+    assert (revision.rank, manifest.rank, manifest.alpha) == (8, 8, 16)
+    assert (manifest.hyperparameters["rank"], manifest.hyperparameters["alpha"]) == (32, 64)
+
+
 def test_a_second_copy_of_a_wake_up_does_nothing(bench):
     job = bench.job()
     bench.trainer.run(job.id)

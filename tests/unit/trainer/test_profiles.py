@@ -76,3 +76,10 @@ def test_the_learning_rate_rises_during_warm_up_and_then_stays():
 def test_the_rate_decays_with_what_is_left_where_that_is_asked_for():
     assert Hyperparameters(learning_rate=1.0, decay=True).learning_rate_at(50, left=0.25) == 0.25
     assert Hyperparameters(learning_rate=1.0).learning_rate_at(50, left=0.25) == 1.0
+
+
+@pytest.mark.parametrize("epsilon", [-0.1, 11, float("nan"), "small"])
+def test_what_shrinking_may_cost_is_a_small_loss(epsilon):
+    assert hyperparameters({"shrink_epsilon": 0.02}, "paper", 128).shrink_epsilon == 0.02
+    with pytest.raises(InvalidOption, match="shrink_epsilon"):
+        hyperparameters({"shrink_epsilon": epsilon}, "paper", 128)
