@@ -61,6 +61,11 @@ class PairStream:
         self._reader.join()
 
     @property
+    def seconds(self) -> float:
+        """Since the start of this attempt."""
+        return time.monotonic() - self._began_at
+
+    @property
     def exhausted(self) -> bool:
         """Whether every pair has been taken, and no more will come."""
         with self._changed:
