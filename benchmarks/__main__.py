@@ -2,11 +2,20 @@
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
+from lift.errors import LiftError
+
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
+
+
+Model = Annotated[str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.callback()
@@ -16,21 +25,60 @@ def bench() -> None:
 
 @app.command()
 def train(
-    model: Annotated[
-        str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")
-    ] = "",
+    model: Model = "",
     *,
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
     pairs: Annotated[int, typer.Option(help="Pairs per optimizer step of our learner.")] = 128,
     repeats: Annotated[int, typer.Option(help="Interleaved sessions of each contestant.")] = 3,
     examples: Annotated[int, typer.Option(help="Pairs that a session trains on.")] = 512,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Training: useful tokens a second beside the limit, PEFT, Hugging Face's Trainer and TRL."""
     from benchmarks.train import bench_train
     from trainer.base_model import embedded
 
-    result = bench_train(model or str(embedded()), rank=rank, pairs=pairs, repeats=repeats, examples=examples, say=_say)
+    _run(
+        lambda: bench_train(
+            model or str(embedded()), rank=rank, pairs=pairs, repeats=repeats, examples=examples, say=_say
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def serve(
+    model: Model = "",
+    *,
+    rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
+    shrunk_rank: Annotated[int, typer.Option(help="LoRA rank after shrinking.")] = 32,
+    adapters: Annotated[int, typer.Option(help="Distinct adapters in a batch.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Interleaved measurements of each figure.")] = 3,
+    rivals: Annotated[bool, typer.Option(help="Also measure stock vLLM, which takes most of the time.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Serving: prefill, decoding and batches with no, one and many adapters, beside stock vLLM and the limit."""
+    from benchmarks.serve import Plan, bench_serve
+    from trainer.base_model import embedded
+
+    def measure() -> dict[str, Any]:
+        plan = Plan(
+            base_model=model,
+            rank=rank,
+            shrunk_rank=shrunk_rank,
+            adapters=adapters,
+            repeats=repeats,
+            rivals=rivals,
+            say=_say,
+        )
+        return bench_serve(plan if model else replace(plan, base_model=str(embedded())))
+
+    _run(measure, as_json)
+
+
+def _run(measure: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    """Prints what was measured, last; what libraries print on the way goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        result = measure()
     print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
 
 
@@ -38,5 +86,17 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
+def main() -> None:
+    """Runs one benchmark. What goes wrong is one sentence on stderr and an exit code that is not 0."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        _say(" ".join(error.format_message().split()))
+        sys.exit(error.exit_code)
+    except LiftError as error:
+        _say(str(error))
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()
