@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from lift.errors import LiftError
+from lift.cli.options import DEFAULT_STATE, Json, State
+from lift.errors import InvalidOption, LiftError
 
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
 
 
 Model = Annotated[str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.callback()
@@ -73,6 +73,53 @@ def serve(
         return bench_serve(plan if model else replace(plan, base_model=str(embedded())))
 
     _run(measure, as_json)
+
+
+@app.command()
+def load(
+    state: State = DEFAULT_STATE,
+    *,
+    concurrency: Annotated[str, typer.Option(help="Queries at once, each level in turn.")] = "1,2,4,8,16,32,64",
+    adapter: Annotated[list[str] | None, typer.Option(help="Whom to ask; may be repeated; all that are ready.")] = None,
+    repeats: Annotated[int, typer.Option(help="Interleaved measurements of each level.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """A running stack under concurrent queries: latency, first token, throughput; bad queries among good ones."""
+    from benchmarks.load import Plan, bench_load
+
+    def measure() -> dict[str, Any]:
+        levels = _numbers("concurrency", concurrency)
+        return bench_load(Plan(state_dir=state, concurrency=levels, adapters=adapter or (), repeats=repeats, say=_say))
+
+    _run(measure, as_json)
+
+
+@app.command()
+def pipeline(
+    state: State = DEFAULT_STATE,
+    *,
+    sentences: Annotated[str, typer.Option(help="Lengths of documents.")] = "5,25,100",
+    repeats: Annotated[int, typer.Option(help="Interleaved measurements of each length.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """A running stack from document accepted to first answer token, beside generation and training alone."""
+    from benchmarks.pipeline import Plan, bench_pipeline
+    from lift.stack.folder import StateFolder
+
+    def measure() -> dict[str, Any]:
+        lengths = _numbers("sentences", sentences)
+        plan = Plan(state=StateFolder(state.resolve()), sentences=lengths, repeats=repeats, say=_say)
+        return bench_pipeline(plan)
+
+    _run(measure, as_json)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of a text such as "1,4,16". InvalidOption."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InvalidOption(option=option, value=text, expected="numbers such as 1,4,16") from error
 
 
 def _run(measure: Callable[[], dict[str, Any]], as_json: bool) -> None:

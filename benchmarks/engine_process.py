@@ -62,8 +62,7 @@ class Subject:
     async def answer(self, voices: Sequence[int], prompt_tokens: int, answer_tokens: int, seed: int) -> dict[str, Any]:
         """One stream for each voice, 0 being the base model, all at once: when each of their tokens came."""
         chosen = random.Random(seed)  # noqa: S311 - prompts, not secrets
-        size = len(self._engine.vocabulary)
-        prompts = [[chosen.randrange(size // 2, size) for _ in range(prompt_tokens)] for _ in voices]
+        prompts = [self._prompt(prompt_tokens, chosen) for _ in voices]
         began_at = time.perf_counter()
         streams = [
             self._stream(self._adapters.get(voice), prompt, answer_tokens)
@@ -76,6 +75,8 @@ class Subject:
         """A revision nobody has loaded, from the store to its first token, and the next first token of the same."""
         from lift.errors import RevisionRejected
 
+        chosen = random.Random(0)  # noqa: S311
+        prompts = [self._prompt(32, chosen) for _ in range(2)]
         ref = self._publish(Path(folder))
         began_at = time.perf_counter()
         seconds = await self._slots.load(ref)
@@ -83,9 +84,9 @@ class Subject:
         if seconds is None:
             raise RevisionRejected(problem="it was loaded before")
         async with self._slots.holding(ref) as slot:
-            cold = (await self._stream(slot.adapter, range(300, 332), 1))[0] - began_at
+            cold = (await self._stream(slot.adapter, prompts[0], 1))[0] - began_at
             asked_at = time.perf_counter()
-            warm = (await self._stream(slot.adapter, range(400, 432), 1))[0] - asked_at
+            warm = (await self._stream(slot.adapter, prompts[1], 1))[0] - asked_at
         await self._unload(ref)
         took = {"fetch": seconds.fetch, "validate": seconds.validate, "load": seconds.load}
         return {**took, "loaded": loaded_at - began_at, "cold": cold, "warm": warm}
@@ -99,6 +100,10 @@ class Subject:
             self._loading = False
             loads = await beside
         return {"streams": streams, "loads": loads}
+
+    def _prompt(self, tokens: int, chosen: random.Random) -> list[int]:
+        size = len(self._engine.vocabulary)
+        return [chosen.randrange(size // 2, size) for _ in range(tokens)]
 
     async def _load_on(self, folder: Path) -> int:
         self._loading, loads = True, 0
