@@ -5,17 +5,21 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.growth import Growth, draw, of_load, of_pipeline, of_serving
 from lift.cli.options import DEFAULT_STATE, Json, State
+from lift.cli.pictures import checked
 from lift.errors import InvalidOption, LiftError
 
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
 
 
 Model = Annotated[str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also draw the figures.")]
 
 
 @app.callback()
@@ -52,8 +56,10 @@ def serve(
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
     shrunk_rank: Annotated[int, typer.Option(help="LoRA rank after shrinking.")] = 32,
     adapters: Annotated[int, typer.Option(help="Distinct adapters in a batch.")] = 8,
+    threads: Annotated[int, typer.Option(help="CPU threads of each engine; 0 leaves the choice to vLLM.")] = 0,
     repeats: Annotated[int, typer.Option(help="Interleaved measurements of each figure.")] = 3,
     rivals: Annotated[bool, typer.Option(help="Also measure stock vLLM, which takes most of the time.")] = True,
+    plot: Plot = None,
     as_json: Json = False,
 ) -> None:
     """Serving: prefill, decoding and batches with no, one and many adapters, beside stock vLLM and the limit."""
@@ -68,11 +74,12 @@ def serve(
             adapters=adapters,
             repeats=repeats,
             rivals=rivals,
+            threads=threads,
             say=_say,
         )
         return bench_serve(plan if model else replace(plan, base_model=str(embedded())))
 
-    _run(measure, as_json)
+    _run(measure, as_json, plot, of_serving)
 
 
 @app.command()
@@ -82,6 +89,7 @@ def load(
     concurrency: Annotated[str, typer.Option(help="Queries at once, each level in turn.")] = "1,2,4,8,16,32,64",
     adapter: Annotated[list[str] | None, typer.Option(help="Whom to ask; may be repeated; all that are ready.")] = None,
     repeats: Annotated[int, typer.Option(help="Interleaved measurements of each level.")] = 3,
+    plot: Plot = None,
     as_json: Json = False,
 ) -> None:
     """A running stack under concurrent queries: latency, first token, throughput; bad queries among good ones."""
@@ -91,7 +99,7 @@ def load(
         levels = _numbers("concurrency", concurrency)
         return bench_load(Plan(state_dir=state, concurrency=levels, adapters=adapter or (), repeats=repeats, say=_say))
 
-    _run(measure, as_json)
+    _run(measure, as_json, plot, of_load)
 
 
 @app.command()
@@ -100,6 +108,7 @@ def pipeline(
     *,
     sentences: Annotated[str, typer.Option(help="Lengths of documents.")] = "5,25,100",
     repeats: Annotated[int, typer.Option(help="Interleaved measurements of each length.")] = 3,
+    plot: Plot = None,
     as_json: Json = False,
 ) -> None:
     """A running stack from document accepted to first answer token, beside generation and training alone."""
@@ -111,7 +120,7 @@ def pipeline(
         plan = Plan(state=StateFolder(state.resolve()), sentences=lengths, repeats=repeats, say=_say)
         return bench_pipeline(plan)
 
-    _run(measure, as_json)
+    _run(measure, as_json, plot, of_pipeline)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
@@ -122,10 +131,19 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
         raise InvalidOption(option=option, value=text, expected="numbers such as 1,4,16") from error
 
 
-def _run(measure: Callable[[], dict[str, Any]], as_json: bool) -> None:
-    """Prints what was measured, last; what libraries print on the way goes to stderr."""
+def _run(
+    measure: Callable[[], dict[str, Any]],
+    as_json: bool,
+    plot: Path | None = None,
+    growth: Callable[[dict[str, Any]], Growth] | None = None,
+) -> None:
+    """Prints what was measured, last, and draws it; what libraries print on the way goes to stderr."""
+    if plot is not None:
+        checked(plot, "plot")
     with redirect_stdout(sys.stderr):
         result = measure()
+    if plot is not None and growth is not None:
+        draw(plot, growth(result))
     print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
 
 

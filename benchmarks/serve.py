@@ -27,7 +27,10 @@ WAITS = ("fetch", "validate", "load", "cold", "warm")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to measure. `rivals`: also stock vLLM. `say` is told each figure as it comes."""
+    """What to measure. `rivals`: also stock vLLM. `threads`: of each engine, 0 leaves the choice to vLLM.
+
+    `say` is told each figure as it comes.
+    """
 
     base_model: str
     rank: int
@@ -35,6 +38,7 @@ class Plan:
     adapters: int
     repeats: int
     rivals: bool
+    threads: int = 0
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
@@ -46,6 +50,8 @@ class Plan:
             raise InvalidOption(option="shrunk-rank", value=self.shrunk_rank, expected=f"at most {self.rank}, the rank")
         if not 1 <= self.adapters <= MAX_ADAPTERS:
             raise InvalidOption(option="adapters", value=self.adapters, expected=f"1 to {MAX_ADAPTERS}")
+        if self.threads < 0:
+            raise InvalidOption(option="threads", value=self.threads, expected="at least 0")
         if self.repeats < 1:
             raise InvalidOption(option="repeats", value=self.repeats, expected="at least 1")
 
@@ -105,7 +111,11 @@ def _engines(plan: Plan) -> Iterator[tuple[EngineProcess, EngineProcess | None, 
         shrunk = write_random_adapter(files / "shrunk", plan.skeleton, plan.shrunk_rank)
         held = [*copies(full, plan.adapters), *copies(shrunk, plan.adapters)]
         settings = EngineSettings(
-            slots=2 * len(held), batch_slots=plan.adapters, max_model_len=1024, cpu_kv_cache_gib=0.25
+            slots=2 * len(held),
+            batch_slots=plan.adapters,
+            max_model_len=1024,
+            cpu_kv_cache_gib=0.25,
+            threads=plan.threads,
         )
 
         def start(name: str, variables: Mapping[str, str], adapters: Sequence[Path]) -> EngineProcess:
@@ -165,6 +175,7 @@ class _Figures:
         shapes = {rank: Shape.of(plan.skeleton, rank) for rank in (0, plan.rank, plan.shrunk_rank)}
         return {
             "machine": {**describe(), "peak_tflops": round(peak / 1e12, 3), "gb_per_second": round(speed / 1e9, 1)},
+            "threads": plan.threads,
             "rank": plan.rank,
             "shrunk_rank": plan.shrunk_rank,
             "repeats": plan.repeats,

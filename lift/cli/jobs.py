@@ -32,9 +32,10 @@ def show(
     from lift.client import Client
 
     if timeline is not None:
-        from lift.cli.timeline import checked, write
+        from lift.cli import pictures
+        from lift.cli.timeline import OPTION, write
 
-        checked(timeline)
+        pictures.checked(timeline, OPTION)
     with Client(state_dir=state) as client:
         found = client.jobs.get(job)
     if timeline is not None:

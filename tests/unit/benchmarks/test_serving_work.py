@@ -64,7 +64,7 @@ def test_a_plan_has_the_base_and_one_and_many_adapters_at_both_ranks():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rank": 7}, {"shrunk_rank": 256}, {"adapters": 0}, {"adapters": 65}, {"repeats": 0}]
+    "wrong", [{"rank": 7}, {"shrunk_rank": 256}, {"adapters": 0}, {"adapters": 65}, {"repeats": 0}, {"threads": -1}]
 )
 def test_a_plan_that_cannot_be_is_refused(wrong):
     with pytest.raises(InvalidOption):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lift.cli.timeline import tick_seconds
+from lift.cli.pictures import tick_step, ticks
 from lift.timeline import spans
 from lift.values import StageSeconds
 
@@ -52,4 +52,9 @@ def test_a_job_of_an_older_trainer_starts_training_at_its_first_pair():
 
 @pytest.mark.parametrize(("longest", "step"), [(0.7, 0.1), (8, 1), (9, 2), (43, 10), (300, 50), (8000, 1000)])
 def test_an_axis_has_few_round_ticks(longest, step):
-    assert tick_seconds(longest) == pytest.approx(step)
+    assert tick_step(longest) == pytest.approx(step)
+
+
+def test_ticks_begin_at_nothing_and_end_before_the_longest():
+    assert ticks(43) == [0, 10, 20, 30, 40]
+    assert ticks(8) == [0, 1, 2, 3, 4, 5, 6, 7, 8]
