@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.growth import Growth, draw, of_load, of_pipeline, of_serving
+from benchmarks.growth import Growth, draw, of_catalogue, of_load, of_pipeline, of_serving
+from lift import logs
 from lift.cli.options import DEFAULT_STATE, Json, State
 from lift.cli.pictures import checked
 from lift.errors import InvalidOption, LiftError
@@ -123,6 +124,18 @@ def pipeline(
     _run(measure, as_json, plot, of_pipeline)
 
 
+@app.command()
+def catalogue(
+    adapters: Annotated[str, typer.Option(help="Adapters in the catalogue.")] = "100,1000,10000,100000",
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """A gateway's calls while its catalogue grows; starts what it needs, without engine and store."""
+    from benchmarks.catalogue import Plan, bench_catalogue
+
+    _run(lambda: bench_catalogue(Plan(adapters=_numbers("adapters", adapters), say=_say)), as_json, plot, of_catalogue)
+
+
 def _numbers(option: str, text: str) -> tuple[int, ...]:
     """The numbers of a text such as "1,4,16". InvalidOption."""
     try:
@@ -153,6 +166,7 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Runs one benchmark. What goes wrong is one sentence on stderr and an exit code that is not 0."""
+    logs.configure(level="WARNING", as_json=False, role="bench")
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:

@@ -58,6 +58,15 @@ def of_pipeline(result: Result) -> Growth:
     return Growth(title="From document to answer", x="sentences", y="seconds", lines=lines)
 
 
+def of_catalogue(result: Result) -> Growth:
+    """Median milliseconds of each kind of call against the adapters in the catalogue."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for size, calls in result["adapters"].items():
+        for name, milliseconds in calls.items():
+            lines.setdefault(name, []).append((float(size), milliseconds["p50"]))
+    return Growth(title="Calls of the gateway", x="adapters in the catalogue", y="milliseconds", lines=lines)
+
+
 def draw(file: Path, growth: Growth) -> None:
     """InvalidOption: no picture can be made. OSError."""
     plot(file, title=growth.title, x=growth.x, y=growth.y, lines=growth.lines)
