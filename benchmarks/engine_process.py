@@ -17,10 +17,13 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lift import logs
+
 if TYPE_CHECKING:
     from server.engine.llm import Adapter
     from server.engine.vllm_engine import VllmEngine
     from storage.records import RevisionRef
+    from storage.revisions import ManifestFile
 
 FIRST_REVISION = 1000  # adapters that are held by number come before
 
@@ -28,7 +31,10 @@ FIRST_REVISION = 1000  # adapters that are held by number come before
 class Subject:
     """The engine that is measured. Times are seconds."""
 
-    def __init__(self, llm: Any, engine: "VllmEngine", base_model: Path, *, rank: int, slots: int) -> None:
+    def __init__(
+        self, llm: Any, engine: "VllmEngine", base_model: Path, folder: Path, *, rank: int, slots: int
+    ) -> None:
+        """`folder` is for the files of revisions; of these there are at most `slots`, of at most that rank."""
         from server.engine.loading import Preparation
         from server.engine.slots import Slots
         from storage.base_model import identify
@@ -37,9 +43,9 @@ class Subject:
         self._llm, self._engine, self._base_model = llm, engine, base_model
         self._requests = count()
         self._adapters: dict[int, Adapter] = {}
+        self._files: dict[Path, tuple[ManifestFile, ...]] = {}
         self._objects = MemoryObjects()
         self._revision = identify(base_model)
-        folder = Path(tempfile.mkdtemp(prefix="lift-bench-"))
         preparation = Preparation(
             self._objects,
             folder,
@@ -77,7 +83,7 @@ class Subject:
 
         chosen = random.Random(0)  # noqa: S311
         prompts = [self._prompt(32, chosen) for _ in range(2)]
-        ref = self._publish(Path(folder))
+        ref = await asyncio.to_thread(self._publish, Path(folder))
         began_at = time.perf_counter()
         seconds = await self._slots.load(ref)
         loaded_at = time.perf_counter()
@@ -108,7 +114,7 @@ class Subject:
     async def _load_on(self, folder: Path) -> int:
         self._loading, loads = True, 0
         while self._loading:
-            ref = self._publish(folder)
+            ref = await asyncio.to_thread(self._publish, folder)
             await self._slots.load(ref)
             await self._unload(ref)
             loads += 1
@@ -141,9 +147,11 @@ class Subject:
         from lift.template import PromptTemplate
         from storage.revisions import Manifest, describe, publish_files
 
+        if folder not in self._files:
+            self._files[folder] = describe(folder)
         config = json.loads((folder / "adapter_config.json").read_text())
         manifest = Manifest(
-            files=describe(folder),
+            files=self._files[folder],
             base_model=str(self._base_model),
             base_model_revision=self._revision,
             rank=config["r"],
@@ -172,15 +180,18 @@ async def serve(setup: dict[str, Any], say: Any) -> None:
     from lift.settings import EngineSettings, ModelSettings
     from server.engine.vllm_engine import VllmEngine, engine_args
 
-    folder = Path(setup["base_model"])
+    base_model = Path(setup["base_model"])
     engine, model = EngineSettings(**setup["engine"]), ModelSettings(**setup["model"])
-    llm = AsyncLLM.from_engine_args(engine_args(folder, engine, model))
+    llm = AsyncLLM.from_engine_args(engine_args(base_model, engine, model))
     try:
-        subject = Subject(llm, VllmEngine(llm, folder), folder, rank=model.max_lora_rank, slots=engine.slots // 2)
-        say({})
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            command = json.loads(line)
-            say(await getattr(subject, command.pop("do"))(**command) or {})
+        with tempfile.TemporaryDirectory(prefix="lift-bench-") as folder:
+            vllm_engine = VllmEngine(llm, base_model)
+            rank, slots = model.max_lora_rank, engine.slots // 2
+            subject = Subject(llm, vllm_engine, base_model, Path(folder), rank=rank, slots=slots)
+            say({})
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                command = json.loads(line)
+                say(await getattr(subject, command.pop("do"))(**command) or {})
     finally:
         llm.shutdown()
 
@@ -193,6 +204,7 @@ def main() -> None:
         results.write(json.dumps(result) + "\n")
         results.flush()
 
+    logs.configure(level="WARNING", as_json=False, role="engine")
     asyncio.run(serve(json.loads(sys.argv[1]), say))
 
 
