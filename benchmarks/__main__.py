@@ -2,11 +2,25 @@
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from benchmarks.growth import Growth, draw, of_catalogue, of_load, of_pipeline, of_serving
+from lift import logs
+from lift.cli.options import DEFAULT_STATE, Json, State
+from lift.cli.pictures import checked
+from lift.errors import InvalidOption, LiftError
+
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
+
+
+Model = Annotated[str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also draw the figures.")]
 
 
 @app.callback()
@@ -16,21 +30,133 @@ def bench() -> None:
 
 @app.command()
 def train(
-    model: Annotated[
-        str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")
-    ] = "",
+    model: Model = "",
     *,
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
     pairs: Annotated[int, typer.Option(help="Pairs per optimizer step of our learner.")] = 128,
     repeats: Annotated[int, typer.Option(help="Interleaved sessions of each contestant.")] = 3,
     examples: Annotated[int, typer.Option(help="Pairs that a session trains on.")] = 512,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Training: useful tokens a second beside the limit, PEFT, Hugging Face's Trainer and TRL."""
     from benchmarks.train import bench_train
     from trainer.base_model import embedded
 
-    result = bench_train(model or str(embedded()), rank=rank, pairs=pairs, repeats=repeats, examples=examples, say=_say)
+    _run(
+        lambda: bench_train(
+            model or str(embedded()), rank=rank, pairs=pairs, repeats=repeats, examples=examples, say=_say
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def serve(
+    model: Model = "",
+    *,
+    rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
+    shrunk_rank: Annotated[int, typer.Option(help="LoRA rank after shrinking.")] = 32,
+    adapters: Annotated[int, typer.Option(help="Distinct adapters in a batch.")] = 8,
+    threads: Annotated[int, typer.Option(help="CPU threads of each engine; 0 leaves the choice to vLLM.")] = 0,
+    repeats: Annotated[int, typer.Option(help="Interleaved measurements of each figure.")] = 3,
+    rivals: Annotated[bool, typer.Option(help="Also measure stock vLLM, which takes most of the time.")] = True,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Serving: prefill, decoding and batches with no, one and many adapters, beside stock vLLM and the limit."""
+    from benchmarks.serve import Plan, bench_serve
+    from trainer.base_model import embedded
+
+    def measure() -> dict[str, Any]:
+        plan = Plan(
+            base_model=model,
+            rank=rank,
+            shrunk_rank=shrunk_rank,
+            adapters=adapters,
+            repeats=repeats,
+            rivals=rivals,
+            threads=threads,
+            say=_say,
+        )
+        return bench_serve(plan if model else replace(plan, base_model=str(embedded())))
+
+    _run(measure, as_json, plot, of_serving)
+
+
+@app.command()
+def load(
+    state: State = DEFAULT_STATE,
+    *,
+    concurrency: Annotated[str, typer.Option(help="Queries at once, each level in turn.")] = "1,2,4,8,16,32,64",
+    adapter: Annotated[list[str] | None, typer.Option(help="Whom to ask; may be repeated; all that are ready.")] = None,
+    repeats: Annotated[int, typer.Option(help="Interleaved measurements of each level.")] = 3,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """A running stack under concurrent queries: latency, first token, throughput; bad queries among good ones."""
+    from benchmarks.load import Plan, bench_load
+
+    def measure() -> dict[str, Any]:
+        levels = _numbers("concurrency", concurrency)
+        return bench_load(Plan(state_dir=state, concurrency=levels, adapters=adapter or (), repeats=repeats, say=_say))
+
+    _run(measure, as_json, plot, of_load)
+
+
+@app.command()
+def pipeline(
+    state: State = DEFAULT_STATE,
+    *,
+    sentences: Annotated[str, typer.Option(help="Lengths of documents.")] = "5,25,100",
+    repeats: Annotated[int, typer.Option(help="Interleaved measurements of each length.")] = 3,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """A running stack from document accepted to first answer token, beside generation and training alone."""
+    from benchmarks.pipeline import Plan, bench_pipeline
+    from lift.stack.folder import StateFolder
+
+    def measure() -> dict[str, Any]:
+        lengths = _numbers("sentences", sentences)
+        plan = Plan(state=StateFolder(state.resolve()), sentences=lengths, repeats=repeats, say=_say)
+        return bench_pipeline(plan)
+
+    _run(measure, as_json, plot, of_pipeline)
+
+
+@app.command()
+def catalogue(
+    adapters: Annotated[str, typer.Option(help="Adapters in the catalogue.")] = "100,1000,10000,100000",
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """A gateway's calls while its catalogue grows; starts what it needs, without engine and store."""
+    from benchmarks.catalogue import Plan, bench_catalogue
+
+    _run(lambda: bench_catalogue(Plan(adapters=_numbers("adapters", adapters), say=_say)), as_json, plot, of_catalogue)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of a text such as "1,4,16". InvalidOption."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InvalidOption(option=option, value=text, expected="numbers such as 1,4,16") from error
+
+
+def _run(
+    measure: Callable[[], dict[str, Any]],
+    as_json: bool,
+    plot: Path | None = None,
+    growth: Callable[[dict[str, Any]], Growth] | None = None,
+) -> None:
+    """Prints what was measured, last, and draws it; what libraries print on the way goes to stderr."""
+    if plot is not None:
+        checked(plot, "plot")
+    with redirect_stdout(sys.stderr):
+        result = measure()
+    if plot is not None and growth is not None:
+        draw(plot, growth(result))
     print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
 
 
@@ -38,5 +164,18 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
+def main() -> None:
+    """Runs one benchmark. What goes wrong is one sentence on stderr and an exit code that is not 0."""
+    logs.configure(level="WARNING", as_json=False, role="bench")
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        _say(" ".join(error.format_message().split()))
+        sys.exit(error.exit_code)
+    except LiftError as error:
+        _say(str(error))
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

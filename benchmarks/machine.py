@@ -1,7 +1,10 @@
 """Measures what a machine can do: matrix products of the model's shapes and type, and memory bandwidth."""
 
+import os
+import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -32,3 +35,16 @@ def _best_seconds(work: Callable[[], object]) -> float:
         work()
         seconds.append(time.perf_counter() - began_at)
     return min(seconds)
+
+
+def describe() -> dict[str, str | int]:
+    """The processor as Linux names it, its cores, and what it has for products in bf16."""
+    said = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
+    flags = fields.get("flags", "").split()
+    has = [name for flag, name in (("avx512_bf16", "AVX-512 bf16"), ("amx_bf16", "AMX")) if flag in flags]
+    return {
+        "processor": fields.get("model name", platform.machine()),
+        "cores": os.cpu_count() or 1,
+        "bf16": " and ".join(has) or "no instructions for it",
+    }

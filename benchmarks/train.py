@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.contestants import Contestant, Ours, TransformersTrainer, TrlTrainer, encoded, tokens_per_second
 from benchmarks.limits import Shape, step_seconds, training_flops
 from benchmarks.machine import bandwidth, peak_flops
+from lift.errors import InvalidOption
 from lift.template import PromptTemplate
 from trainer import base_model
 from trainer.batches import Encoder, Example
@@ -26,7 +27,11 @@ PAPER_PAIRS = 4
 def bench_train(
     model: str, *, rank: int, pairs: int, repeats: int, examples: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Interleaved sessions of all contestants; `examples` pairs each. The result that `--json` prints."""
+    """Interleaved sessions of all contestants; `examples` pairs each. The result that `--json` prints.
+
+    InvalidOption, BaseModelMissing.
+    """
+    _check(rank=rank, pairs=pairs, repeats=repeats, examples=examples)
     base = base_model.load(model, "cpu", threads=0)
     template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
     hyperparameters = replace(PROFILES["embedded"], rank=rank, alpha=2.0 * rank, batch_size=pairs)
@@ -68,6 +73,15 @@ def bench_train(
         "spread": {name: [round(min(seen), 1), round(max(seen), 1)] for name, seen in rates.items()},
         "rivals": {name: round(mine / statistics.median(seen), 2) for name, seen in rates.items() if name != "lift"},
     }
+
+
+def _check(*, rank: int, pairs: int, repeats: int, examples: int) -> None:
+    """InvalidOption: a number that no run can have."""
+    for name, value in (("rank", rank), ("pairs", pairs), ("repeats", repeats)):
+        if value < 1:
+            raise InvalidOption(option=name, value=value, expected="at least 1")
+    if examples <= pairs:  # the first step is not counted
+        raise InvalidOption(option="examples", value=examples, expected=f"more than {pairs}, the pairs of one step")
 
 
 def _limit(shape: Shape, data: Sequence[Example], pairs: int, peak: float) -> dict[str, float]:

@@ -132,7 +132,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSeconds:
-    """Where a job's time went; generation and training overlap."""
+    """Where a job's time went; generation and training overlap. `starved` is that part of `train` without a step."""
 
     queue: float = 0.0
     extract: float = 0.0
@@ -143,6 +143,9 @@ class StageSeconds:
     load: float = 0.0
     measure: float = 0.0
     total: float = 0.0
+    warm_up: float = 0.0
+    first_step: float = 0.0
+    starved: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

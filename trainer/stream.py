@@ -67,6 +67,11 @@ class PairStream:
         return len(self.plan)
 
     @property
+    def seconds(self) -> float:
+        """Since the start of this attempt."""
+        return time.monotonic() - self._began_at
+
+    @property
     def exhausted(self) -> bool:
         """Whether every pair has been taken, and no more will come."""
         with self._changed:

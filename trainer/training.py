@@ -50,6 +50,8 @@ def train(
     hold.report(stage=Stage.GENERATE)
     meter = _Meter(adapter, hold)
     for batch in _first_epoch(stream, material, hyperparameters, hold):
+        if not meter.steps:
+            hold.took(first_step=stream.seconds)
         meter.step(batch)
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
@@ -148,6 +150,7 @@ class _Meter:
         self._hold = hold
         self._began_at = 0.0
         self._seconds = 0.0
+        self._stepping_seconds = 0.0
         self._tokens = 0
         self.steps = 0
         self._epochs: list[tuple[float, int]] = []  # sum of the loss over answer tokens, and how many there were
@@ -159,7 +162,8 @@ class _Meter:
 
     def step(self, batch: Sequence[Example], left: float = 1.0) -> None:
         """One optimizer step. InvalidOption: the loss is no longer a number."""
-        self._began_at = self._began_at or time.monotonic()
+        step_began_at = time.monotonic()
+        self._began_at = self._began_at or step_began_at
         loss = self._adapter.step(batch, left)
         if not math.isfinite(loss):
             raise InvalidOption(option="learning_rate", problem="training diverged", step=self.steps)
@@ -168,9 +172,11 @@ class _Meter:
         self._tokens += sum(len(example.tokens) for example in batch)
         loss_sum, seen = self._epochs[-1]
         self._epochs[-1] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
-        self._seconds = time.monotonic() - self._began_at
+        ended_at = time.monotonic()
+        self._seconds = ended_at - self._began_at
+        self._stepping_seconds += ended_at - step_began_at
         self._hold.report(step=self.steps, loss=loss)
-        self._hold.took(train=self._seconds)
+        self._hold.took(train=self._seconds, starved=self._seconds - self._stepping_seconds)
 
     def losses(self) -> tuple[float, ...]:
         """Mean loss per answer token of each epoch, in nats."""

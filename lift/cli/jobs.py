@@ -1,5 +1,6 @@
 """`lift jobs`: trainings and deletions."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,12 +22,25 @@ def list_(state: options.State = options.DEFAULT_STATE, as_json: options.Json = 
 
 
 @app.command()
-def show(job: Job, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
-    """Show one job."""
+def show(
+    job: Job,
+    timeline: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw when each stage ran.")] = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Show one job, and its stages as a picture where that is wanted."""
     from lift.client import Client
 
+    if timeline is not None:
+        from lift.cli import pictures
+        from lift.cli.timeline import OPTION, write
+
+        pictures.checked(timeline, OPTION)
     with Client(state_dir=state) as client:
-        output.print_object(client.jobs.get(job), as_json)
+        found = client.jobs.get(job)
+    if timeline is not None:
+        write(found, timeline)
+    output.print_object(found, as_json)
 
 
 @app.command()

@@ -577,6 +577,9 @@ class StageSeconds(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
+    WARM_UP_FIELD_NUMBER: _builtins.int
+    FIRST_STEP_FIELD_NUMBER: _builtins.int
+    STARVED_FIELD_NUMBER: _builtins.int
     queue: _builtins.float
     """Accepted to claimed by a trainer."""
     extract: _builtins.float
@@ -595,6 +598,12 @@ class StageSeconds(_message.Message):
     """Accepted to ready."""
     measure: _builtins.float
     """Asking the loaded revision what it knows."""
+    warm_up: _builtins.float
+    """Loading the base model, where the trainer had not loaded it yet; generation starts after it."""
+    first_step: _builtins.float
+    """Start of generation to the first optimizer step."""
+    starved: _builtins.float
+    """Of `train`: between steps, which is waiting for pairs."""
     def __init__(
         self,
         *,
@@ -607,10 +616,13 @@ class StageSeconds(_message.Message):
         load: _builtins.float = ...,
         total: _builtins.float = ...,
         measure: _builtins.float = ...,
+        warm_up: _builtins.float = ...,
+        first_step: _builtins.float = ...,
+        starved: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extract", b"extract", "first_pair", b"first_pair", "generate", b"generate", "load", b"load", "measure", b"measure", "publish", b"publish", "queue", b"queue", "total", b"total", "train", b"train"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extract", b"extract", "first_pair", b"first_pair", "first_step", b"first_step", "generate", b"generate", "load", b"load", "measure", b"measure", "publish", b"publish", "queue", b"queue", "starved", b"starved", "total", b"total", "train", b"train", "warm_up", b"warm_up"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

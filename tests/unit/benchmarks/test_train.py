@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.contestants import Ours, TransformersTrainer, encoded
 from benchmarks.train import bench_train
+from lift.errors import InvalidOption
 from trainer import base_model
 from trainer.batches import Encoder
 from trainer.fused import FusedLearner
@@ -44,6 +45,12 @@ def test_the_result_names_score_limit_and_every_rival(folder):
     assert result["score"] == pytest.approx(result["tokens_per_second"] / result["limit_tokens_per_second"], abs=2e-3)
     assert result["rank"] == 8
     assert len([line for line in said if "tokens/s" in line]) == len(result["rivals"]) + 1
+
+
+@pytest.mark.parametrize("wrong", [{"rank": 0}, {"pairs": 0}, {"repeats": 0}, {"examples": 8}])
+def test_numbers_that_no_run_can_have_are_refused(folder, wrong):
+    with pytest.raises(InvalidOption):
+        bench_train(str(folder), **{"rank": 8, "pairs": 8, "repeats": 1, "examples": 24, "say": print, **wrong})
 
 
 def _template(base):

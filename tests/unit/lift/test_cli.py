@@ -11,6 +11,7 @@ from io import BytesIO, TextIOWrapper
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lift import cli
 from storage.records import JobKind
@@ -153,6 +154,38 @@ def test_jobs_are_listed_cancelled_and_retried(lift, tmp_path):
     assert (watched.code, watched.err.splitlines()[-1]) == (1, "The job was cancelled")
     assert lift("jobs", "retry", job, "--json").json["state"] == "queued"
     assert [row["id"] for row in lift("jobs", "list", "--json").json["jobs"]] == [job]
+
+
+def test_a_jobs_stages_are_drawn_also_before_it_has_ended(lift, gateway, tmp_path):
+    file, picture = tmp_path / "tides.txt", tmp_path / "job.png"
+    file.write_text("The tide bell rings.")
+    job = lift("ingest", str(file), "--json").json["job"]
+    for state in ("queued", "succeeded"):
+        assert lift("jobs", "show", job, "--timeline", str(picture), "--json").json["state"] == state
+        with Image.open(picture) as drawn:
+            assert drawn.format == "PNG"
+        if state == "queued":
+            gateway.train(job)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("job.txt", "ends in .png"), ("nowhere/job.png", "no such folder"), ("folder.png", "Is a directory")],
+)
+def test_a_picture_that_cannot_be_written_is_said_in_one_sentence(lift, ready, tmp_path, name, problem):
+    (tmp_path / "folder.png").mkdir()
+    job = lift("jobs", "list", "--json").json["jobs"][0]["id"]
+    done = lift("jobs", "show", job, "--timeline", str(tmp_path / name))
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert problem in done.err
+
+
+def test_a_deletion_and_an_unknown_job_have_no_picture(lift, ready, tmp_path):
+    deletion = lift("adapters", "delete", ready, "--json").json["id"]
+    picture = tmp_path / "job.png"
+    assert "only trainings have stages" in lift("jobs", "show", deletion, "--timeline", str(picture)).err
+    assert lift("jobs", "show", "job-nope", "--timeline", str(picture)).code == 1
+    assert not picture.exists()
 
 
 def test_an_operator_makes_a_tenant_whose_key_works(lift, monkeypatch):

@@ -34,8 +34,10 @@ def test_a_job_says_where_its_seconds_went(bench):
     job = bench.job()
     bench.trainer.run(job.id)
     seconds = bench.state(job).progress.seconds
-    stages = {"queue", "extract", "first_pair", "generate", "train", "publish", "load", "measure", "total"}
-    assert seconds.keys() == stages
+    stages = {"queue", "extract", "warm_up", "first_pair", "first_step", "generate", "train", "publish", "load"}
+    assert seconds.keys() == {*stages, "measure", "starved", "total"}
+    assert seconds["first_pair"] <= seconds["first_step"]
+    assert 0 <= seconds["starved"] <= seconds["train"]
     assert seconds["total"] >= seconds["queue"] + seconds["extract"] + seconds["publish"] + seconds["load"]
 
 

@@ -1,0 +1,75 @@
+"""The parts of a stack's pipeline one at a time: writing questions without training, and training without writing."""
+
+import math
+import random
+import time
+import tomllib
+from collections.abc import Sequence
+from typing import Self
+
+from benchmarks.contestants import encoded
+from lift.errors import NothingWritten, StackStopped
+from lift.settings import Settings
+from lift.stack.folder import StateFolder, holder
+from lift.template import PromptTemplate
+from trainer import base_model
+from trainer.batches import Encoder, epoch
+from trainer.fused import FusedLearner
+from trainer.generator import Generator, Source
+from trainer.learner import Learner
+from trainer.peft_learner import PeftLearner
+from trainer.profiles import hyperparameters
+
+Pairs = Sequence[tuple[str, str]]
+
+
+class Alone:
+    """A stack's generator, and a learner of this process on the stack's base model and profile."""
+
+    def __init__(self, settings: Settings) -> None:
+        trainer, model = settings.trainer, settings.model
+        self._generator = Generator(settings.generator.address, settings.node_token.get_secret_value())
+        self._hyperparameters = hyperparameters({}, trainer.profile, model.max_lora_rank)
+        base = base_model.load(model.base_model, trainer.device, trainer.threads, model.dtype)
+        vocabulary = base.tokenizer.get_vocab()
+        known = model.template == "auto"
+        template = PromptTemplate.for_vocabulary(vocabulary) if known else PromptTemplate.named(model.template)
+        self._encoder = Encoder(base.tokenizer, template, self._hyperparameters.max_pair_tokens)
+        fast = FusedLearner.takes(base.model.config)
+        self._learner: Learner = FusedLearner(base.model) if fast else PeftLearner(base.model)
+
+    @classmethod
+    def of(cls, state: StateFolder) -> Self:
+        """Of the stack that runs in a state folder. StackStopped."""
+        if holder(state) is None:
+            raise StackStopped(state=str(state.path))
+        return cls(Settings.read(**tomllib.loads(state.config.read_text())))
+
+    def close(self) -> None:
+        """Closes the connection to the generator."""
+        self._generator.close()
+
+    def generate(self, text: str, title: str) -> tuple[Pairs, float]:
+        """The pairs, and the seconds to the last of them. GeneratorUnavailable."""
+        began_at = time.perf_counter()
+        seconds, pairs = 0.0, []
+        for event in self._generator.generate([Source(title=title, text=text)], {}, ()):
+            if event.WhichOneof("event") == "pair":
+                pairs.append((event.pair.question, event.pair.answer))
+                seconds = time.perf_counter() - began_at
+        return pairs, seconds
+
+    def train(self, pairs: Pairs, steps: int) -> float:
+        """Seconds of so many optimizer steps on the pairs, behind one that is not counted. NothingWritten."""
+        examples = encoded(pairs, self._encoder)
+        if not examples:
+            raise NothingWritten(pairs=len(pairs))
+        size, shuffler = self._hyperparameters.batch_size, random.Random(0)  # noqa: S311 - an order, no secret
+        epochs = math.ceil((steps + 1) / math.ceil(len(examples) / size))
+        batches = [batch for _ in range(epochs) for batch in epoch(examples, size, shuffler)]
+        with self._learner.adapter(self._hyperparameters) as adapter:
+            adapter.step(batches[0])
+            began_at = time.perf_counter()
+            for batch in batches[1 : steps + 1]:
+                adapter.step(batch)
+            return time.perf_counter() - began_at

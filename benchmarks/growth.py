@@ -1,0 +1,72 @@
+"""Turns the results of benchmarks into the lines of a plot: cost against the amount of work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plot import Line, plot
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """What a plot shows."""
+
+    title: str
+    x: str
+    y: str
+    lines: Mapping[str, Line]
+
+
+def of_serving(result: Result) -> Growth:
+    """Tokens a second of a batch against its distinct adapters, measured and allowed; the base stands at 1."""
+    rates, limits = result["tokens_per_second"]["batch"], result["limits"]["batch"]
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for name, limit in limits.items():
+        count, _, rank = name.partition(" of ")
+        kind, x = (rank, float(count)) if rank else ("base", 1.0)
+        lines.setdefault(kind, []).append((x, rates[name]["median"]))
+        lines.setdefault(f"{kind}, limit", []).append((x, limit["tokens_per_second"]))
+        if f"stock, {name}" in rates:
+            lines.setdefault(f"{kind}, stock vLLM", []).append((x, rates[f"stock, {name}"]["median"]))
+    return Growth(title="One batch of 8 streams", x="distinct adapters", y="tokens a second", lines=lines)
+
+
+def of_load(result: Result) -> Growth:
+    """Seconds to first token and end, median and 99th percentile, against concurrent queries."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for level, found in result["concurrency"].items():
+        for name, kind in (("first token", "first_token_seconds"), ("answer", "latency_seconds")):
+            for percent, seconds in found.get(kind, {}).items():
+                lines.setdefault(f"{name}, {percent}", []).append((float(level), seconds))
+    return Growth(title="Queries through the gateway", x="concurrent queries", y="seconds", lines=lines)
+
+
+def of_pipeline(result: Result) -> Growth:
+    """Seconds from accepted to first answer token, and of the parts alone, against sentences."""
+    kinds = {
+        "accepted to first token": "accepted_to_first_token_seconds",
+        "generation alone": "generation_alone_seconds",
+        "training alone": "training_alone_seconds",
+    }
+    lines = {
+        name: [(float(length), found[kind]["median"]) for length, found in result["sentences"].items()]
+        for name, kind in kinds.items()
+    }
+    return Growth(title="From document to answer", x="sentences", y="seconds", lines=lines)
+
+
+def of_catalogue(result: Result) -> Growth:
+    """Median milliseconds of each kind of call against the adapters in the catalogue."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for size, calls in result["adapters"].items():
+        for name, milliseconds in calls.items():
+            lines.setdefault(name, []).append((float(size), milliseconds["p50"]))
+    return Growth(title="Calls of the gateway", x="adapters in the catalogue", y="milliseconds", lines=lines)
+
+
+def draw(file: Path, growth: Growth) -> None:
+    """InvalidOption: no picture can be made. OSError."""
+    plot(file, title=growth.title, x=growth.x, y=growth.y, lines=growth.lines)

@@ -1,0 +1,116 @@
+"""`lift bench load`: what a running stack's gateway does under 1 to 64 concurrent queries, bad ones among them."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe
+from benchmarks.queries import Outcome, ask_all, ask_beside, bad, good
+from benchmarks.spread import percentile, spread
+from benchmarks.train import PAIRS
+from lift.client import AsyncClient
+from lift.errors import InvalidOption
+from lift.values import AdapterState
+
+MAX_AT_ONCE = 1024
+MIXED_AT_ONCE = 8
+QUERIES_EACH = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to measure. `concurrency`: queries at once, one level after the other; `adapters`: none asks all."""
+
+    state_dir: Path
+    concurrency: Sequence[int]
+    adapters: Sequence[str]
+    repeats: int
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        """InvalidOption: a number that no run can have."""
+        if not self.concurrency or any(not 1 <= level <= MAX_AT_ONCE for level in self.concurrency):
+            raise InvalidOption(option="concurrency", expected=f"numbers from 1 to {MAX_AT_ONCE}")
+        if self.repeats < 1:
+            raise InvalidOption(option="repeats", value=self.repeats, expected="at least 1")
+
+
+def bench_load(plan: Plan) -> dict[str, Any]:
+    """Interleaved repeats of all levels: the result that `--json` prints.
+
+    GatewayUnavailable, AdapterMissing and what else the gateway says where nothing can be asked.
+    """
+    return asyncio.run(_bench(plan))
+
+
+async def _bench(plan: Plan) -> dict[str, Any]:
+    questions = [json.loads(line)["question"] for line in PAIRS.read_text().splitlines()]
+    async with AsyncClient(state_dir=plan.state_dir) as client:
+        adapters = await _adapters(client, plan.adapters)
+        plan.say(f"{len(adapters)} adapters" if adapters != [None] else "no adapter is ready: the base model is asked")
+        for query in good(adapters, questions, len(adapters)):
+            await ask_all(client, [query], 1)
+        seen: dict[int, list[tuple[list[Outcome], float]]] = {level: [] for level in plan.concurrency}
+        mixed = []
+        for repeat in range(1, plan.repeats + 1):
+            for level in plan.concurrency:
+                asked = good(adapters, questions[level:], QUERIES_EACH * level)
+                seen[level].append(await ask_all(client, asked, level))
+                plan.say(f"{repeat}/{plan.repeats} {level} at once: {seen[level][-1][1]:.1f} s")
+            asked = good(adapters, questions, QUERIES_EACH * MIXED_AT_ONCE)
+            alone, _ = await ask_all(client, asked, MIXED_AT_ONCE)
+            mixed.append((alone, *await ask_beside(client, asked, MIXED_AT_ONCE, bad(adapters))))
+            plan.say(f"{repeat}/{plan.repeats} {len(mixed[-1][2])} bad queries beside {MIXED_AT_ONCE} at once")
+    return {
+        "machine": describe(),
+        "adapters": 0 if adapters == [None] else len(adapters),
+        "repeats": plan.repeats,
+        "concurrency": {str(level): figures(runs) for level, runs in seen.items()},
+        "bad_queries": bad_figures(mixed),
+    }
+
+
+async def _adapters(client: AsyncClient, wanted: Sequence[str]) -> list[str | None]:
+    """Those that are named, or all that are ready; the base model where there are none. AdapterMissing."""
+    if wanted:
+        return [(await client.adapters.get(adapter)).id for adapter in wanted]
+    ready = [adapter.id async for adapter in client.adapters.list() if adapter.state is AdapterState.READY]
+    return [*ready] or [None]
+
+
+def figures(runs: Sequence[tuple[Sequence[Outcome], float]]) -> dict[str, Any]:
+    """Seconds to the end and to the first token of all answers, tokens and answers a second of each run."""
+    answers = [outcome for outcomes, _ in runs for outcome in outcomes if not outcome.error]
+    failed = sum(bool(outcome.error) for outcomes, _ in runs for outcome in outcomes)
+    if not answers:
+        return {"answers": 0, "failed": failed}
+    return {
+        "answers": len(answers),
+        "failed": failed,
+        "latency_seconds": _percentiles([answer.seconds for answer in answers]),
+        "first_token_seconds": _percentiles([answer.first_token_seconds for answer in answers]),
+        "tokens_per_second": spread([sum(each.tokens for each in outcomes) / seconds for outcomes, seconds in runs]),
+        "answers_per_second": spread([sum(not each.error for each in outcomes) / took for outcomes, took in runs]),
+    }
+
+
+def bad_figures(mixed: Sequence[tuple[Sequence[Outcome], Sequence[Outcome], Sequence[Outcome]]]) -> dict[str, Any]:
+    """What bad queries cost the good ones: (good alone, good beside bad, bad) of each repeat."""
+    alone, beside, refused = ([outcome for each in mixed for outcome in each[part]] for part in range(3))
+    before, after = (_percentiles([outcome.seconds for outcome in outcomes]) for outcomes in (alone, beside))
+    return {
+        "sent": len(refused),
+        "refused": sum(outcome.expected for outcome in refused),
+        "reasons": sorted({outcome.error for outcome in refused}),
+        "good_failed": sum(not outcome.expected for outcome in [*alone, *beside]),
+        "alone_seconds": before,
+        "beside_seconds": after,
+        "beside_to_alone": {name: round(after[name] / before[name], 3) for name in before},
+    }
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    return {f"p{percent}": round(percentile(seconds, percent), 4) for percent in (50, 99)}

@@ -1,0 +1,105 @@
+"""Asks a gateway many questions at once, good and bad, and notes how long each took."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count, cycle
+
+from lift.client import AsyncClient
+from lift.client.queries import Asking
+from lift.errors import LiftError
+
+MAX_TOKENS = 24
+LONG_QUESTION = "why " * 7000
+"""More tokens than a window of 4096 holds, and fewer characters than the gateway refuses by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One question. `bad`: the gateway must refuse it."""
+
+    adapter: str | None
+    question: str
+    asking: Asking = field(default_factory=lambda: Asking(max_tokens=MAX_TOKENS))
+    bad: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a query, in seconds since it was sent. `error` is the reason of a refusal, empty for an answer."""
+
+    query: Query
+    seconds: float
+    first_token_seconds: float = 0.0
+    tokens: int = 0
+    error: str = ""
+
+    @property
+    def expected(self) -> bool:
+        """Whether a good query was answered, or a bad one refused."""
+        return bool(self.error) is self.query.bad
+
+
+def good(adapters: Sequence[str | None], questions: Sequence[str], number: int) -> list[Query]:
+    """That many queries, adapters and questions in turn."""
+    pairs = zip(cycle(adapters), cycle(questions), range(number), strict=False)
+    return [Query(adapter=adapter, question=question) for adapter, question, _ in pairs]
+
+
+def bad(adapters: Sequence[str | None]) -> Iterator[Query]:
+    """Queries that must be refused, without end: unknown adapters, questions that don't fit, options that cannot be."""
+    for number, adapter in zip(count(), cycle(adapters), strict=False):
+        yield Query(adapter=f"no-adapter-{number}", question="Who?", bad=True)
+        yield Query(adapter=adapter, question="", bad=True)
+        yield Query(adapter=adapter, question=LONG_QUESTION, bad=True)
+        yield Query(adapter=adapter, question=2 * LONG_QUESTION, bad=True)
+        yield Query(adapter=adapter, question="Who?", asking=Asking(temperature=-1.0), bad=True)
+        yield Query(adapter="Not An Id", question="Who?", bad=True)
+
+
+async def ask_all(client: AsyncClient, queries: Sequence[Query], at_once: int) -> tuple[list[Outcome], float]:
+    """The outcomes, `at_once` queries under way at any time, and the seconds that all of them took."""
+    waiting, outcomes = iter(queries), list[Outcome]()
+
+    async def work() -> None:
+        for query in waiting:
+            outcomes.append(await _ask(client, query))
+
+    began_at = time.perf_counter()
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(at_once):
+            workers.create_task(work())
+    return outcomes, time.perf_counter() - began_at
+
+
+async def ask_beside(
+    client: AsyncClient, queries: Sequence[Query], at_once: int, beside: Iterator[Query]
+) -> tuple[list[Outcome], list[Outcome]]:
+    """The outcomes of `queries` as above, and those of what one more worker asks all the time beside them."""
+    others = list[Outcome]()
+
+    async def work() -> None:
+        for query in beside:
+            others.append(await _ask(client, query))
+
+    worker = asyncio.create_task(work())
+    outcomes, _ = await ask_all(client, queries, at_once)
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    return outcomes, others
+
+
+async def _ask(client: AsyncClient, query: Query) -> Outcome:
+    began_at = time.perf_counter()
+    first = 0.0
+    try:
+        stream = client.stream(query.adapter, query.question, **query.asking)
+        async for _ in stream:
+            first = first or time.perf_counter() - began_at
+        answer = await stream.answer()
+    except LiftError as error:
+        return Outcome(query=query, seconds=time.perf_counter() - began_at, error=error.reason())
+    seconds = time.perf_counter() - began_at
+    tokens = answer.usage.completion_tokens
+    return Outcome(query=query, seconds=seconds, first_token_seconds=first or seconds, tokens=tokens)

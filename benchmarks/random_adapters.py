@@ -1,0 +1,45 @@
+"""Writes adapters of random weights, in the form of a revision: for speed it does not matter what an adapter says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.profiles import Hyperparameters
+from trainer.publish import write_adapter
+
+SMALL = 1e-3  # of B: the base's answers change little, so that no run writes nonsense of another length
+
+
+def write_random_adapter(folder: Path, model: Any, rank: int, *, seed: int = 0) -> Path:
+    """The folder, with A [rank, in] and B [out, rank] in bf16 for every linear layer of the model but the head."""
+    folder.mkdir(parents=True)
+    random = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, inputs, outputs in _layers(model):
+        a, b = torch.randn(rank, inputs, generator=random), torch.randn(outputs, rank, generator=random)
+        weights[f"base_model.model.{name}.lora_A.weight"] = (a / inputs**0.5).bfloat16()
+        weights[f"base_model.model.{name}.lora_B.weight"] = (b * SMALL).bfloat16()
+    chosen = Hyperparameters(rank=rank, alpha=2.0 * rank)
+    write_adapter(folder, weights, base_model=model.config.name_or_path, hyperparameters=chosen)
+    return folder
+
+
+def copies(folder: Path, count: int) -> tuple[Path, ...]:
+    """The adapter again and again, in folders of their own beside it: an engine takes each for another one."""
+    made = []
+    for number in range(count):
+        copy = folder.with_name(f"{folder.name}-{number}")
+        copy.mkdir()
+        for file in folder.iterdir():
+            (copy / file.name).hardlink_to(file)
+        made.append(copy)
+    return tuple(made)
+
+
+def _layers(model: Any) -> Iterator[tuple[str, int, int]]:
+    head = model.get_output_embeddings()
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear) and layer is not head:
+            yield name, layer.in_features, layer.out_features

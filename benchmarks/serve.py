@@ -1,0 +1,204 @@
+"""`lift bench serve`: tokens a second of one engine with no, one and many adapters, beside stock vLLM and the limit."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engines import AS_PUBLISHED, EngineProcess, running
+from benchmarks.limits import Shape
+from benchmarks.machine import bandwidth, describe, peak_flops
+from benchmarks.random_adapters import copies, write_random_adapter
+from benchmarks.serving_work import BASE, OURS, STOCK, THEIRS, Voice, Work, gaps, limits, ratios
+from benchmarks.spread import percentile, spread
+from lift.errors import InvalidOption
+from lift.settings import EngineSettings
+from storage.base_model import dtype_for, folder_of
+
+NEIGHBOURS = 4
+NEIGHBOUR_TOKENS = 64
+MAX_ADAPTERS = 64
+RANKS = (8, 16, 32, 64, 128, 256)
+WAITS = ("fetch", "validate", "load", "cold", "warm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure. `rivals`: also stock vLLM. `threads`: of each engine, 0 leaves the choice to vLLM.
+
+    `say` is told each figure as it comes.
+    """
+
+    base_model: str
+    rank: int
+    shrunk_rank: int
+    adapters: int
+    repeats: int
+    rivals: bool
+    threads: int = 0
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        """InvalidOption: a number that no run can have."""
+        for name, value in (("rank", self.rank), ("shrunk-rank", self.shrunk_rank)):
+            if value not in RANKS:
+                raise InvalidOption(option=name, value=value, expected=" ".join(map(str, RANKS)))
+        if self.shrunk_rank > self.rank:
+            raise InvalidOption(option="shrunk-rank", value=self.shrunk_rank, expected=f"at most {self.rank}, the rank")
+        if not 1 <= self.adapters <= MAX_ADAPTERS:
+            raise InvalidOption(option="adapters", value=self.adapters, expected=f"1 to {MAX_ADAPTERS}")
+        if self.threads < 0:
+            raise InvalidOption(option="threads", value=self.threads, expected="at least 0")
+        if self.repeats < 1:
+            raise InvalidOption(option="repeats", value=self.repeats, expected="at least 1")
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The base, one and many adapters, and the same shrunk."""
+        many, full, shrunk = self.adapters, self.rank, self.shrunk_rank
+        return (
+            BASE,
+            Voice(name=f"1 of rank {full}", adapters=1, first=1, rank=full),
+            Voice(name=f"{many} of rank {full}", adapters=many, first=1, rank=full),
+            Voice(name=f"1 of rank {shrunk}", adapters=1, first=1 + many, rank=shrunk),
+            Voice(name=f"{many} of rank {shrunk}", adapters=many, first=1 + many, rank=shrunk),
+        )
+
+    @cached_property
+    def folder(self) -> Path:
+        """Of the base model. BaseModelMissing."""
+        return folder_of(self.base_model)
+
+    @cached_property
+    def skeleton(self) -> Any:
+        """The base model without weights: its layers' names and sizes."""
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(self.folder), dtype=torch.bfloat16)
+
+
+def bench_serve(plan: Plan) -> dict[str, Any]:
+    """Interleaved repeats of all work by all voices: the result that `--json` prints.
+
+    BaseModelMissing; EngineUnavailable: an engine ended.
+    """
+    with _engines(plan) as (ours, stock, sample):
+        figures = _Figures(plan)
+        for _ in range(plan.repeats):
+            figures.of_machine()
+            for work in OURS:
+                for voice in plan.voices:
+                    figures.of_rate(ours, work, voice, voice.name)
+            if stock is not None:
+                for work in THEIRS:
+                    for voice in plan.voices[:3]:
+                        figures.of_rate(stock, work, voice, STOCK + voice.name)
+            figures.of_waits(ours, str(sample))
+        return figures.result()
+
+
+@contextmanager
+def _engines(plan: Plan) -> Iterator[tuple[EngineProcess, EngineProcess | None, Path]]:
+    """Our engine and stock vLLM with the same adapters, and the folder of one more adapter."""
+    with ExitStack() as stack:
+        files = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lift-bench-")))
+        full = write_random_adapter(files / "full", plan.skeleton, plan.rank)
+        shrunk = write_random_adapter(files / "shrunk", plan.skeleton, plan.shrunk_rank)
+        held = [*copies(full, plan.adapters), *copies(shrunk, plan.adapters)]
+        settings = EngineSettings(
+            slots=2 * len(held),
+            batch_slots=plan.adapters,
+            max_model_len=1024,
+            cpu_kv_cache_gib=0.25,
+            threads=plan.threads,
+        )
+
+        def start(name: str, variables: Mapping[str, str], adapters: Sequence[Path]) -> EngineProcess:
+            plan.say(f"starting {name}")
+            engine = stack.enter_context(running(plan.folder, settings, max_lora_rank=plan.rank, variables=variables))
+            engine.ask("hold", folders=[str(adapter) for adapter in adapters], first=1)
+            return engine
+
+        ours = start("our engine", {}, held)
+        yield ours, start("stock vLLM", AS_PUBLISHED, held[: plan.adapters]) if plan.rivals else None, full
+
+
+class _Figures:
+    """Takes measurements, and sums them up."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._rates: dict[str, dict[str, list[float]]] = {work.name: {} for work in OURS}
+        self._peaks: list[float] = []
+        self._bandwidths: list[float] = []
+        self._waits: list[dict[str, Any]] = []
+
+    def of_machine(self) -> None:
+        """What the machine can do at the moment; begins a repeat."""
+        import torch
+
+        config, dtype = self._plan.skeleton.config, getattr(torch, dtype_for("auto", on_cpu=True))
+        self._peaks.append(peak_flops(config.hidden_size, config.intermediate_size, dtype))
+        self._bandwidths.append(bandwidth())
+        self._say(f"{self._peaks[-1] / 1e12:.2f} TFLOP/s, {self._bandwidths[-1] / 1e9:.1f} GB/s")
+
+    def of_rate(self, engine: EngineProcess, work: Work, voice: Voice, name: str) -> None:
+        """Tokens a second, in a second run: the first brings the adapters into their slots."""
+        asked = {"voices": voice.numbers(work.streams), "seed": 1 + len(self._peaks)}
+        engine.ask("answer", prompt_tokens=8, answer_tokens=2, **asked)
+        told = engine.ask("answer", prompt_tokens=work.prompt_tokens, answer_tokens=work.answer_tokens, **asked)
+        rate = work.rate(told["streams"])
+        self._rates[work.name].setdefault(name, []).append(rate)
+        self._say(f"{work.name}, {name}: {rate:.1f} tokens/s")
+
+    def of_waits(self, engine: EngineProcess, folder: str) -> None:
+        """From an adapter in the store to its first token; and between tokens of those who answer beside loads."""
+        found = engine.ask("cold", folder=folder)
+        voices = self._plan.voices[2].numbers(NEIGHBOURS)
+        for name, loading in (("quiet", False), ("loading", True)):
+            asked = {"folder": folder, "voices": voices, "answer_tokens": NEIGHBOUR_TOKENS}
+            told = engine.ask("neighbours", loading=loading, **asked)
+            found[name] = gaps(told["streams"])
+            found["loads"] = told["loads"]
+        self._waits.append(found)
+        self._say(f"first token after {found['cold']:.2f} s cold, {found['warm']:.3f} s warm")
+
+    def result(self) -> dict[str, Any]:
+        """Everything, with ratios and limits."""
+        plan = self._plan
+        peak, speed = spread(self._peaks, 0)["median"], spread(self._bandwidths, 0)["median"]
+        shapes = {rank: Shape.of(plan.skeleton, rank) for rank in (0, plan.rank, plan.shrunk_rank)}
+        return {
+            "machine": {**describe(), "peak_tflops": round(peak / 1e12, 3), "gb_per_second": round(speed / 1e9, 1)},
+            "threads": plan.threads,
+            "rank": plan.rank,
+            "shrunk_rank": plan.shrunk_rank,
+            "repeats": plan.repeats,
+            "tokens_per_second": {
+                work: {name: spread(seen) for name, seen in of.items()} for work, of in self._rates.items()
+            },
+            "ratios": ratios(self._rates),
+            "limits": limits(shapes, plan.voices, self._rates, peak=peak, bandwidth=speed),
+            "first_token_seconds": {name: spread([each[name] for each in self._waits], 3) for name in WAITS},
+            "neighbours": self._neighbours(),
+        }
+
+    def _neighbours(self) -> dict[str, float]:
+        """The 99th percentile of the seconds between tokens, and how many adapters were loaded meanwhile."""
+        quiet, loading = (
+            percentile([gap for each in self._waits for gap in each[name]], 99) for name in ("quiet", "loading")
+        )
+        return {
+            "quiet_p99_seconds": round(quiet, 4),
+            "loading_p99_seconds": round(loading, 4),
+            "loading_to_quiet": round(loading / quiet, 2),
+            "loads": sum(each["loads"] for each in self._waits),
+        }
+
+    def _say(self, line: str) -> None:
+        self._plan.say(f"{len(self._peaks)}/{self._plan.repeats} {line}")

@@ -1,0 +1,23 @@
+"""`lift bench serve` on a tiny model: our engine and stock vLLM as processes of their own."""
+
+import pytest
+
+from benchmarks.serve import Plan, bench_serve
+from benchmarks.serving_work import OURS, THEIRS
+
+
+@pytest.mark.timeout(600)
+def test_every_figure_is_measured_and_set_against_the_limit(base_model):
+    said = []
+    plan = Plan(base_model=str(base_model), rank=16, shrunk_rank=8, adapters=2, repeats=1, rivals=True, say=said.append)
+    found = bench_serve(plan)
+    voices = {voice.name for voice in plan.voices}
+    for work in OURS:
+        theirs = {f"stock, {voice.name}" for voice in plan.voices[:3]} if work in THEIRS else set()
+        rates = found["tokens_per_second"][work.name]
+        assert rates.keys() == voices | theirs
+        assert all(rate["median"] > 0 for rate in rates.values())
+        assert found["limits"][work.name].keys() == voices
+    assert found["ratios"]["decode"].keys() >= {"1 of rank 16 / base", "1 of rank 16 / stock"}
+    assert found["first_token_seconds"]["cold"]["median"] > found["first_token_seconds"]["warm"]["median"] > 0
+    assert found["neighbours"]["loads"] > 0

@@ -1,0 +1,58 @@
+"""Plots: which lines the figures make, and that a picture comes of them."""
+
+import pytest
+from PIL import Image
+
+from benchmarks.growth import draw, of_load, of_pipeline, of_serving
+from lift.errors import InvalidOption
+
+SERVING = {
+    "tokens_per_second": {
+        "batch": {"base": {"median": 100}, "1 of rank 8": {"median": 80}, "8 of rank 8": {"median": 50}}
+        | {"stock, 8 of rank 8": {"median": 2}}
+    },
+    "limits": {
+        "batch": {
+            "base": {"tokens_per_second": 200},
+            "1 of rank 8": {"tokens_per_second": 190},
+            "8 of rank 8": {"tokens_per_second": 120},
+        }
+    },
+}
+LOAD = {
+    "concurrency": {
+        "1": {"first_token_seconds": {"p50": 0.1}, "latency_seconds": {"p50": 0.5}},
+        "64": {"answers": 0, "failed": 3},
+    }
+}
+SECONDS = ("accepted_to_first_token_seconds", "generation_alone_seconds", "training_alone_seconds")
+PIPELINE = {"sentences": {"5": {name: {"median": 9} for name in SECONDS}}}
+
+
+def test_serving_is_drawn_against_adapters_with_its_limits_and_stock_vllm():
+    lines = of_serving(SERVING).lines
+    assert lines["rank 8"] == [(1, 80), (8, 50)]
+    assert lines["rank 8, limit"] == [(1, 190), (8, 120)]
+    assert lines["rank 8, stock vLLM"] == [(8, 2)]
+    assert lines["base"] == [(1, 100)]
+
+
+def test_load_is_drawn_against_queries_at_once_where_there_were_answers():
+    assert of_load(LOAD).lines == {"first token, p50": [(1, 0.1)], "answer, p50": [(1, 0.5)]}
+
+
+@pytest.mark.parametrize("growth", [of_serving(SERVING), of_load(LOAD), of_pipeline(PIPELINE)])
+def test_a_picture_comes_of_it_also_where_there_is_one_point(growth, tmp_path):
+    draw(tmp_path / "growth.png", growth)
+    with Image.open(tmp_path / "growth.png") as drawn:
+        assert len(drawn.convert("RGB").getcolors(1 << 20)) > 3
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path):
+    with pytest.raises(InvalidOption):
+        draw(tmp_path / "growth.csv", of_load(LOAD))
+
+
+def test_figures_without_any_answer_are_not_drawn(tmp_path):
+    with pytest.raises(InvalidOption):
+        draw(tmp_path / "growth.png", of_load({"concurrency": {"1": {"answers": 0}}}))
