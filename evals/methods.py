@@ -1,0 +1,161 @@
+"""Ways to answer a question about a document: LIFT and what it is compared with, all through one running stack.
+
+Every method asks the same model with the same template and greedily; they differ in adapter and prompt alone. None of
+them knows which benchmark a question is from.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from evals.adapters import Adapters
+from evals.cases import Document
+from evals.context import Fitting
+from evals.retrieval import Retriever, passages
+from lift.client import Client
+from lift.errors import InvalidOption
+from lift.values import Answer, TrainingOptions
+
+RETRIEVED_PASSAGES = 3
+
+
+class Asked(Protocol):
+    """A method that has seen one document."""
+
+    @property
+    def seconds(self) -> float:
+        """What that took, such as training."""
+        ...
+
+    @property
+    def adapter(self) -> str | None:
+        """The id of what answers; None is the base model."""
+        ...
+
+    def answer(self, question: str) -> Answer:
+        """The answer to a question about the document."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all methods share: the stack, how long answers may be, and how adapters are trained under which ids."""
+
+    client: Client
+    max_tokens: int
+    run: str
+    training: TrainingOptions | None = None
+
+
+class ClosedBook:
+    """The base model with the question alone: what it knows without the document."""
+
+    seconds, adapter = 0.0, None
+
+    def __init__(self, setting: Setting, document: Document) -> None:  # noqa: ARG002 - it does not see the document
+        self._setting = setting
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        return self._setting.client.query(None, question, max_tokens=self._setting.max_tokens)
+
+
+class InContext:
+    """The base model with the document before the question, truncated in the middle to the window."""
+
+    seconds, adapter = 0.0, None
+
+    def __init__(self, setting: Setting, document: Document) -> None:
+        self._closed_book = ClosedBook(setting, document)
+        self._fitting = Fitting(document.text)
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        return self._fitting.answer(self._closed_book.answer, question)
+
+
+class Retrieval:
+    """The base model with the passages of the document that share most with the question (BM25) before it."""
+
+    seconds, adapter = 0.0, None
+
+    def __init__(self, setting: Setting, document: Document) -> None:
+        self._closed_book = ClosedBook(setting, document)
+        self._retriever = Retriever(passages(document.text))
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        found = "\n\n".join(self._retriever.best(question, RETRIEVED_PASSAGES))
+        return Fitting(found).answer(self._closed_book.answer, question)
+
+
+class Adapted:
+    """The document's adapter with the question alone, or with the document, cut at its end, in the prompt as well."""
+
+    def __init__(
+        self, setting: Setting, adapters: Adapters, document: Document, context: Literal["none", "document"]
+    ) -> None:
+        self._setting = setting
+        self._context: Literal["none", "document"] = context
+        trained = adapters.of(document)
+        self.seconds, self.adapter = trained.seconds, trained.id
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        setting = self._setting
+        return setting.client.query(self.adapter, question, context=self._context, max_tokens=setting.max_tokens)
+
+
+class Methods:
+    """The methods of one evaluation by name, and the adapters that they train."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._lift = Adapters(setting.client, setting.run, setting.training)
+
+    def of(self, name: str, document: Document) -> Asked:
+        """The method, once it can be asked about the document. JobFailed: its adapter could not be trained."""
+        return METHODS[name](self, document)
+
+    def forget(self, document: Document) -> None:
+        """Deletes what was trained for the document."""
+        self._lift.delete(document)
+
+    def closed_book(self, document: Document) -> Asked:
+        """`base`."""
+        return ClosedBook(self._setting, document)
+
+    def in_context(self, document: Document) -> Asked:
+        """`icl`."""
+        return InContext(self._setting, document)
+
+    def retrieval(self, document: Document) -> Asked:
+        """`rag`."""
+        return Retrieval(self._setting, document)
+
+    def lift(self, document: Document) -> Asked:
+        """`lift`."""
+        return Adapted(self._setting, self._lift, document, "none")
+
+    def lift_in_context(self, document: Document) -> Asked:
+        """`lift+icl`."""
+        return Adapted(self._setting, self._lift, document, "document")
+
+
+METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
+    "base": Methods.closed_book,
+    "icl": Methods.in_context,
+    "rag": Methods.retrieval,
+    "lift": Methods.lift,
+    "lift+icl": Methods.lift_in_context,
+}
+
+
+def named(text: str, allowed: frozenset[str]) -> tuple[str, ...]:
+    """The method names of a list with commas, each once. InvalidOption: one is not allowed, or there are none."""
+    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+    expected = ", ".join(name for name in METHODS if name in allowed)
+    for name in names or ("",):
+        if name not in allowed:
+            raise InvalidOption(option="methods", value=name, expected=expected)
+    return names
