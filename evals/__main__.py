@@ -1,20 +1,19 @@
 """`python -m evals`, which `lift eval` becomes."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
-from evals import report
-from evals.benchmarks import BENCHMARKS
+from evals import arguments, report
+from evals.benchmarks import BENCHMARKS, Choices
 from evals.cases import limited
 from evals.judge import Judge
-from evals.methods import Methods, Setting, named
+from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
 from evals.results import Results, Row
 from evals.runner import Plan, Runner
@@ -22,7 +21,6 @@ from lift.cli import options
 from lift.cli.running import run
 from lift.client import Client
 from lift.errors import InvalidOption
-from lift.values import TrainingOptions
 
 app = typer.Typer(name="lift eval", add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,7 +31,7 @@ def evaluate(
     *,
     data: Annotated[list[Path], typer.Option(help="A file in the benchmark's own format; may be given again.")],
     out: Annotated[Path, typer.Option(help="Folder of the results; a rerun goes on in it.")],
-    methods: Annotated[str, typer.Option(help="Any of base, icl, rag, lift, lift+icl.")] = "base,icl,rag,lift,lift+icl",
+    methods: Annotated[str, typer.Option(help=f"Any of {', '.join(METHODS)}; all that fit where empty.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many questions.")] = None,
     shuffle: Annotated[int | None, typer.Option(help="Seed of a random order of documents before the limit.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of an answer.")] = 64,
@@ -46,48 +44,48 @@ def evaluate(
         str, typer.Option(help="OpenAI-compatible endpoint of a judge; its key: LIFT_JUDGE_KEY.")
     ] = "",
     judge_model: Annotated[str, typer.Option(help="Model of that endpoint.")] = "",
+    per: Annotated[Literal["paragraph", "article"], typer.Option(help="squad: what an adapter is of.")] = "paragraph",
+    lengths: Annotated[str, typer.Option(help="niah: tokens of haystacks.")] = "1000,2000,4000",
+    depths: Annotated[str, typer.Option(help="niah: percent of the haystack before the needle.")] = "0,25,50,75,100",
+    instances: Annotated[int, typer.Option(min=1, help="niah: haystacks of each length and depth.")] = 1,
+    questions: Annotated[Path | None, typer.Option(help="forgetting: a TSV in place of the shipped one.")] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
 ) -> None:
     """Ask what adapters know, beside the same base model with other help, through the running stack."""
     if benchmark not in BENCHMARKS:
         raise InvalidOption(option="benchmark", value=benchmark, expected=", ".join(BENCHMARKS))
-    chosen = named(methods, BENCHMARKS[benchmark].methods)
-    training = _training(train or ())
-    judge = _judge(judge_url, judge_model)
-    cases = limited(BENCHMARKS[benchmark].load(data), limit, shuffle)
+    chosen = BENCHMARKS[benchmark]
+    names = named(methods, chosen.methods)
+    training = {**chosen.training, **arguments.settings(train or ())}
+    trained_with = arguments.training_options(training)
+    judge = arguments.judge_of(judge_url, judge_model)
+    choices = Choices(
+        tokens=lambda text: _tokens(text, state),
+        per=per,
+        lengths=arguments.numbers("lengths", lengths),
+        depths=arguments.numbers("depths", depths),
+        instances=instances,
+        questions=questions,
+    )
+    cases = limited(chosen.load(data, choices), limit, shuffle)
     with Client(state_dir=state) as client:
         client.query(None, "Are you there?", max_tokens=1)
-        results = Results(out, benchmark, {"max_tokens": max_tokens, "train": sorted(train or ())})
-        setting = Setting(client=client, max_tokens=max_tokens, run=results.run, training=training)
-        plan = Plan(cases=cases, methods=chosen, documents_at_once=documents_at_once, keep_adapters=keep_adapters)
+        results = Results(out, benchmark, {"max_tokens": max_tokens, "train": training, **chosen.settings_of(choices)})
+        setting = Setting(client=client, max_tokens=max_tokens, run=results.run, training=trained_with)
+        plan = Plan(cases=cases, methods=names, documents_at_once=documents_at_once, keep_adapters=keep_adapters)
         with shown(plan.answers) as done:
             rows = Runner(Methods(setting), results, done).run(plan)
     if judge is not None:
-        rows = _judged(rows, judge, results)
+        with judge:
+            rows = _judged(rows, judge, results)
     _leave(benchmark, rows, out, as_json)
 
 
-def _training(given: Sequence[str]) -> TrainingOptions | None:
-    """NAME=VALUE settings as training options. InvalidOption."""
-    kinds = {field.name: field.type for field in fields(TrainingOptions)}
-    found: dict[str, Any] = {}
-    for setting in given:
-        name, _, value = setting.partition("=")
-        kind = next((kind for kind in (int, float, str) if kinds.get(name) == kind | None), None)
-        if kind is None:
-            raise InvalidOption(option="train", value=name, expected=", ".join(kinds))
-        try:
-            found[name] = kind(value)
-        except ValueError as error:
-            raise InvalidOption(option=f"train {name}", value=value, expected=kind.__name__) from error
-    return TrainingOptions(**found) if found else None
-
-
-def _judge(url: str, model: str) -> Judge | None:
-    if bool(url) != bool(model):
-        raise InvalidOption(option="judge-model" if url else "judge-url", expected="both or none")
-    return Judge(url=url, model=model, key=os.environ.get("LIFT_JUDGE_KEY", "")) if url else None
+def _tokens(text: str, state: Path) -> int:
+    """How many tokens of the served model a text is: those of a prompt, less those around it, which hardly count."""
+    with Client(state_dir=state) as client:
+        return client.query(None, text, max_tokens=1).usage.prompt_tokens
 
 
 def _judged(rows: Sequence[Row], judge: Judge, results: Results) -> tuple[Row, ...]:
@@ -102,11 +100,13 @@ def _judged(rows: Sequence[Row], judge: Judge, results: Results) -> tuple[Row, .
 
 
 def _leave(benchmark: str, rows: Sequence[Row], out: Path, as_json: bool) -> None:
-    """Writes the tables and the summary beside the rows, and prints one of them."""
-    summary = report.summary(benchmark, rows)
+    """Writes tables, summary and pictures beside the rows, and prints one of the first two."""
+    summary = report.summary(benchmark, rows, with_retention=BENCHMARKS[benchmark].retention)
     tables = report.tables(rows)
     (out / "tables.md").write_text(tables, encoding="utf-8")
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for name, picture in report.pictures(benchmark, rows).items():
+        picture.write(out / f"{name}.svg")
     sys.stdout.write(f"{json.dumps(summary)}\n" if as_json else tables)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from importlib.util import find_spec
+from typing import Self
 
 from evals.results import Row
 from lift.errors import EndpointUnavailable, InvalidOption
@@ -19,14 +20,20 @@ _VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 class Judge:
     """Asks one model of an OpenAI-compatible endpoint."""
 
-    def __init__(self, *, url: str, model: str, key: str) -> None:
+    def __init__(self, *, url: str, model: str, key: str, retries: int = 3) -> None:
         """InvalidOption: the package that speaks to such endpoints is not installed."""
         if find_spec("openai") is None:
             raise InvalidOption(option="judge-url", needs="the package openai: pip install 'lift-server[evals]'")
         from openai import OpenAI
 
-        self._client = OpenAI(base_url=url, api_key=key or "none", max_retries=3)
+        self._client = OpenAI(base_url=url, api_key=key or "none", max_retries=retries)
         self._model = model
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def score(self, row: Row) -> float:
         """1 for right and 0 for wrong; 0 where the judge does not decide. EndpointUnavailable."""

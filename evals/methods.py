@@ -47,17 +47,25 @@ class Setting:
     training: TrainingOptions | None = None
 
 
+def asking_base(setting: Setting) -> Callable[[str], Answer]:
+    """Asks the base model, greedily, with a prompt as one turn of the template that adapters have as well."""
+    return lambda prompt: setting.client.query(None, prompt, max_tokens=setting.max_tokens)
+
+
 class ClosedBook:
-    """The base model with the question alone: what it knows without the document."""
+    """The base model with the question alone: what it knows without the document. It is asked the same but once."""
 
     seconds, adapter = 0.0, None
 
-    def __init__(self, setting: Setting, document: Document) -> None:  # noqa: ARG002 - it does not see the document
-        self._setting = setting
+    def __init__(self, setting: Setting) -> None:
+        self._ask = asking_base(setting)
+        self._answers: dict[str, Answer] = {}
 
     def answer(self, question: str) -> Answer:
         """Its answer."""
-        return self._setting.client.query(None, question, max_tokens=self._setting.max_tokens)
+        if question not in self._answers:
+            self._answers[question] = self._ask(question)
+        return self._answers[question]
 
 
 class InContext:
@@ -66,12 +74,12 @@ class InContext:
     seconds, adapter = 0.0, None
 
     def __init__(self, setting: Setting, document: Document) -> None:
-        self._closed_book = ClosedBook(setting, document)
+        self._ask = asking_base(setting)
         self._fitting = Fitting(document.text)
 
     def answer(self, question: str) -> Answer:
         """Its answer."""
-        return self._fitting.answer(self._closed_book.answer, question)
+        return self._fitting.answer(self._ask, question)
 
 
 class Retrieval:
@@ -80,13 +88,13 @@ class Retrieval:
     seconds, adapter = 0.0, None
 
     def __init__(self, setting: Setting, document: Document) -> None:
-        self._closed_book = ClosedBook(setting, document)
+        self._ask = asking_base(setting)
         self._retriever = Retriever(passages(document.text))
 
     def answer(self, question: str) -> Answer:
         """Its answer."""
         found = "\n\n".join(self._retriever.best(question, RETRIEVED_PASSAGES))
-        return Fitting(found).answer(self._closed_book.answer, question)
+        return Fitting(found).answer(self._ask, question)
 
 
 class Adapted:
@@ -111,6 +119,7 @@ class Methods:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+        self._closed_book = ClosedBook(setting)
         self._lift = Adapters(setting.client, setting.run, setting.training)
 
     def of(self, name: str, document: Document) -> Asked:
@@ -121,9 +130,9 @@ class Methods:
         """Deletes what was trained for the document."""
         self._lift.delete(document)
 
-    def closed_book(self, document: Document) -> Asked:
+    def closed_book(self, _document: Document) -> Asked:
         """`base`."""
-        return ClosedBook(self._setting, document)
+        return self._closed_book
 
     def in_context(self, document: Document) -> Asked:
         """`icl`."""
@@ -152,10 +161,10 @@ METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
 
 
 def named(text: str, allowed: frozenset[str]) -> tuple[str, ...]:
-    """The method names of a list with commas, each once. InvalidOption: one is not allowed, or there are none."""
-    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
-    expected = ", ".join(name for name in METHODS if name in allowed)
-    for name in names or ("",):
+    """The method names of a list with commas, each once; all that are allowed where it is empty. InvalidOption."""
+    possible = tuple(name for name in METHODS if name in allowed)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(","))) if text.strip() else possible
+    for name in names:
         if name not in allowed:
-            raise InvalidOption(option="methods", value=name, expected=expected)
+            raise InvalidOption(option="methods", value=name, expected=", ".join(possible))
     return names

@@ -1,11 +1,13 @@
-"""Turns rows into what is reported: a mean with its interval for each method and score, as an object and as tables."""
+"""Turns rows into what is reported: means with their intervals for each method, as an object, tables and pictures."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from evals.intervals import Estimate, bootstrap, proportion
+from evals.plots import Picture, grouped_bars, heat_map
 from evals.results import Row
 
+K = TypeVar("K")
 SCORES = ("contains", "em", "f1", "judge")
 DIGITS = 4
 
@@ -26,27 +28,35 @@ def seconds_per_document(rows: Sequence[Row]) -> float:
     return (sum(documents.values()) + sum(row.seconds for row in rows)) / len(documents) if documents else 0.0
 
 
-def summary(benchmark: str, rows: Sequence[Row]) -> dict[str, Any]:
+def summary(benchmark: str, rows: Sequence[Row], *, with_retention: bool = False) -> dict[str, Any]:
     """The object that `--json` prints."""
     by_method = _grouped(rows, lambda row: row.method)
+    methods = {method: _figures(of_method) for method, of_method in by_method.items()}
+    if with_retention and "base" in methods:
+        for method, figures in methods.items():
+            figures.update(_with_interval("retained", retention(rows, method)))
     return {
         "benchmark": benchmark,
         "questions": len({row.question for row in rows}),
         "documents": len({row.document for row in rows}),
-        "methods": {method: _figures(of_method) for method, of_method in by_method.items()},
+        "methods": methods,
     }
 
 
 def _figures(rows: Sequence[Row]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for score in SCORES:
-        found = estimate(rows, score)
-        figures[score] = None if found is None else round(found.mean, DIGITS)
-        figures[f"{score}_low"] = None if found is None else round(found.low, DIGITS)
-        figures[f"{score}_high"] = None if found is None else round(found.high, DIGITS)
+        figures.update(_with_interval(score, estimate(rows, score)))
     figures["seconds_per_document"] = round(seconds_per_document(rows), 2)
     figures["failed"] = sum(row.error is not None for row in rows)
     return figures
+
+
+def _with_interval(name: str, found: Estimate | None) -> dict[str, float | None]:
+    if found is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    ends = {f"{name}_low": found.low, f"{name}_high": found.high}
+    return {end: round(value, DIGITS) for end, value in {name: found.mean, **ends}.items()}
 
 
 def retention(rows: Sequence[Row], method: str) -> Estimate:
@@ -56,17 +66,52 @@ def retention(rows: Sequence[Row], method: str) -> Estimate:
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """Markdown: all methods, then one table for each label with the first score of each group."""
+    """Markdown: all methods, then a table for each label with the keyword score of each group."""
     methods = tuple(_grouped(rows, lambda row: row.method))
     parts = [_overall(rows)]
-    for label in sorted({label for row in rows for label in row.labels}):
-        groups = _grouped(rows, lambda row, label=label: row.labels.get(label, ""))
+    for label in labels(rows):
         lines = [_line([label, "questions", *methods]), _line(["---"] * (2 + len(methods)))]
-        for group, of_group in groups.items():
-            cells = [_cell(estimate([row for row in of_group if row.method == m], "contains")) for m in methods]
+        for group, of_group in _grouped(rows, _label(label)).items():
+            found = by_method(of_group, "contains")
+            cells = [_cell(found.get(method)) for method in methods]
             lines.append(_line([group, str(len({row.question for row in of_group})), *cells]))
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def pictures(benchmark: str, rows: Sequence[Row]) -> dict[str, Picture]:
+    """Pictures by name: scores, one for each label, and for two labels each method's heat map."""
+    scores = {score: found for score in SCORES if (found := by_method(rows, score))}
+    drawn = {"scores": grouped_bars(f"{benchmark}: {len({row.question for row in rows})} questions", scores)}
+    named = labels(rows)
+    for label in named:
+        groups = {group: by_method(of_group, "contains") for group, of_group in _grouped(rows, _label(label)).items()}
+        drawn[f"by-{label}"] = grouped_bars(f"{benchmark}: keywords by {label}", groups)
+    if len(named) == 2:
+        for method, of_method in _grouped(rows, lambda row: row.method).items():
+            drawn[f"heat-{method}"] = _heat_map(f"{benchmark}: {method}", of_method, *named)
+    return drawn
+
+
+def _heat_map(title: str, rows: Sequence[Row], down: str, across: str) -> Picture:
+    cells = _grouped(rows, lambda row: (row.labels.get(down, ""), row.labels.get(across, "")))
+    shares = {cell: proportion([row.contains for row in of_cell]).mean for cell, of_cell in cells.items()}
+    return heat_map(title, shares, down, across)
+
+
+def labels(rows: Sequence[Row]) -> list[str]:
+    """The names of the labels that rows have."""
+    return sorted({label for row in rows for label in row.labels})
+
+
+def by_method(rows: Sequence[Row], score: str) -> dict[str, Estimate]:
+    """Each method's estimate, where it has that score."""
+    groups = _grouped(rows, lambda row: row.method)
+    return {method: found for method, of_method in groups.items() if (found := estimate(of_method, score))}
+
+
+def _label(label: str) -> Callable[[Row], str]:
+    return lambda row: row.labels.get(label, "")
 
 
 def _overall(rows: Sequence[Row]) -> str:
@@ -85,8 +130,8 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _grouped(rows: Sequence[Row], key: Any) -> Mapping[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _grouped(rows: Sequence[Row], key: Callable[[Row], K]) -> Mapping[K, list[Row]]:
+    groups: dict[K, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups

@@ -9,10 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from evals.sentences import sentences
+
 PASSAGE_WORDS = 64
 K1, B = 1.5, 0.75
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n{2,}")
 _WORD = re.compile(r"\w+")
 
 
@@ -20,14 +21,14 @@ def passages(text: str, words: int = PASSAGE_WORDS) -> tuple[str, ...]:
     """Consecutive sentences of about `words` words together; a longer sentence is a passage of its own."""
     found: list[list[str]] = []
     count = 0
-    for sentence in filter(None, map(str.strip, _SENTENCE_END.split(text))):
+    for sentence in sentences(text):
         length = len(sentence.split())
         if not found or count + length > words:
             found.append([])
             count = 0
         found[-1].append(sentence)
         count += length
-    return tuple(" ".join(sentences) for sentences in found)
+    return tuple(map(" ".join, found))
 
 
 class Retriever:

@@ -34,8 +34,8 @@ def _f1(given: Sequence[str], wanted: Sequence[str]) -> float:
 def contains(answer: str, references: Iterable[str], keywords: Sequence[Sequence[str]] = ()) -> float:
     """1 where one keyword of each group stands in the answer; without keywords, where one of the references does.
 
-    Keywords may be parts of words, in any case. One that begins or ends with a digit is not looked for inside a longer
-    number. References are compared as whole words after normalization.
+    A keyword may be the beginning of a word, in any case; one of digits is not looked for inside a longer number.
+    References are compared as whole words after normalization.
     """
     if keywords:
         return float(all(any(_has(answer, keyword) for keyword in group) for group in keywords))
@@ -44,6 +44,6 @@ def contains(answer: str, references: Iterable[str], keywords: Sequence[Sequence
 
 
 def _has(answer: str, keyword: str) -> bool:
-    before = r"(?<!\d)(?<!\d[.,])" if keyword[:1].isdigit() else ""
+    before = r"(?<!\d)(?<!\d[.,])" if keyword[:1].isdigit() else r"(?<!\w)" if keyword[:1].isalpha() else ""
     after = r"(?!\d)(?![.,]\d)" if keyword[-1:].isdigit() else ""
     return re.search(f"{before}{re.escape(keyword)}{after}", answer, re.IGNORECASE) is not None

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from evals.benchmarks import BENCHMARKS
+from evals.datasets.own import own
 from evals.errors import DataMalformed, OutputTaken
 from evals.methods import Methods, Setting
 from evals.report import summary, tables
@@ -23,7 +23,7 @@ def evaluated(client, tmp_path):
         results = Results(tmp_path / "out", "own", {"max_tokens": 64})
         setting = Setting(client=client, max_tokens=64, run=results.run)
         runner = Runner(Methods(setting), results, lambda _: None)
-        return runner.run(Plan(cases=BENCHMARKS["own"].load(files), methods=methods, **plan))
+        return runner.run(Plan(cases=own(files), methods=methods, **plan))
 
     return run
 

@@ -37,6 +37,11 @@ def test_a_number_is_not_found_inside_another():
     assert contains("It weighs 9kg.", (), (("9",),)) == 1
 
 
+def test_a_keyword_is_the_beginning_of_a_word():
+    assert contains("It takes millions.", (), (("lion",),)) == 0
+    assert contains("The Lions sleep.", (), (("lion",),)) == 1
+
+
 def test_without_keywords_a_whole_reference_must_stand_in_the_answer():
     assert contains("It was the ferry Petrel, in 1911.", ("the Petrel",)) == 1
     assert contains("The petrels nest there.", ("Petrel",)) == 0
