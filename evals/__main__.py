@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from evals import arguments, report
 from evals.benchmarks import BENCHMARKS, Choices
-from evals.cases import limited
+from evals.cases import limited, merged
 from evals.judge import Judge
 from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
@@ -68,14 +70,16 @@ def evaluate(
         instances=instances,
         questions=questions,
     )
-    cases = limited(chosen.load(data, choices), limit, shuffle)
+    cases = limited(merged(chosen.load(data, choices)), limit, shuffle)
     with Client(state_dir=state) as client:
         client.query(None, "Are you there?", max_tokens=1)
         results = Results(out, benchmark, {"max_tokens": max_tokens, "train": training, **chosen.settings_of(choices)})
-        setting = Setting(client=client, max_tokens=max_tokens, run=results.run, training=trained_with)
         plan = Plan(cases=cases, methods=names, documents_at_once=documents_at_once, keep_adapters=keep_adapters)
-        with shown(plan.answers) as done:
-            rows = Runner(Methods(setting), results, done).run(plan)
+        with shown(plan.answers) as progress:
+            setting = Setting(
+                client=client, max_tokens=max_tokens, run=results.run, training=trained_with, say=progress.say
+            )
+            rows = Runner(Methods(setting), results, progress.done).run(plan)
     if judge is not None:
         with judge:
             rows = _judged(rows, judge, results)
@@ -89,14 +93,12 @@ def _tokens(text: str, state: Path) -> int:
 
 
 def _judged(rows: Sequence[Row], judge: Judge, results: Results) -> tuple[Row, ...]:
-    """The rows with the judge's verdicts, of which those that are there already are kept."""
-    found = []
-    for row in rows:
-        judged = row if row.judge is not None else replace(row, judge=judge.score(row))
-        if judged is not row:
-            results.add(judged)
-        found.append(judged)
-    return tuple(found)
+    """The rows with the judge's verdicts, of which those that are there already are kept; no answer is a wrong one."""
+    for row in track(rows, "judging", console=Console(stderr=True)):
+        if row.judge is None:
+            results.add(replace(row, judge=judge.score(row) if row.answer else 0.0))
+    judged = {row.key: row for row in results.rows}
+    return tuple(judged[row.key] for row in rows)
 
 
 def _leave(benchmark: str, rows: Sequence[Row], out: Path, as_json: bool) -> None:

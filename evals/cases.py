@@ -47,6 +47,17 @@ def digest_of(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def merged(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """The cases with one for each document, however many files ask about it, and each question once."""
+    documents: dict[str, Document] = {}
+    questions: dict[str, dict[str, Question]] = {}
+    for case in cases:
+        digest = case.document.digest
+        documents.setdefault(digest, case.document)
+        questions.setdefault(digest, {}).update({question.id: question for question in case.questions})
+    return tuple(Case(document=documents[digest], questions=tuple(questions[digest].values())) for digest in documents)
+
+
 def limited(cases: Sequence[Case], limit: int | None, shuffle: int | None = None) -> tuple[Case, ...]:
     """The first `limit` questions with their documents, which come in a random order where `shuffle` is its seed."""
     ordered = list(cases)

@@ -14,7 +14,7 @@ from evals.context import Fitting
 from evals.retrieval import Retriever, passages
 from lift.client import Client
 from lift.errors import InvalidOption
-from lift.values import Answer, TrainingOptions
+from lift.values import Answer, Job, TrainingOptions
 
 RETRIEVED_PASSAGES = 3
 
@@ -39,12 +39,16 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What all methods share: the stack, how long answers may be, and how adapters are trained under which ids."""
+    """What all methods share: the stack, how long answers may be, and how adapters are trained under which ids.
+
+    `say` is told how far a training is.
+    """
 
     client: Client
     max_tokens: int
     run: str
     training: TrainingOptions | None = None
+    say: Callable[[str], None] = lambda _: None
 
 
 def asking_base(setting: Setting) -> Callable[[str], Answer]:
@@ -120,7 +124,13 @@ class Methods:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._closed_book = ClosedBook(setting)
-        self._lift = Adapters(setting.client, setting.run, setting.training)
+        self._lift = Adapters(setting.client, setting.run, setting.training, self._seen)
+
+    def _seen(self, document: Document, job: Job) -> None:
+        done = job.progress
+        step = f", step {done.step}/{done.steps or '?'}, loss {done.loss:.2f}" if done.step else ""
+        sentences = f"sentences {done.sentences_done}/{done.sentences}, pairs {done.pairs}"
+        self._setting.say(f"{document.title}: {job.state} {job.progress.stage}, {sentences}{step}")
 
     def of(self, name: str, document: Document) -> Asked:
         """The method, once it can be asked about the document. JobFailed: its adapter could not be trained."""

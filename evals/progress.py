@@ -1,8 +1,10 @@
-"""Shows rows as they come: a bar on a terminal, plain lines elsewhere; both on stderr."""
+"""Shows rows and trainings as they come: a bar on a terminal, plain lines elsewhere; both on stderr."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -10,37 +12,80 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evals.results import Row
 
 LINE_EVERY_SECONDS = 5.0
+DESCRIPTION_CHARACTERS = 60
+
+
+class Shown(Protocol):
+    """What hears of progress, from several threads."""
+
+    def done(self, row: Row) -> None:
+        """One more answer."""
+        ...
+
+    def say(self, text: str) -> None:
+        """What is going on."""
+        ...
 
 
 @contextmanager
-def shown(answers: int) -> Iterator[Callable[[Row], None]]:
-    """What to call with each row."""
+def shown(answers: int) -> Iterator[Shown]:
+    """Shows progress towards so many answers."""
     console = Console(stderr=True)
-    with _bar(console, answers) if console.is_terminal else _lines(console, answers) as done:
-        yield done
+    if not console.is_terminal:
+        yield Lines(console, answers)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        yield Bar(progress, answers)
 
 
-@contextmanager
-def _bar(console: Console, answers: int) -> Iterator[Callable[[Row], None]]:
-    columns = (TextColumn("{task.description:<40}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task("answers", total=answers)
-        yield lambda row: progress.update(task, advance=1, description=_last(row)[:40])
+class Bar:
+    """One live bar."""
+
+    def __init__(self, progress: Progress, answers: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("answers", total=answers)
+
+    def done(self, row: Row) -> None:
+        """One more answer."""
+        self._progress.advance(self._task)
+        self.say(_name(row))
+        if row.error:
+            self._progress.console.print(f"{_name(row)}: {row.error}", markup=False, highlight=False)
+
+    def say(self, text: str) -> None:
+        """What is going on."""
+        self._progress.update(self._task, description=f"{text[:DESCRIPTION_CHARACTERS]:<{DESCRIPTION_CHARACTERS}}")
 
 
-@contextmanager
-def _lines(console: Console, answers: int) -> Iterator[Callable[[Row], None]]:
-    count, last = 0, 0.0
+class Lines:
+    """A line every few seconds, and one for each failure and for the end."""
 
-    def done(row: Row) -> None:
-        nonlocal count, last
-        count += 1
-        if row.error or count == answers or time.monotonic() - last > LINE_EVERY_SECONDS:
-            last = time.monotonic()
-            console.print(f"{count}/{answers} {_last(row)}", markup=False, highlight=False, soft_wrap=True)
+    def __init__(self, console: Console, answers: int) -> None:
+        self._console = console
+        self._answers = answers
+        self._count = 0
+        self._last = 0.0
+        self._lock = threading.Lock()
 
-    yield done
+    def done(self, row: Row) -> None:
+        """One more answer."""
+        with self._lock:
+            self._count += 1
+            error = f": {row.error}" if row.error else ""
+            self._print(_name(row) + error, now=bool(error) or self._count == self._answers)
+
+    def say(self, text: str) -> None:
+        """What is going on."""
+        with self._lock:
+            self._print(text)
+
+    def _print(self, text: str, now: bool = False) -> None:
+        if now or time.monotonic() - self._last > LINE_EVERY_SECONDS:
+            self._last = time.monotonic()
+            line = f"{self._count}/{self._answers} {text}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _last(row: Row) -> str:
-    return f"{row.method}, {row.title}" + (f": {row.error}" if row.error else "")
+def _name(row: Row) -> str:
+    return f"{row.method}, {row.title}"

@@ -9,9 +9,9 @@ from evals import scores
 from evals.cases import Case, Document, Question
 from evals.methods import Asked, Methods
 from evals.results import Results, Row
-from lift.errors import InternalError, LiftError, TimedOut, Unauthenticated, Unavailable
+from lift.errors import Exhausted, LiftError, Unauthenticated, Unavailable
 
-OUTAGES = (Unavailable, Unauthenticated, TimedOut, InternalError)
+OUTAGES = (Unavailable, Unauthenticated, Exhausted)
 """They end a run, which can be taken up again; other errors are a document's own, and cost its questions."""
 
 
@@ -50,10 +50,9 @@ class Runner:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
-        wanted = {
-            (question.id, method) for case in plan.cases for question in case.questions for method in plan.methods
-        }
-        return tuple(row for row in self._results.rows if row.key in wanted)
+        found = {row.key: row for row in self._results.rows}
+        questions = [question.id for case in plan.cases for question in case.questions]
+        return tuple(found[question, method] for method in plan.methods for question in questions)
 
     def _case(self, case: Case, plan: Plan) -> None:
         for method in plan.methods:
@@ -84,6 +83,8 @@ class Runner:
             self._add(_answered(_blank(case.document, question, method), question, asked))
 
     def _add(self, row: Row) -> None:
+        if self._stopping.is_set():  # the client is closing, and calls fail for that reason alone
+            return
         self._results.add(row)
         self._done(row)
 

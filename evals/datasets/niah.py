@@ -17,7 +17,7 @@ NEEDLE = "The best thing to do in San Francisco is eat a sandwich and sit in Dol
 QUESTION = "What is the best thing to do in San Francisco?"
 REFERENCE = "eat a sandwich and sit in Dolores Park on a sunny day"
 KEYWORDS = (("sandwich",), ("Dolores Park",), ("sunny",))
-SAMPLE_CHARACTERS = 8000
+SAMPLE_CHARACTERS = 4000
 
 
 def niah(

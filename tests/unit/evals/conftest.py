@@ -31,7 +31,7 @@ class FakeClient:
         self.ingested: list[str] = []
         self.broken: Exception | None = None
         self.adapters = SimpleNamespace(get=self._adapter, delete=self._delete)
-        self.jobs = SimpleNamespace(wait=self._job)
+        self.jobs = SimpleNamespace(wait=self._job, watch=lambda id_: iter([self._job(id_)]))
 
     def __enter__(self):
         return self
@@ -49,9 +49,7 @@ class FakeClient:
         usage = Usage(prompt_tokens=len(question), completion_tokens=3, first_token_seconds=0.1, total_seconds=0.5)
         return Answer(text=text, adapter=adapter, revision=None, finish_reason=FinishReason.STOP, usage=usage)
 
-    def ingest(self, text, *, title, adapter, options=None):
-        if "unteachable" in text:
-            raise JobFailed(reason="no question could be written")
+    def ingest(self, text, *, title, adapter, options=None, wait=True):
         self.ingested.append(adapter)
         self.taught[adapter] = text
         return Ingested(documents=(), adapter=adapter, job=self._job(adapter))
@@ -66,8 +64,15 @@ class FakeClient:
         return SimpleNamespace(id=id_)
 
     def _job(self, id_):
-        progress = Progress(seconds=TRAINING)
-        return Job(id=id_, kind=JobKind.TRAIN, adapter=id_, state=JobState.SUCCEEDED, progress=progress)
+        failed = "unteachable" in self.taught.get(id_, "")
+        return Job(
+            id=id_,
+            kind=JobKind.TRAIN,
+            adapter=id_,
+            state=JobState.FAILED if failed else JobState.SUCCEEDED,
+            error=JobFailed(reason="no question could be written") if failed else None,
+            progress=Progress(sentences=2, sentences_done=2, pairs=8, step=4, steps=4, loss=0.25, seconds=TRAINING),
+        )
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from evals.cases import limited
+from evals.cases import limited, merged
 from evals.datasets.forgetting import forgetting
 from evals.datasets.loogle import loogle
 from evals.datasets.niah import NEEDLE, haystack, niah
@@ -139,3 +139,8 @@ def test_a_limit_counts_questions_and_a_seed_orders_documents(normans):
     assert [q.id for case in limited(cases, None) for q in case.questions] == ["a", "b", "c"]
     orders = {tuple(q.id for case in limited(cases, None, seed) for q in case.questions) for seed in range(10)}
     assert orders == {("a", "b", "c"), ("b", "c", "a")}
+
+
+def test_files_that_ask_about_one_document_make_one_case(normans):
+    paragraphs = squad([normans, normans], per_article=False)
+    assert [len(case.questions) for case in merged(paragraphs)] == [1, 2]

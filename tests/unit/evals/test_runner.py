@@ -84,6 +84,7 @@ def test_a_document_that_cannot_be_learned_costs_its_questions_and_is_tried_agai
     rows = evaluated(files, ["lift"], documents_at_once=2)
     figures = summary("own", rows)["methods"]["lift"]
     assert (figures["failed"], figures["contains"]) == (1, pytest.approx(0.6667))
+    assert client.taught == {}
     assert "no question could be written" in next(row.error for row in rows if row.error)
     asked = len(client.asked)
     evaluated(files, ["lift"])
