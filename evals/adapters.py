@@ -45,7 +45,8 @@ class Adapters:
         """Deletes the document's adapter where this run has used it, and waits until it is gone."""
         id_ = f"{self._name}-{document.digest}"
         if id_ in self._used:
-            self._client.jobs.wait(self._client.adapters.delete(id_).id)
+            with suppress(AdapterMissing):  # what could not even be created
+                self._client.jobs.wait(self._client.adapters.delete(id_).id)
             self._used.remove(id_)
             self._trained.pop(id_, None)
 
@@ -55,9 +56,8 @@ class Adapters:
             adapter = self._client.adapters.get(id_)
         except AdapterMissing:
             options = self._options
-            return self._client.ingest(
-                document.text, title=document.title, adapter=id_, options=options, wait=False
-            ).job.id
+            begun = self._client.ingest(document.text, title=document.title, adapter=id_, options=options, wait=False)
+            return begun.job.id
         if adapter.state is AdapterState.FAILED:
             with suppress(JobActive):  # somebody else resumes it
                 return self._client.jobs.retry(adapter.job).id

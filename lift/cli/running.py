@@ -15,7 +15,7 @@ INTERRUPTED = 130
 def run(app: typer.Typer) -> NoReturn:
     """Runs one command of the app and ends the process."""
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False, prog_name=app.info.name))
     except typer.TyperException as error:
         _end(error.format_message(), error.exit_code)
     except StackFailed as error:
