@@ -47,16 +47,16 @@ def niah(
 
 
 def haystack(straw: Sequence[str], characters: int, depth: int, start: int) -> str:
-    """Sentences from the start-th on, of about so many characters, with the needle after `depth` percent of them."""
+    """Sentences from the start-th on, as near to so many characters as they come, the needle after `depth` percent."""
     room = max(0, characters - len(NEEDLE))
-    endless = islice(cycle(straw), start, None)
     kept: list[str] = []
     length = 0
-    for sentence in endless:
-        if length + len(sentence) + 1 > room:
+    for sentence in islice(cycle(straw), start, None):
+        longer = length + len(sentence) + 1
+        if abs(longer - room) > abs(room - length):
             break
         kept.append(sentence)
-        length += len(sentence) + 1
+        length = longer
     ends = [0, *accumulate(len(sentence) + 1 for sentence in kept)]
     place = min(range(len(ends)), key=lambda i: abs(ends[i] - length * depth / 100))
     return " ".join([*kept[:place], NEEDLE, *kept[place:]])
