@@ -103,8 +103,9 @@ def _judged(rows: Sequence[Row], judge: Judge, results: Results) -> tuple[Row, .
 
 def _leave(benchmark: str, rows: Sequence[Row], out: Path, as_json: bool) -> None:
     """Writes tables, summary and pictures beside the rows, and prints one of the first two."""
-    summary = report.summary(benchmark, rows, with_retention=BENCHMARKS[benchmark].retention)
-    tables = report.tables(rows)
+    with_retention = BENCHMARKS[benchmark].retention
+    summary = report.summary(benchmark, rows, with_retention=with_retention)
+    tables = report.tables(rows, with_retention=with_retention)
     (out / "tables.md").write_text(tables, encoding="utf-8")
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for name, picture in report.pictures(benchmark, rows).items():

@@ -13,7 +13,8 @@ from evals.intervals import Estimate
 COLOURS = ("#8d99ae", "#e9c46a", "#f4a261", "#2a6f97", "#014f86", "#90be6d", "#bc4749")
 HEIGHT, BAR, GAP, LEFT, TOP, BOTTOM = 260, 26, 30, 60, 40, 60
 CELL_WIDTH, CELL_HEIGHT = 84, 44
-MIN_WIDTH = 360
+MIN_WIDTH = 420
+CHARACTER_WIDTH = 7
 
 
 class Picture:
@@ -50,15 +51,16 @@ class Picture:
 def grouped_bars(title: str, groups: Mapping[str, Mapping[str, Estimate]]) -> Picture:
     """Groups side by side, in each a bar with its 95 % interval for every method that it has, between 0 and 1."""
     methods = list(dict.fromkeys(method for bars in groups.values() for method in bars))
-    group_width = BAR * max(1, len(methods)) + GAP
+    group_width = max(BAR * len(methods), CHARACTER_WIDTH * max(map(len, groups), default=0)) + GAP
     width = max(MIN_WIDTH, LEFT + group_width * len(groups) + GAP)
     picture = Picture(width, TOP + HEIGHT + BOTTOM, title)
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         picture.line(LEFT, _y(share), width - GAP / 2, _y(share), "#ddd")
         picture.text(LEFT - 8, _y(share) + 4, f"{share:.0%}", anchor="end")
     for number, (group, bars) in enumerate(groups.items()):
-        left = LEFT + GAP / 2 + number * group_width
-        picture.text(left + BAR * len(methods) / 2, TOP + HEIGHT + 18, group)
+        middle = LEFT + (number + 0.5) * group_width
+        left = middle - BAR * len(methods) / 2
+        picture.text(middle, TOP + HEIGHT + 18, group)
         for place, method in enumerate(methods):
             if method in bars:
                 _bar(picture, left + place * BAR, bars[method], COLOURS[place % len(COLOURS)])

@@ -65,10 +65,13 @@ def retention(rows: Sequence[Row], method: str) -> Estimate:
     return proportion([row.contains for row in rows if row.method == method and row.question in known])
 
 
-def tables(rows: Sequence[Row]) -> str:
-    """Markdown: all methods, then a table for each label with the keyword score of each group."""
+def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
+    """Markdown: all methods, what they retain, then a table for each label with the keyword score of each group."""
     methods = tuple(_grouped(rows, lambda row: row.method))
     parts = [_overall(rows)]
+    if with_retention:
+        kept = [_line([method, _cell(retention(rows, method))]) for method in methods]
+        parts.append("\n".join([_line(["method", "of base's right answers still right"]), _line(["---"] * 2), *kept]))
     for label in labels(rows):
         lines = [_line([label, "questions", *methods]), _line(["---"] * (2 + len(methods)))]
         for group, of_group in _grouped(rows, _label(label)).items():

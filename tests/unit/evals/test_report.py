@@ -28,6 +28,7 @@ def test_retention_counts_only_what_the_base_model_answers_right():
     figures = summary("forgetting", [*base, *lift], with_retention=True)["methods"]
     assert figures["base"]["retained"] == 1
     assert figures["lift"]["retained"] == 0.75
+    assert "| lift | 75.0% (30% to 95%) |" in tables([*base, *lift], with_retention=True)
     assert figures["lift"]["retained_low"] == pytest.approx(0.3006, abs=1e-4)
 
 
