@@ -69,7 +69,7 @@ def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
     """Markdown: all methods, what they retain, then a table for each label with the keyword score of each group."""
     methods = tuple(_grouped(rows, lambda row: row.method))
     parts = [_overall(rows)]
-    if with_retention:
+    if with_retention and "base" in methods:
         kept = [_line([method, _cell(retention(rows, method))]) for method in methods]
         parts.append("\n".join([_line(["method", "of base's right answers still right"]), _line(["---"] * 2), *kept]))
     for label in labels(rows):
