@@ -30,8 +30,7 @@ def seconds_per_document(rows: Sequence[Row]) -> float:
 
 def summary(benchmark: str, rows: Sequence[Row], *, with_retention: bool = False) -> dict[str, Any]:
     """The object that `--json` prints."""
-    by_method = _grouped(rows, lambda row: row.method)
-    methods = {method: _figures(of_method) for method, of_method in by_method.items()}
+    methods = {method: _figures(of_method) for method, of_method in _grouped(rows, lambda row: row.method).items()}
     if with_retention and "base" in methods:
         for method, figures in methods.items():
             figures.update(_with_interval("retained", retention(rows, method)))
