@@ -1,4 +1,4 @@
-"""Commands that become another process: a role, `lift bench`, `lift writer`; and `lift config`."""
+"""Commands that become another process: a role, `lift bench`, `lift eval`, `lift writer`; and `lift config`."""
 
 import os
 import sys
@@ -24,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(config)
     passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     app.command(rich_help_panel="Measure", context_settings=passed_on)(bench)
+    app.command("eval", rich_help_panel="Measure", context_settings=passed_on)(evaluate)
     app.command(rich_help_panel="Measure", context_settings=passed_on)(writer)
 
 
@@ -42,6 +43,11 @@ def config(as_json: options.Json = False) -> None:
 def bench(context: typer.Context) -> None:
     """Measure speed beside rivals and the limit; see `lift bench --help`."""
     os.execv(sys.executable, [sys.executable, "-m", "benchmarks", *context.args])  # noqa: S606 - no shell is wanted
+
+
+def evaluate(context: typer.Context) -> None:
+    """Ask what adapters know, beside other methods; see `lift eval --help`."""
+    os.execv(sys.executable, [sys.executable, "-m", "evals", *context.args])  # noqa: S606 - no shell is wanted
 
 
 def writer(context: typer.Context) -> None:

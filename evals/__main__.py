@@ -1,0 +1,117 @@
+"""`python -m evals`, which `lift eval` becomes."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from evals import arguments, report
+from evals.benchmarks import BENCHMARKS, Choices
+from evals.cases import limited, merged
+from evals.judge import Judge
+from evals.methods import METHODS, Methods, Setting, named
+from evals.progress import shown
+from evals.results import Results, Row
+from evals.runner import Plan, Runner
+from lift.cli import options
+from lift.cli.running import run
+from lift.client import Client
+from lift.errors import InvalidOption
+
+app = typer.Typer(name="lift eval", add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(no_args_is_help=True)
+def evaluate(
+    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help=f"One of {', '.join(BENCHMARKS)}.")],
+    *,
+    data: Annotated[list[Path], typer.Option(help="A file in the benchmark's own format; may be given again.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results; a rerun goes on in it.")],
+    methods: Annotated[str, typer.Option(help=f"Any of {', '.join(METHODS)}; all that fit where empty.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many questions.")] = None,
+    shuffle: Annotated[int | None, typer.Option(help="Seed of a random order of documents before the limit.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of an answer.")] = 64,
+    train: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A training option of adapters.")
+    ] = None,
+    documents_at_once: Annotated[int, typer.Option(min=1, help="Seconds are comparable with 1.")] = 1,
+    keep_adapters: Annotated[bool, typer.Option("--keep-adapters", help="Leave the adapters in the stack.")] = False,
+    judge_url: Annotated[
+        str, typer.Option(help="OpenAI-compatible endpoint of a judge; its key: LIFT_JUDGE_KEY.")
+    ] = "",
+    judge_model: Annotated[str, typer.Option(help="Model of that endpoint.")] = "",
+    per: Annotated[Literal["paragraph", "article"], typer.Option(help="squad: what an adapter is of.")] = "paragraph",
+    lengths: Annotated[str, typer.Option(help="niah: tokens of haystacks.")] = "1000,2000,4000",
+    depths: Annotated[str, typer.Option(help="niah: percent of the haystack before the needle.")] = "0,25,50,75,100",
+    instances: Annotated[int, typer.Option(min=1, help="niah: haystacks of each length and depth.")] = 1,
+    questions: Annotated[Path | None, typer.Option(help="forgetting: a TSV in place of the shipped one.")] = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+) -> None:
+    """Ask what adapters know, beside the same base model with other help, through the running stack."""
+    if benchmark not in BENCHMARKS:
+        raise InvalidOption(option="benchmark", value=benchmark, expected=", ".join(BENCHMARKS))
+    chosen = BENCHMARKS[benchmark]
+    names = named(methods, chosen.methods)
+    training = {**chosen.training, **arguments.settings(train or ())}
+    trained_with = arguments.training_options(training)
+    judge = arguments.judge_of(judge_url, judge_model)
+    choices = Choices(
+        tokens=lambda text: _tokens(text, state),
+        per=per,
+        lengths=arguments.numbers("lengths", lengths),
+        depths=arguments.numbers("depths", depths),
+        instances=instances,
+        questions=questions,
+    )
+    cases = limited(merged(chosen.load(data, choices)), limit, shuffle)
+    with Client(state_dir=state) as client:
+        client.query(None, "Are you there?", max_tokens=1)
+        results = Results(out, benchmark, {"max_tokens": max_tokens, "train": training, **chosen.settings_of(choices)})
+        plan = Plan(cases=cases, methods=names, documents_at_once=documents_at_once, keep_adapters=keep_adapters)
+        with shown(plan.answers) as progress:
+            setting = Setting(
+                client=client, max_tokens=max_tokens, run=results.run, training=trained_with, say=progress.say
+            )
+            rows = Runner(Methods(setting), results, progress.done).run(plan)
+    if judge is not None:
+        with judge:
+            rows = _judged(rows, judge, results)
+    _leave(benchmark, rows, out, as_json)
+
+
+def _tokens(text: str, state: Path) -> int:
+    """How many tokens of the served model a text is: those of a prompt, less those around it, which hardly count."""
+    with Client(state_dir=state) as client:
+        return client.query(None, text, max_tokens=1).usage.prompt_tokens
+
+
+def _judged(rows: Sequence[Row], judge: Judge, results: Results) -> tuple[Row, ...]:
+    """The rows with the judge's verdicts, of which those that are there already are kept; no answer is a wrong one."""
+    for row in track(rows, "judging", console=Console(stderr=True)):
+        if row.judge is None:
+            results.add(replace(row, judge=judge.score(row) if row.answer else 0.0))
+    judged = {row.key: row for row in results.rows}
+    return tuple(judged[row.key] for row in rows)
+
+
+def _leave(benchmark: str, rows: Sequence[Row], out: Path, as_json: bool) -> None:
+    """Writes tables, summary and pictures beside the rows, and prints one of the first two."""
+    with_retention = BENCHMARKS[benchmark].retention
+    summary = report.summary(benchmark, rows, with_retention=with_retention)
+    tables = report.tables(rows, with_retention=with_retention)
+    (out / "tables.md").write_text(tables, encoding="utf-8")
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for name, picture in report.pictures(benchmark, rows).items():
+        picture.write(out / f"{name}.svg")
+    sys.stdout.write(f"{json.dumps(summary)}\n" if as_json else tables)
+
+
+if __name__ == "__main__":
+    run(app)

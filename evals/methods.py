@@ -1,0 +1,180 @@
+"""Ways to answer a question about a document: LIFT and what it is compared with, all through one running stack.
+
+Every method asks the same model with the same template and greedily; they differ in adapter and prompt alone. None of
+them knows which benchmark a question is from.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from evals.adapters import Adapters
+from evals.cases import Document
+from evals.context import Fitting
+from evals.retrieval import Retriever, passages
+from lift.client import Client
+from lift.errors import InvalidOption
+from lift.values import Answer, Job, TrainingOptions
+
+RETRIEVED_PASSAGES = 3
+
+
+class Asked(Protocol):
+    """A method that has seen one document."""
+
+    @property
+    def seconds(self) -> float:
+        """What that took, such as training."""
+        ...
+
+    @property
+    def adapter(self) -> str | None:
+        """The id of what answers; None is the base model."""
+        ...
+
+    def answer(self, question: str) -> Answer:
+        """The answer to a question about the document."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all methods share: the stack, how long answers may be, and how adapters are trained under which ids.
+
+    `say` is told how far a training is.
+    """
+
+    client: Client
+    max_tokens: int
+    run: str
+    training: TrainingOptions | None = None
+    say: Callable[[str], None] = lambda _: None
+
+
+def asking_base(setting: Setting) -> Callable[[str], Answer]:
+    """Asks the base model, greedily, with a prompt as one turn of the template that adapters have as well."""
+    return lambda prompt: setting.client.query(None, prompt, max_tokens=setting.max_tokens)
+
+
+class ClosedBook:
+    """The base model with the question alone: what it knows without the document. It is asked the same but once."""
+
+    seconds, adapter = 0.0, None
+
+    def __init__(self, setting: Setting) -> None:
+        self._ask = asking_base(setting)
+        self._answers: dict[str, Answer] = {}
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        if question not in self._answers:
+            self._answers[question] = self._ask(question)
+        return self._answers[question]
+
+
+class InContext:
+    """The base model with the document before the question, truncated in the middle to the window."""
+
+    seconds, adapter = 0.0, None
+
+    def __init__(self, setting: Setting, document: Document) -> None:
+        self._ask = asking_base(setting)
+        self._fitting = Fitting(document.text)
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        return self._fitting.answer(self._ask, question)
+
+
+class Retrieval:
+    """The base model with the passages of the document that share most with the question (BM25) before it."""
+
+    seconds, adapter = 0.0, None
+
+    def __init__(self, setting: Setting, document: Document) -> None:
+        self._ask = asking_base(setting)
+        self._retriever = Retriever(passages(document.text))
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        found = "\n\n".join(self._retriever.best(question, RETRIEVED_PASSAGES))
+        return Fitting(found).answer(self._ask, question)
+
+
+class Adapted:
+    """The document's adapter with the question alone, or with the document, cut at its end, in the prompt as well."""
+
+    def __init__(
+        self, setting: Setting, adapters: Adapters, document: Document, context: Literal["none", "document"]
+    ) -> None:
+        self._setting = setting
+        self._context: Literal["none", "document"] = context
+        trained = adapters.of(document)
+        self.seconds, self.adapter = trained.seconds, trained.id
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        setting = self._setting
+        return setting.client.query(self.adapter, question, context=self._context, max_tokens=setting.max_tokens)
+
+
+class Methods:
+    """The methods of one evaluation by name, and the adapters that they train."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._closed_book = ClosedBook(setting)
+        self._lift = Adapters(setting.client, setting.run, setting.training, self._seen)
+
+    def _seen(self, document: Document, job: Job) -> None:
+        done = job.progress
+        step = f", step {done.step}/{done.steps or '?'}, loss {done.loss:.2f}" if done.step else ""
+        sentences = f"sentences {done.sentences_done}/{done.sentences}, pairs {done.pairs}"
+        self._setting.say(f"{document.title}: {job.state} {job.progress.stage}, {sentences}{step}")
+
+    def of(self, name: str, document: Document) -> Asked:
+        """The method, once it can be asked about the document. JobFailed: its adapter could not be trained."""
+        return METHODS[name](self, document)
+
+    def forget(self, document: Document) -> None:
+        """Deletes what was trained for the document."""
+        self._lift.delete(document)
+
+    def closed_book(self, _document: Document) -> Asked:
+        """`base`."""
+        return self._closed_book
+
+    def in_context(self, document: Document) -> Asked:
+        """`icl`."""
+        return InContext(self._setting, document)
+
+    def retrieval(self, document: Document) -> Asked:
+        """`rag`."""
+        return Retrieval(self._setting, document)
+
+    def lift(self, document: Document) -> Asked:
+        """`lift`."""
+        return Adapted(self._setting, self._lift, document, "none")
+
+    def lift_in_context(self, document: Document) -> Asked:
+        """`lift+icl`."""
+        return Adapted(self._setting, self._lift, document, "document")
+
+
+METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
+    "base": Methods.closed_book,
+    "icl": Methods.in_context,
+    "rag": Methods.retrieval,
+    "lift": Methods.lift,
+    "lift+icl": Methods.lift_in_context,
+}
+
+
+def named(text: str, allowed: frozenset[str]) -> tuple[str, ...]:
+    """The method names of a list with commas, each once; all that are allowed where it is empty. InvalidOption."""
+    possible = tuple(name for name in METHODS if name in allowed)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(","))) if text.strip() else possible
+    for name in names:
+        if name not in allowed:
+            raise InvalidOption(option="methods", value=name, expected=", ".join(possible))
+    return names

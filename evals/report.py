@@ -1,0 +1,139 @@
+"""Turns rows into what is reported: means with their intervals for each method, as an object, tables and pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from evals.intervals import Estimate, bootstrap, proportion
+from evals.plots import Picture, grouped_bars, heat_map
+from evals.results import Row
+
+K = TypeVar("K")
+SCORES = ("contains", "em", "f1", "judge")
+DIGITS = 4
+
+
+def estimate(rows: Sequence[Row], score: str) -> Estimate | None:
+    """A score's mean; None where a row lacks it, as without a judge."""
+    values = [getattr(row, score) for row in rows]
+    if any(value is None for value in values):
+        return None
+    return bootstrap(values) if score == "f1" else proportion(values)
+
+
+def seconds_per_document(rows: Sequence[Row]) -> float:
+    """Mean of a document's training, where there is one, and all its answers one after the other."""
+    documents = {row.document: row.document_seconds for row in rows}
+    for row in rows:
+        documents[row.document] = max(documents[row.document], row.document_seconds)
+    return (sum(documents.values()) + sum(row.seconds for row in rows)) / len(documents) if documents else 0.0
+
+
+def summary(benchmark: str, rows: Sequence[Row], *, with_retention: bool = False) -> dict[str, Any]:
+    """The object that `--json` prints."""
+    methods = {method: _figures(of_method) for method, of_method in _grouped(rows, lambda row: row.method).items()}
+    if with_retention and "base" in methods:
+        for method, figures in methods.items():
+            figures.update(_with_interval("retained", retention(rows, method)))
+    return {
+        "benchmark": benchmark,
+        "questions": len({row.question for row in rows}),
+        "documents": len({row.document for row in rows}),
+        "methods": methods,
+    }
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for score in SCORES:
+        figures.update(_with_interval(score, estimate(rows, score)))
+    figures["seconds_per_document"] = round(seconds_per_document(rows), 2)
+    figures["failed"] = sum(row.error is not None for row in rows)
+    return figures
+
+
+def _with_interval(name: str, found: Estimate | None) -> dict[str, float | None]:
+    if found is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    ends = {f"{name}_low": found.low, f"{name}_high": found.high}
+    return {end: round(value, DIGITS) for end, value in {name: found.mean, **ends}.items()}
+
+
+def retention(rows: Sequence[Row], method: str) -> Estimate:
+    """The share of what the base model answers right that the method answers right as well."""
+    known = {row.question for row in rows if row.method == "base" and row.contains}
+    return proportion([row.contains for row in rows if row.method == method and row.question in known])
+
+
+def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
+    """Markdown: all methods, what they retain, then a table for each label with the keyword score of each group."""
+    methods = tuple(_grouped(rows, lambda row: row.method))
+    parts = [_overall(rows)]
+    if with_retention and "base" in methods:
+        kept = [_line([method, _cell(retention(rows, method))]) for method in methods]
+        parts.append("\n".join([_line(["method", "of base's right answers still right"]), _line(["---"] * 2), *kept]))
+    for label in labels(rows):
+        lines = [_line([label, "questions", *methods]), _line(["---"] * (2 + len(methods)))]
+        for group, of_group in _grouped(rows, _label(label)).items():
+            found = by_method(of_group, "contains")
+            cells = [_cell(found.get(method)) for method in methods]
+            lines.append(_line([group, str(len({row.question for row in of_group})), *cells]))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def pictures(benchmark: str, rows: Sequence[Row]) -> dict[str, Picture]:
+    """Pictures by name: scores, one for each label, and for two labels each method's heat map."""
+    scores = {score: found for score in SCORES if (found := by_method(rows, score))}
+    drawn = {"scores": grouped_bars(f"{benchmark}: {len({row.question for row in rows})} questions", scores)}
+    named = labels(rows)
+    for label in named:
+        groups = {group: by_method(of_group, "contains") for group, of_group in _grouped(rows, _label(label)).items()}
+        drawn[f"by-{label}"] = grouped_bars(f"{benchmark}: keywords by {label}", groups)
+    if len(named) == 2:
+        for method, of_method in _grouped(rows, lambda row: row.method).items():
+            drawn[f"heat-{method}"] = _heat_map(f"{benchmark}: {method}", of_method, *named)
+    return drawn
+
+
+def _heat_map(title: str, rows: Sequence[Row], down: str, across: str) -> Picture:
+    cells = _grouped(rows, lambda row: (row.labels.get(down, ""), row.labels.get(across, "")))
+    shares = {cell: proportion([row.contains for row in of_cell]).mean for cell, of_cell in cells.items()}
+    return heat_map(title, shares, down, across)
+
+
+def labels(rows: Sequence[Row]) -> list[str]:
+    """The names of the labels that rows have."""
+    return sorted({label for row in rows for label in row.labels})
+
+
+def by_method(rows: Sequence[Row], score: str) -> dict[str, Estimate]:
+    """Each method's estimate, where it has that score."""
+    groups = _grouped(rows, lambda row: row.method)
+    return {method: found for method, of_method in groups.items() if (found := estimate(of_method, score))}
+
+
+def _label(label: str) -> Callable[[Row], str]:
+    return lambda row: row.labels.get(label, "")
+
+
+def _overall(rows: Sequence[Row]) -> str:
+    lines = [_line(["method", "questions", *SCORES, "seconds a document"]), _line(["---"] * (3 + len(SCORES)))]
+    for method, of_method in _grouped(rows, lambda row: row.method).items():
+        cells = [_cell(estimate(of_method, score)) for score in SCORES]
+        lines.append(_line([method, str(len(of_method)), *cells, f"{seconds_per_document(of_method):.1f}"]))
+    return "\n".join(lines)
+
+
+def _cell(found: Estimate | None) -> str:
+    return "" if found is None else f"{found.mean:.1%} ({found.low:.0%} to {found.high:.0%})"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _grouped(rows: Sequence[Row], key: Callable[[Row], K]) -> Mapping[K, list[Row]]:
+    groups: dict[K, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups

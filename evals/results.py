@@ -1,0 +1,116 @@
+"""The rows of an evaluation in its output folder: appended as they come, read back by a rerun."""
+
+import json
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evals.errors import DataMalformed, OutputTaken
+
+ROWS = "results.jsonl"
+RUN = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One question as one method answered it. `error` says why there is no answer, which counts as a wrong one.
+
+    seconds: of the answer; document_seconds: of what came before the first answer, such as training.
+    """
+
+    question: str
+    method: str
+    document: str
+    title: str
+    text: str
+    references: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    answer: str = ""
+    contains: float = 0.0
+    em: float = 0.0
+    f1: float = 0.0
+    judge: float | None = None
+    seconds: float = 0.0
+    document_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    adapter: str | None = None
+    error: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Of several rows with one key the last counts."""
+        return self.question, self.method
+
+
+class Results:
+    """The output folder of one evaluation; safe to use from several threads."""
+
+    def __init__(self, folder: Path, benchmark: str, settings: Mapping[str, Any]) -> None:
+        """Begins a folder or goes on in it.
+
+        OutputTaken: it holds another benchmark, or was begun with other settings. OSError: it cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.run = _entered(folder, benchmark, settings)
+        self._path = folder / ROWS
+        self._rows = {row.key: row for row in _read(self._path)}
+        self._lock = threading.Lock()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows, each question's last for each method."""
+        with self._lock:
+            return tuple(self._rows.values())
+
+    def has(self, question: str, method: str) -> bool:
+        """Whether that was answered; what failed is to be tried again."""
+        row = self._rows.get((question, method))
+        return row is not None and row.error is None
+
+    def add(self, row: Row) -> None:
+        """Appends a row."""
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            self._rows[row.key] = row
+
+
+def _entered(folder: Path, benchmark: str, settings: Mapping[str, Any]) -> str:
+    """The name of the run in this folder, new where it is empty."""
+    file = folder / RUN
+    if not file.exists():
+        run = f"eval-{secrets.token_hex(4)}"
+        content = {"benchmark": benchmark, "run": run, "settings": settings}
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        return run
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        run, was, before = str(found["run"]), found["benchmark"], found["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataMalformed(file=str(file), problem="it is not what an evaluation leaves there") from error
+    if was != benchmark:
+        raise OutputTaken(out=str(folder), benchmark=str(was))
+    for name in before.keys() | settings.keys():
+        if before.get(name) != settings.get(name):
+            raise OutputTaken(out=str(folder), **{name: str(before.get(name))}, wanted=str(settings.get(name)))
+    return run
+
+
+def _read(path: Path) -> Iterable[Row]:
+    """The rows of a file. A last line that was cut off by the end of a process is passed over."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):
+        text = text[: text.rfind("\n") + 1]
+        path.write_text(text, encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            content = json.loads(line)
+            yield Row(**{**content, "references": tuple(content["references"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataMalformed(file=str(path), line=number, problem="not a row of results") from error

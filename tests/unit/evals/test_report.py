@@ -1,0 +1,64 @@
+"""What is reported of rows: figures, retention, tables by label, pictures."""
+
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from evals.judge import verdict
+from evals.report import pictures, summary, tables
+from evals.results import Row
+
+
+def row(question, method, contains, **more):
+    facts = {
+        "document": "d",
+        "title": "T",
+        "text": "Q?",
+        "references": ("r",),
+        "contains": contains,
+        "em": 0.0,
+        "f1": 0.5,
+    }
+    return Row(question=question, method=method, **{**facts, **more})
+
+
+def test_retention_counts_only_what_the_base_model_answers_right():
+    base = [row(str(n), "base", float(n < 4)) for n in range(10)]
+    lift = [row(str(n), "lift", float(n not in {3, 9})) for n in range(10)]
+    figures = summary("forgetting", [*base, *lift], with_retention=True)["methods"]
+    assert figures["base"]["retained"] == 1
+    assert figures["lift"]["retained"] == 0.75
+    assert "| lift | 75.0% (30% to 95%) |" in tables([*base, *lift], with_retention=True)
+    assert figures["lift"]["retained_low"] == pytest.approx(0.3006, abs=1e-4)
+
+
+def test_a_judge_counts_once_every_row_has_its_verdict():
+    half = [row("1", "lift", 1.0, judge=1.0), row("2", "lift", 0.0)]
+    assert summary("own", half)["methods"]["lift"]["judge"] is None
+    whole = [half[0], row("2", "lift", 0.0, judge=0.0)]
+    assert summary("own", whole)["methods"]["lift"]["judge"] == 0.5
+
+
+def test_rows_with_labels_get_a_table_for_each():
+    rows = [row(str(n), "lift", float(n), labels={"category": f"c{n}"}) for n in range(2)]
+    assert "| category | questions | lift |\n| --- | --- | --- |\n| c0 | 1 | 0.0%" in tables(rows)
+
+
+def test_pictures_are_well_formed_and_two_labels_make_a_heat_map(tmp_path):
+    cells = [(length, depth) for length in ("1000", "2000") for depth in ("0", "50", "100")]
+    rows = [row(f"{length}{depth}", "lift", 1.0, labels={"length": length, "depth": depth}) for length, depth in cells]
+    drawn = pictures("niah <1>", rows)
+    assert set(drawn) == {"scores", "by-depth", "by-length", "heat-lift"}
+    for name, picture in drawn.items():
+        picture.write(tmp_path / f"{name}.svg")
+        Xml.parse(tmp_path / f"{name}.svg")  # noqa: S314 - our own file
+    shown = (tmp_path / "heat-lift.svg").read_text()
+    assert shown.count("100%</") == 6
+    assert "hsl(120, 60%, 65%)" in shown
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"), [("YES", 1), ("no.", 0), ("Not sure: no, it says 4. So yes", 1), ("Nobody knows", 0), ("", 0)]
+)
+def test_the_last_yes_or_no_is_the_verdict(reply, score):
+    assert verdict(reply) == score

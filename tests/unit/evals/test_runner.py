@@ -1,0 +1,119 @@
+"""What is asked of whom, what is kept, and what a rerun leaves out."""
+
+import json
+
+import pytest
+
+from evals.datasets.own import own
+from evals.errors import DataMalformed, OutputTaken
+from evals.methods import Methods, Setting
+from evals.report import summary, tables
+from evals.results import Results
+from evals.runner import Plan, Runner
+from lift.errors import EngineUnavailable
+
+ALL = ("base", "icl", "rag", "lift", "lift+icl")
+
+
+@pytest.fixture
+def evaluated(client, tmp_path):
+    """evaluated(files, methods): runs into one folder and returns the rows."""
+
+    def run(files, methods=ALL, **plan):
+        results = Results(tmp_path / "out", "own", {"max_tokens": 64})
+        setting = Setting(client=client, max_tokens=64, run=results.run)
+        runner = Runner(Methods(setting), results, lambda _: None)
+        return runner.run(Plan(cases=own(files), methods=methods, **plan))
+
+    return run
+
+
+def test_every_method_answers_every_question(evaluated, island):
+    rows = evaluated([island])
+    assert [row.method for row in rows] == [method for method in ALL for _ in range(2)]
+    right = {method: [row.contains for row in rows if row.method == method] for method in ALL}
+    assert right == {"base": [0, 0], "icl": [1, 1], "rag": [1, 1], "lift": [1, 1], "lift+icl": [1, 1]}
+
+
+def test_only_the_adapter_answers_without_the_text_and_training_counts_without_its_queue(evaluated, client, island):
+    rows = evaluated([island], ["base", "lift"])
+    assert {question for _, question in client.asked} == {"How many goats?", "What is the ferry called?"}
+    figures = summary("own", rows)["methods"]
+    assert figures["base"]["seconds_per_document"] == 1.0
+    assert figures["lift"]["seconds_per_document"] == 11.0
+
+
+def test_one_adapter_serves_all_methods_and_is_deleted_in_the_end(evaluated, client, island):
+    evaluated([island])
+    assert len(client.ingested) == 1
+    assert client.taught == {}
+
+
+def test_a_rerun_asks_only_what_is_missing(evaluated, client, island, tmp_path):
+    evaluated([island], ["base"])
+    asked = len(client.asked)
+    rows = evaluated([island], ["base", "icl"])
+    assert len(client.asked) == asked + 2
+    assert [row.method for row in rows] == ["base", "base", "icl", "icl"]
+    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_run_that_an_outage_ended_goes_on_with_its_adapter(evaluated, client, island):
+    evaluated([island], ["base"])
+    client.broken = EngineUnavailable()
+    with pytest.raises(EngineUnavailable):
+        evaluated([island], ["base", "lift"])
+    client.broken = None
+    assert len(evaluated([island], ["base", "lift"])) == 4
+    assert len(client.ingested) == 1
+
+
+def test_a_line_that_was_cut_off_is_asked_again(evaluated, client, island, tmp_path):
+    evaluated([island], ["base"])
+    file = tmp_path / "out" / "results.jsonl"
+    file.write_text(file.read_text()[:-20])
+    assert len(evaluated([island], ["base"])) == 2
+    assert len(client.asked) == 3
+    assert all(json.loads(line) for line in file.read_text().splitlines())
+
+
+def test_a_document_that_cannot_be_learned_costs_its_questions_and_is_tried_again(evaluated, client, tmp_path, island):
+    (tmp_path / "dull.txt").write_text("This is unteachable.")
+    (tmp_path / "dull.tsv").write_text("Is it?\tno\n")
+    files = [tmp_path / "dull.txt", island]
+    rows = evaluated(files, ["lift"], documents_at_once=2)
+    figures = summary("own", rows)["methods"]["lift"]
+    assert (figures["failed"], figures["contains"]) == (1, pytest.approx(0.6667))
+    assert client.taught == {}
+    assert "no question could be written" in next(row.error for row in rows if row.error)
+    asked = len(client.asked)
+    evaluated(files, ["lift"])
+    assert len(client.asked) == asked
+
+
+def test_the_summary_has_every_score_with_its_interval(evaluated, island):
+    found = summary("own", evaluated([island]))
+    assert (found["benchmark"], found["questions"]) == ("own", 2)
+    for figures in found["methods"].values():
+        assert {f"{score}{end}" for score in ("contains", "em", "f1", "judge") for end in ("", "_low", "_high")} < set(
+            figures
+        )
+        assert figures["judge"] is None
+        assert figures["contains_low"] <= figures["contains"] <= figures["contains_high"]
+
+
+def test_the_table_has_a_line_for_each_method(evaluated, island):
+    table = tables(evaluated([island], ["base", "icl"]))
+    assert "| base | 2 | 0.0% (0% to 66%) |" in table
+    assert "| icl | 2 | 100.0% (34% to 100%) |" in table
+
+
+def test_a_folder_of_another_evaluation_is_refused(evaluated, island, tmp_path):
+    evaluated([island], ["base"])
+    with pytest.raises(OutputTaken, match="benchmark: own"):
+        Results(tmp_path / "out", "squad", {"max_tokens": 64})
+    with pytest.raises(OutputTaken, match="max_tokens: 64, wanted: 8"):
+        Results(tmp_path / "out", "own", {"max_tokens": 8})
+    (tmp_path / "out" / "results.jsonl").write_text("{}\n")
+    with pytest.raises(DataMalformed, match="line: 1"):
+        Results(tmp_path / "out", "own", {"max_tokens": 64})
