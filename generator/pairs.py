@@ -16,11 +16,15 @@ class Kind(StrEnum):
     GROUNDED = "grounded"
     CLOZE = "cloze"
     INVERTED = "inverted"
+    RAW = "raw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionAnswer:
-    """A question and its answer. `span` is the answer span it covers, empty where the strategy chooses none."""
+    """A question and its answer; a piece of raw text has no question.
+
+    `span` is the answer span it covers, empty where the strategy chooses none.
+    """
 
     question: str
     answer: str

@@ -28,6 +28,7 @@ _KINDS = {
     Kind.GROUNDED: pb.Pair.KIND_GROUNDED,
     Kind.CLOZE: pb.Pair.KIND_CLOZE,
     Kind.INVERTED: pb.Pair.KIND_INVERTED,
+    Kind.RAW: pb.Pair.KIND_RAW,
 }
 
 

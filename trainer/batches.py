@@ -36,6 +36,13 @@ class Encoder:
         """The pair's example; None where it holds no answer or more than `max_pair_tokens` tokens."""
         return self.raw(self._template.question(question), answer)
 
+    def text(self, text: str) -> Example | None:
+        """Text to go on with as it stands, every token of it learned; None as above."""
+        start, tokens = _ids(self._tokenizer, self._template.start or "\n"), _ids(self._tokenizer, text)
+        if not tokens or len(start) + len(tokens) > self._max_pair_tokens:
+            return None
+        return Example(tokens=(*start, *tokens), answer_start=len(start))
+
     def raw(self, prompt: str, answer: str) -> Example | None:
         """A prompt as it stands, its answer and the template's end; None as above."""
         prompt_tokens = _ids(self._tokenizer, prompt)

@@ -115,7 +115,8 @@ def in_order_of_asking(training: Training) -> list[Pair]:
     """The pairs held out, then one of those trained on of each sentence, then the second of each, and so on."""
     by_sentence: dict[int, list[Pair]] = defaultdict(list)
     for pair in training.pairs:
-        by_sentence[pair.sentence_index].append(pair)
+        if pair.question:
+            by_sentence[pair.sentence_index].append(pair)
     in_turn = chain.from_iterable(zip_longest(*by_sentence.values()))
     return list(dict.fromkeys([*training.held_out, *(pair for pair in in_turn if pair is not None)]))
 
@@ -124,7 +125,7 @@ def with_pairs(made_of: Material, known: Mapping[Pair, bool]) -> tuple[SentenceK
     """The sentences with their pairs, and which of those are known."""
     pairs: dict[int, list[AskedPair]] = defaultdict(list)
     for held_out, written in ((False, made_of.training.pairs), (True, made_of.training.held_out)):
-        for pair in written:
+        for pair in filter(lambda pair: pair.question, written):
             asked = AskedPair(question=pair.question, answer=pair.answer, held_out=held_out, known=known.get(pair))
             pairs[pair.sentence_index].append(asked)
     return tuple(

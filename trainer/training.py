@@ -22,8 +22,11 @@ from trainer.stream import PairStream
 log = structlog.get_logger()
 
 
-RULES = frozenset({"cloze", "inverted"})
-"""Kinds of pairs that rules wrote: recall is measured on questions that are more like a person's."""
+RAW = "raw"
+"""Kind of a pair that is a piece of the document, without a question."""
+
+UNLIKE_A_PERSONS = frozenset({"cloze", "inverted", RAW})
+"""Kinds of pairs that recall is not measured on: rules wrote them, or nobody did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,8 @@ class _Material:
         """The examples of the pairs to train on; those that are too long or empty are left out and counted."""
         added = []
         for pair in pairs:
-            example = self._encoder.encode(pair.question, pair.answer)
+            is_text = pair.kind == RAW
+            example = self._encoder.text(pair.answer) if is_text else self._encoder.encode(pair.question, pair.answer)
             if example is None:
                 self.left_out += 1
             elif self._is_held_out(pair):
@@ -130,7 +134,7 @@ class _Material:
         """Whether the share has room for the pair, and another question teaches its answer: no fact is given up."""
         due = self._held_out_share * (len(self.pairs) + len(self.held_out) + 1)
         answered = (pair.sentence_index, pair.answer) in self._taught
-        return len(self.held_out) + 1 <= due and answered and pair.kind not in RULES
+        return len(self.held_out) + 1 <= due and answered and pair.kind not in UNLIKE_A_PERSONS
 
     def in_order(self) -> list[Example]:
         """The examples in an order that does not depend on which pair came first, so that a seed repeats a run."""

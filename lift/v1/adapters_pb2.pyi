@@ -302,7 +302,9 @@ class TrainingOptions(_message.Message):
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
-    """Question-writing strategy: sentence or grounded."""
+    """Question-writing strategy: sentence or grounded. raw trains on the document's text alone, as a baseline; sentence+raw
+    and grounded+raw train on both.
+    """
     pairs_per_sentence: _builtins.int
     """Pairs asked for per sentence."""
     custom_prompt: _builtins.str

@@ -34,7 +34,7 @@ class GenerateRequest(_message.Message):
     profile: _builtins.str
     """general, single-fact or needle; empty means general."""
     strategy: _builtins.str
-    """sentence or grounded; empty means the generator's setting."""
+    """sentence, grounded or raw, sentence+raw or grounded+raw; empty means the generator's setting."""
     pairs_per_sentence: _builtins.int
     """At most this many pairs a sentence; 0 means the profile's."""
     custom_prompt: _builtins.str
@@ -211,6 +211,8 @@ class Pair(_message.Message):
         """The sentence with the span asked for in its place, by rule (strategy `grounded`)."""
         KIND_INVERTED: Pair._Kind.ValueType  # 4
         """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
+        KIND_RAW: Pair._Kind.ValueType  # 5
+        """A piece of the document's text as the answer, without a question (strategy `raw`)."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """How a pair was written."""
@@ -225,6 +227,8 @@ class Pair(_message.Message):
     """The sentence with the span asked for in its place, by rule (strategy `grounded`)."""
     KIND_INVERTED: Pair.Kind.ValueType  # 4
     """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
+    KIND_RAW: Pair.Kind.ValueType  # 5
+    """A piece of the document's text as the answer, without a question (strategy `raw`)."""
 
     QUESTION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int

@@ -9,10 +9,12 @@ import pytest
 from generator.llm import Endpoint, RequestFailed, Usage
 from generator.pairs import Kind, PassageFailed, QuestionAnswer
 from generator.sentences import Passage
+from generator.strategies import strategy_of_request
 from generator.strategies.grounded import GroundedStrategy
 from generator.strategies.sentence import ATTEMPTS, SentenceStrategy
 from generator.testing import Reply
 from lift.errors import InvalidOption
+from lift.internal.v1 import generator_pb2 as pb
 
 BRIDGE = Passage(
     title="The bridge of Oss",
@@ -211,3 +213,29 @@ async def test_an_own_prompt_must_hold_sentence_and_answer(asking):
     client, _ = await asking(GOOD)
     with pytest.raises(InvalidOption):
         strategy(GroundedStrategy, client, prompt="Ask about {sentence}")
+
+
+# raw ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_raw_text_is_written_as_overlapping_segments_without_asking_anybody(asking):
+    client, endpoint = await asking(lambda _: Reply(text="never"))
+    chosen = strategy_of_request(pb.GenerateRequest(strategy="raw"), endpoint=client, default="sentence")
+    passage = Passage(title="T", window="One. Two. Three.", sentence="Four.", preceding=("One.", "Two.", "Three."))
+    pairs = await pairs_of(chosen, passage)
+    assert [(pair.question, pair.answer, pair.kind) for pair in pairs] == [("", "Two. Three. Four.", Kind.RAW)]
+    assert endpoint.requests == []
+
+
+async def test_raw_text_stands_beside_the_pairs_of_another_strategy(asking):
+    client, _ = await asking(lambda _: Reply(text=structured(("Who?", "Ada"))))
+    chosen = strategy_of_request(pb.GenerateRequest(strategy="sentence+raw"), endpoint=client, default="raw")
+    assert chosen.name == "sentence+raw"
+    assert [pair.kind for pair in await pairs_of(chosen)] == [Kind.RAW, Kind.WRITTEN]
+
+
+@pytest.mark.parametrize("name", ["raw+sentence", "sentence+", "raw+raw", "Raw"])
+async def test_a_strategy_that_there_is_not_is_refused(asking, name):
+    client, _ = await asking(lambda _: Reply(text="never"))
+    with pytest.raises(InvalidOption, match="grounded"):
+        strategy_of_request(pb.GenerateRequest(strategy=name), endpoint=client, default="raw")

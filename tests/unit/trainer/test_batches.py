@@ -25,6 +25,19 @@ def test_a_pair_without_an_answer_is_left_out(encoder):
     assert encoder.encode("Who?", "") is None
 
 
+def test_text_is_learned_from_its_first_token_on_and_has_no_end(encoder, base):
+    made = encoder.text("Ilse dug.")
+    assert base.tokenizer.decode(made.tokens[made.answer_start :]) == "Ilse dug."
+    assert made.answer_start > 0
+    assert encoder.text("") is None
+
+
+def test_text_that_is_too_long_is_left_out(base, encoder):
+    short = Encoder(base.tokenizer, encoder._template, max_pair_tokens=len(encoder.text("Ilse").tokens))
+    assert short.text("Ilse") is not None
+    assert short.text("Ilse!") is None
+
+
 def test_each_target_is_the_token_after_its_position():
     batch = padded([example(5, answer=2), example(3, answer=1)])
     assert batch.input_ids.shape == (2, PAD_TO)

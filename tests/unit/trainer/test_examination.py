@@ -6,8 +6,9 @@ from lift.errors import EngineUnavailable, LeaseLost
 from lift.scoring import contains, f1, same_answer
 from storage import knowledge
 from storage.journal import Pair
+from storage.knowledge import SentenceKnowledge
 from storage.records import AdapterState, JobState
-from trainer.examination import general_questions, in_order_of_asking
+from trainer.examination import Material, general_questions, in_order_of_asking, with_pairs
 from trainer.testing import ScriptedEngine
 from trainer.training import Training
 
@@ -46,6 +47,15 @@ def test_held_out_pairs_are_asked_first_then_the_sentences_take_turns():
     )
     asked = [asked.question for asked in in_order_of_asking(training)]
     assert asked == ["1.9?", "0.0?", "1.0?", "2.0?", "0.1?", "2.1?", "0.2?"]
+
+
+def test_raw_text_is_no_question():
+    raw = Pair(question="", answer="One. Two.", sentence_index=0, kind="raw")
+    training = Training(pairs=(raw, pair(0)), held_out=(), examples=(), steps=1, losses=(1.0,), data_sha256="")
+    assert in_order_of_asking(training) == [pair(0)]
+    place = SentenceKnowledge(document="doc-1", start=0, end=1, text="One.")
+    known = with_pairs(Material(sentences=(place,), training=training), {pair(0): True})
+    assert [asked.question for asked in known[0].pairs] == ["0.0?"]
 
 
 def test_a_revision_carries_what_it_knows(bench, engine):
