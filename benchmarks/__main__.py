@@ -20,7 +20,7 @@ app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
 
 
 Model = Annotated[str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")]
-Plot = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also draw the figures.")]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the figures: .png, .svg.")]
 
 
 @app.callback()

@@ -19,7 +19,7 @@ from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
 from evals.results import Results, Row
 from evals.runner import Plan, Runner
-from lift.cli import options
+from lift.cli import options, pictures
 from lift.cli.running import run
 from lift.client import Client
 from lift.errors import InvalidOption
@@ -57,6 +57,7 @@ def evaluate(
     """Ask what adapters know, beside the same base model with other help, through the running stack."""
     if benchmark not in BENCHMARKS:
         raise InvalidOption(option="benchmark", value=benchmark, expected=", ".join(BENCHMARKS))
+    pictures.available("out")
     chosen = BENCHMARKS[benchmark]
     names = named(methods, chosen.methods)
     training = {**chosen.training, **arguments.settings(train or ())}
@@ -108,8 +109,7 @@ def _leave(benchmark: str, rows: Sequence[Row], out: Path, as_json: bool) -> Non
     tables = report.tables(rows, with_retention=with_retention)
     (out / "tables.md").write_text(tables, encoding="utf-8")
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    for name, picture in report.pictures(benchmark, rows).items():
-        picture.write(out / f"{name}.svg")
+    report.draw(out, benchmark, rows)
     sys.stdout.write(f"{json.dumps(summary)}\n" if as_json else tables)
 
 

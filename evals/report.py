@@ -1,10 +1,11 @@
 """Turns rows into what is reported: means with their intervals for each method, as an object, tables and pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from evals.intervals import Estimate, bootstrap, proportion
-from evals.plots import Picture, grouped_bars, heat_map
+from evals.plots import grouped_bars, heat_map
 from evals.results import Row
 
 K = TypeVar("K")
@@ -81,24 +82,24 @@ def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def pictures(benchmark: str, rows: Sequence[Row]) -> dict[str, Picture]:
-    """Pictures by name: scores, one for each label, and for two labels each method's heat map."""
+def draw(folder: Path, benchmark: str, rows: Sequence[Row]) -> None:
+    """Pictures of scores, one for each label, and for two labels each method's heat map. InvalidOption, OSError."""
     scores = {score: found for score in SCORES if (found := by_method(rows, score))}
-    drawn = {"scores": grouped_bars(f"{benchmark}: {len({row.question for row in rows})} questions", scores)}
+    grouped_bars(folder / "scores.svg", f"{benchmark}: {len({row.question for row in rows})} questions", scores)
     named = labels(rows)
     for label in named:
         groups = {group: by_method(of_group, "contains") for group, of_group in _grouped(rows, _label(label)).items()}
-        drawn[f"by-{label}"] = grouped_bars(f"{benchmark}: keywords by {label}", groups)
+        grouped_bars(folder / f"by-{label}.svg", f"{benchmark}: keywords by {label}", groups)
     if len(named) == 2:
         for method, of_method in _grouped(rows, lambda row: row.method).items():
-            drawn[f"heat-{method}"] = _heat_map(f"{benchmark}: {method}", of_method, *named)
-    return drawn
+            shares = _shares(of_method, *named)
+            heat_map(folder / f"heat-{method}.svg", f"{benchmark}: {method}", shares, *named)
 
 
-def _heat_map(title: str, rows: Sequence[Row], down: str, across: str) -> Picture:
+def _shares(rows: Sequence[Row], down: str, across: str) -> dict[tuple[str, str], float]:
+    """The keyword score of each pair of groups."""
     cells = _grouped(rows, lambda row: (row.labels.get(down, ""), row.labels.get(across, "")))
-    shares = {cell: proportion([row.contains for row in of_cell]).mean for cell, of_cell in cells.items()}
-    return heat_map(title, shares, down, across)
+    return {cell: proportion([row.contains for row in of_cell]).mean for cell, of_cell in cells.items()}
 
 
 def labels(rows: Sequence[Row]) -> list[str]:

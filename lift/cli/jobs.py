@@ -24,7 +24,7 @@ def list_(state: options.State = options.DEFAULT_STATE, as_json: options.Json = 
 @app.command()
 def show(
     job: Job,
-    timeline: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw when each stage ran.")] = None,
+    timeline: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw when each stage ran: .png, .svg.")] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:

@@ -1,65 +1,58 @@
-"""What every picture needs: a file that can hold it, paper to draw on, and axes with round numbers. Pillow draws."""
+"""What every picture shares: a file whose suffix says its kind, and axes of one style. matplotlib draws."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from lift.errors import InvalidOption
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
-TICKS = 8
-FONT_SIZE = 14
-INK, GRID, WHITE = "#222222", "#dddddd", "#ffffff"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SUFFIXES = (".png", ".svg")
+COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#9e9e9e")
+STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
+    "axes.axisbelow": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "font.size": 10,
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "savefig.dpi": 150,
+    "svg.fonttype": "none",  # text stays text, which can be searched
+    "text.parse_math": False,  # a title may hold a dollar sign
+}
+
+
+def available(option: str) -> None:
+    """InvalidOption: matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        raise InvalidOption(option=option, needs="the package matplotlib: pip install 'lift-server[pictures]'")
 
 
 def checked(file: Path, option: str) -> Path:
-    """The file itself. InvalidOption: its suffix is no picture's, or its folder is not there."""
+    """The file itself. InvalidOption: it can be no picture, its folder is not there, or nothing can draw it."""
     if file.suffix.lower() not in SUFFIXES:
-        raise InvalidOption(option=option, value=str(file), expected=f"a file that ends in {' '.join(SUFFIXES)}")
+        raise InvalidOption(option=option, value=str(file), expected=f"a file that ends in {' or '.join(SUFFIXES)}")
     if not file.parent.is_dir():
         raise InvalidOption(option=option, value=str(file), problem="there is no such folder")
+    available(option)
     return file
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """An empty picture, what draws on it, and its font."""
+@contextmanager
+def axes(file: Path, option: str, *, width: float, height: float, title: str) -> Iterator["Axes"]:
+    """Axes of a picture in inches, written at the end of the block. InvalidOption: as `checked`. OSError."""
+    checked(file, option)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure  # without pyplot there is no display, and no figure that outlives its block
 
-    image: Any
-    draw: Any
-    font: Any
-
-    @classmethod
-    def of_size(cls, width: int, height: int, option: str) -> Self:
-        """InvalidOption: Pillow is not installed."""
-        try:
-            from PIL import Image, ImageDraw, ImageFont
-        except ImportError as error:
-            raise InvalidOption(option=option, problem="Pillow, which draws it, is not installed") from error
-        image = Image.new("RGB", (width, height), WHITE)
-        return cls(image=image, draw=ImageDraw.Draw(image), font=ImageFont.load_default(FONT_SIZE))
-
-    def write(self, x: float, y: float, text: str) -> None:
-        """A line of text whose upper left corner is there."""
-        self.draw.text((x, y), text, fill=INK, font=self.font)
-
-    def save(self, file: Path, option: str) -> None:
-        """InvalidOption: as `checked`, or this Pillow cannot write such a file. OSError."""
-        try:
-            self.image.save(checked(file, option))
-        except KeyError as error:  # how Pillow says that it was built without a format
-            raise InvalidOption(option=option, value=str(file), problem="this kind cannot be written here") from error
-
-
-def tick_step(longest: float) -> float:
-    """The distance of an axis's lines: 1, 2 or 5 times a power of ten, for at most TICKS of them."""
-    rough = longest / TICKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
-
-
-def ticks(longest: float) -> list[float]:
-    """The lines from 0 to `longest`."""
-    step = tick_step(longest)
-    return [number * step for number in range(math.floor(longest / step + 1e-9) + 1)]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        drawn = figure.add_subplot(title=title)
+        yield drawn
+        figure.savefig(file)

@@ -45,7 +45,10 @@ def test_load_is_drawn_against_queries_at_once_where_there_were_answers():
 def test_a_picture_comes_of_it_also_where_there_is_one_point(growth, tmp_path):
     draw(tmp_path / "growth.png", growth)
     with Image.open(tmp_path / "growth.png") as drawn:
-        assert len(drawn.convert("RGB").getcolors(1 << 20)) > 3
+        assert drawn.format == "PNG"
+    draw(tmp_path / "growth.svg", growth)
+    shown = (tmp_path / "growth.svg").read_text()
+    assert all(f">{text}</text>" in shown for text in (growth.title, growth.x, growth.y, *growth.lines))
 
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path):

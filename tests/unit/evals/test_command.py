@@ -77,6 +77,14 @@ def test_bad_input_is_one_sentence_and_exit_code_1(lift_eval, island, monkeypatc
     assert sentence in err
 
 
+def test_what_would_fail_at_the_end_is_said_before_anything_is_asked(lift_eval, client, island, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = lift_eval("own", "--data", island)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "matplotlib" in err
+    assert client.asked == []
+
+
 def test_a_stack_that_is_not_running_is_said_at_once(capsys, monkeypatch, island, tmp_path):
     monkeypatch.delenv("LIFT_ADDRESS", raising=False)
     arguments = ["own", "--data", str(island), "--out", str(tmp_path / "out"), "--state", str(tmp_path / "state")]

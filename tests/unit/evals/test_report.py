@@ -5,7 +5,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from evals.judge import verdict
-from evals.report import pictures, summary, tables
+from evals.report import draw, summary, tables
 from evals.results import Row
 
 
@@ -47,14 +47,20 @@ def test_rows_with_labels_get_a_table_for_each():
 def test_pictures_are_well_formed_and_two_labels_make_a_heat_map(tmp_path):
     cells = [(length, depth) for length in ("1000", "2000") for depth in ("0", "50", "100")]
     rows = [row(f"{length}{depth}", "lift", 1.0, labels={"length": length, "depth": depth}) for length, depth in cells]
-    drawn = pictures("niah <1>", rows)
-    assert set(drawn) == {"scores", "by-depth", "by-length", "heat-lift"}
-    for name, picture in drawn.items():
-        picture.write(tmp_path / f"{name}.svg")
-        Xml.parse(tmp_path / f"{name}.svg")  # noqa: S314 - our own file
-    shown = (tmp_path / "heat-lift.svg").read_text()
-    assert shown.count("100%</") == 6
-    assert "hsl(120, 60%, 65%)" in shown
+    draw(tmp_path, "niah <1>", rows)
+    assert {file.stem for file in tmp_path.iterdir()} == {"scores", "by-depth", "by-length", "heat-lift"}
+    words = {file.stem: list(Xml.parse(file).getroot().itertext()) for file in tmp_path.iterdir()}  # noqa: S314 - ours
+    assert words["heat-lift"].count("100%") == 6
+    assert {"niah <1>: 6 questions", "contains", "f1", "lift"} < set(words["scores"])
+
+
+def test_a_method_that_lacks_a_group_has_no_bar_there(tmp_path):
+    rows = [
+        row("1", "lift", 1.0, labels={"category": "a"}),
+        row("2", "base", 0.0, labels={"category": "b"}),
+    ]
+    draw(tmp_path, "loogle", rows)
+    assert {file.stem for file in tmp_path.iterdir()} == {"scores", "by-category"}
 
 
 @pytest.mark.parametrize(

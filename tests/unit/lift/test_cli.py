@@ -157,15 +157,18 @@ def test_jobs_are_listed_cancelled_and_retried(lift, tmp_path):
 
 
 def test_a_jobs_stages_are_drawn_also_before_it_has_ended(lift, gateway, tmp_path):
-    file, picture = tmp_path / "tides.txt", tmp_path / "job.png"
+    file = tmp_path / "tides.txt"
     file.write_text("The tide bell rings.")
     job = lift("ingest", str(file), "--json").json["job"]
     for state in ("queued", "succeeded"):
+        picture = tmp_path / f"{state}.svg"
         assert lift("jobs", "show", job, "--timeline", str(picture), "--json").json["state"] == state
-        with Image.open(picture) as drawn:
-            assert drawn.format == "PNG"
+        assert ("no stage has begun" in picture.read_text()) is (state == "queued")
         if state == "queued":
             gateway.train(job)
+    lift("jobs", "show", job, "--timeline", str(tmp_path / "job.png"))
+    with Image.open(tmp_path / "job.png") as drawn:
+        assert drawn.format == "PNG"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 """Where the stages of a job are placed, from the seconds that they took."""
 
-import pytest
-
-from lift.cli.pictures import tick_step, ticks
 from lift.timeline import spans
 from lift.values import StageSeconds
 
@@ -50,13 +47,3 @@ def test_a_job_that_waits_has_none():
 def test_a_job_of_an_older_trainer_starts_training_at_its_first_pair():
     assert placed(first_pair=2, generate=5, train=9, publish=1)["train"] == (2, 11)
     assert placed(first_pair=2, generate=5, train=9, publish=1)["publish"] == (11, 12)
-
-
-@pytest.mark.parametrize(("longest", "step"), [(0.7, 0.1), (8, 1), (9, 2), (43, 10), (300, 50), (8000, 1000)])
-def test_an_axis_has_few_round_ticks(longest, step):
-    assert tick_step(longest) == pytest.approx(step)
-
-
-def test_ticks_begin_at_nothing_and_end_before_the_longest():
-    assert ticks(43) == [0, 10, 20, 30, 40]
-    assert ticks(8) == [0, 1, 2, 3, 4, 5, 6, 7, 8]
