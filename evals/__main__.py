@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from evals import arguments, report
+from evals import arguments, report, retrieval
 from evals.benchmarks import BENCHMARKS, Choices
 from evals.cases import limited, merged
 from evals.judge import Judge
@@ -60,6 +60,8 @@ def evaluate(
     pictures.available("out")
     chosen = BENCHMARKS[benchmark]
     names = named(methods, chosen.methods)
+    if "rag" in names:
+        retrieval.available("methods")
     training = {**chosen.training, **arguments.settings(train or ())}
     trained_with = arguments.training_options(training)
     judge = arguments.judge_of(judge_url, judge_model)

@@ -1,20 +1,22 @@
-"""Turns a text into passages, and a question into the passages that share most with it (BM25).
+"""Turns a text into passages, and a question into the passages that share most with it (BM25, by the package bm25s)."""
 
-Written out here because no retriever is among the project's dependencies, a client should not need one, and the formula
-is short (Robertson and Zaragoza, 2009, with k1 = 1.5 and b = 0.75 as rank-bm25 and Lucene's successors have them).
-"""
-
-import math
 import re
-from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
 
 from evals.sentences import sentences
+from lift.errors import InvalidOption
 
 PASSAGE_WORDS = 64
-K1, B = 1.5, 0.75
 
 _WORD = re.compile(r"\w+")
+
+
+def available(option: str) -> None:
+    """InvalidOption: bm25s is not installed."""
+    if find_spec("bm25s") is None:
+        raise InvalidOption(option=option, value="rag", needs="the package bm25s: pip install 'lift-server[evals]'")
 
 
 def passages(text: str, words: int = PASSAGE_WORDS) -> tuple[str, ...]:
@@ -36,25 +38,30 @@ class Retriever:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
-        self._counts = [Counter(_words(text)) for text in texts]
-        self._mean_length = sum(count.total() for count in self._counts) / max(1, len(texts))
-        self._holders = Counter(word for count in self._counts for word in count)
+        self._index = _indexed(list(map(_words, texts)))
 
     def best(self, question: str, count: int) -> tuple[str, ...]:
-        """The `count` best passages in the order of the text."""
-        words = set(_words(question))
-        ranked = sorted(range(len(self._texts)), key=lambda i: (-self._score(self._counts[i], words), i))
+        """The `count` best passages in the order of the text; of equal ones the first."""
+        scores = self._scores(list(dict.fromkeys(_words(question))))
+        ranked = sorted(range(len(self._texts)), key=lambda i: (-scores[i], i))
         return tuple(self._texts[i] for i in sorted(ranked[:count]))
 
-    def _score(self, counts: Counter[str], words: set[str]) -> float:
-        length = 1 - B + B * counts.total() / (self._mean_length or 1)
-        return sum(
-            self._rarity(word) * counts[word] * (K1 + 1) / (counts[word] + K1 * length) for word in words & set(counts)
-        )
+    def _scores(self, words: Sequence[str]) -> Sequence[float]:
+        if self._index is None or not words:
+            return [0.0] * len(self._texts)
+        found: list[float] = self._index.get_scores(words).tolist()
+        return found
 
-    def _rarity(self, word: str) -> float:
-        holders = self._holders[word]
-        return math.log(1 + (len(self._texts) - holders + 0.5) / (holders + 0.5))
+
+def _indexed(texts: Sequence[Sequence[str]]) -> Any:
+    """bm25s's index, with Lucene's rarity, k1 = 1.5 and b = 0.75; None where there is no word."""
+    import bm25s
+
+    if not any(texts):
+        return None
+    index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
+    index.index(texts, show_progress=False)
+    return index
 
 
 def _words(text: str) -> list[str]:

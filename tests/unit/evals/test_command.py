@@ -77,11 +77,12 @@ def test_bad_input_is_one_sentence_and_exit_code_1(lift_eval, island, monkeypatc
     assert sentence in err
 
 
-def test_what_would_fail_at_the_end_is_said_before_anything_is_asked(lift_eval, client, island, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+@pytest.mark.parametrize("package", ["matplotlib", "bm25s"])
+def test_a_missing_package_is_said_before_anything_is_asked(lift_eval, client, island, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
     code, out, err = lift_eval("own", "--data", island)
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "matplotlib" in err
+    assert f"the package {package}" in err
     assert client.asked == []
 
 

@@ -1,7 +1,5 @@
 """Passages and the words by which they are found."""
 
-import pytest
-
 from evals.retrieval import Retriever, passages
 
 
@@ -10,10 +8,19 @@ def test_passages_are_whole_sentences_of_about_a_length():
     assert passages(text, words=5) == ("One two three. Four five.", "Six seven eight nine ten eleven.", "Twelve.")
 
 
-def test_bm25_is_as_worked_out_by_hand():
-    retriever = Retriever(["goats goats sheep", "sheep", "ferry harbour"])
-    # goats: in 1 of 3 texts, idf ln(1 + 2.5 / 1.5); twice in 3 words where 2 are the mean: 2 * 2.5 / (2 + 1.5 * 1.375)
-    assert retriever._score(retriever._counts[0], {"goats"}) == pytest.approx(0.980829 * 5 / 4.0625, abs=1e-5)
+def test_rare_words_count_more_than_frequent_ones_and_short_passages_more_than_long_ones():
+    rare = ["the ferry and the harbour", "the goats and the sheep", "the bell and the tide", "the the the the the"]
+    assert Retriever(rare).best("The goats?", 1) == (rare[1],)
+    short = ["a ferry of the island's own, painted and tarred each year in spring", "a ferry", "no boat"]
+    assert Retriever(short).best("ferry", 1) == (short[1],)
+
+
+def test_where_no_word_is_shared_the_first_passages_are_taken():
+    texts = ["Sheep eat kelp.", "The ferry sails.", "?!"]
+    for question in ("Zebra?", "", "???"):
+        assert Retriever(texts).best(question, 2) == tuple(texts[:2])
+    assert Retriever(["?!", "..."]).best("Which ferry?", 1) == ("?!",)
+    assert Retriever([]).best("Which ferry?", 3) == ()
 
 
 def test_the_best_passages_come_in_the_order_of_the_text():
