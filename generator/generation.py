@@ -130,7 +130,7 @@ async def _write_one(
     try:
         async with aclosing(strategy.write(passage, usage)) as written:
             async for pair in written:
-                key = " ".join(normalised(pair.question))
+                key = " ".join(normalised(pair.question)) or pair.answer  # raw text has no question
                 if key in asked:
                     continue
                 asked.add(key)

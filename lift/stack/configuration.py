@@ -123,7 +123,7 @@ def shipped_writer() -> str:
     """The folder of the embedded model's question writer; empty where the generator is installed without it."""
     package = find_spec("generator")
     folders = package.submodule_search_locations if package else None
-    writer = Path(folders[0]) / "question_writer" if folders else None
+    writer = Path(folders[0]) / "question_writer" / "smollm2-135m-instruct" if folders else None
     return str(writer) if writer and writer.is_dir() else ""
 
 

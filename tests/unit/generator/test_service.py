@@ -224,3 +224,14 @@ async def test_it_says_that_it_is_healthy(scripted):
     async with served(endpoint.url) as channel:
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=NAME))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_raw_text_comes_for_every_sentence(scripted):
+    endpoint = await scripted(two_pairs)
+    async with served(endpoint.url) as channel:
+        events = await events_of(channel, request(TEXT, strategy="raw"))
+    pairs = [event.pair for event in events if event.HasField("pair")]
+    assert [pair.sentence_index for pair in pairs] == [0, 1, 2]
+    assert {(pair.question, pair.kind) for pair in pairs} == {("", pb.Pair.KIND_RAW)}
+    assert pairs[2].answer == TEXT
+    assert events[-1].coverage.covered == 3
