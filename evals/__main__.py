@@ -59,11 +59,11 @@ def evaluate(
         raise InvalidOption(option="benchmark", value=benchmark, expected=", ".join(BENCHMARKS))
     pictures.available("out")
     chosen = BENCHMARKS[benchmark]
-    names = named(methods, chosen.methods)
-    if "rag" in names:
-        retrieval.available("methods")
     training = {**chosen.training, **arguments.settings(train or ())}
     trained_with = arguments.training_options(training)
+    names = named(methods, chosen.methods, trained_with)
+    if "rag" in names:
+        retrieval.available("methods")
     judge = arguments.judge_of(judge_url, judge_model)
     choices = Choices(
         tokens=lambda text: _tokens(text, state),

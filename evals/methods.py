@@ -12,6 +12,7 @@ from evals.adapters import Adapters
 from evals.cases import Document
 from evals.context import Fitting
 from evals.retrieval import Retriever, passages
+from evals.training import trainings
 from lift.client import Client
 from lift.errors import InvalidOption
 from lift.values import Answer, Job, TrainingOptions
@@ -124,7 +125,10 @@ class Methods:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._closed_book = ClosedBook(setting)
-        self._lift = Adapters(setting.client, setting.run, setting.training, self._seen)
+        self._adapters = {
+            name: Adapters(setting.client, _name(setting.run, name), options, self._seen)
+            for name, options in trainings(setting.training).items()
+        }
 
     def _seen(self, document: Document, job: Job) -> None:
         done = job.progress
@@ -138,7 +142,8 @@ class Methods:
 
     def forget(self, document: Document) -> None:
         """Deletes what was trained for the document."""
-        self._lift.delete(document)
+        for adapters in self._adapters.values():
+            adapters.delete(document)
 
     def closed_book(self, _document: Document) -> Asked:
         """`base`."""
@@ -154,11 +159,19 @@ class Methods:
 
     def lift(self, document: Document) -> Asked:
         """`lift`."""
-        return Adapted(self._setting, self._lift, document, "none")
+        return Adapted(self._setting, self._adapters["lift"], document, "none")
 
     def lift_in_context(self, document: Document) -> Asked:
         """`lift+icl`."""
-        return Adapted(self._setting, self._lift, document, "document")
+        return Adapted(self._setting, self._adapters["lift"], document, "document")
+
+    def raw(self, document: Document) -> Asked:
+        """`raw`."""
+        return Adapted(self._setting, self._adapters["raw"], document, "none")
+
+    def lift_and_raw(self, document: Document) -> Asked:
+        """`lift+raw`, which `named` gives only where its training is known."""
+        return Adapted(self._setting, self._adapters["lift+raw"], document, "none")
 
 
 METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
@@ -167,14 +180,26 @@ METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
     "rag": Methods.retrieval,
     "lift": Methods.lift,
     "lift+icl": Methods.lift_in_context,
+    "raw": Methods.raw,
+    "lift+raw": Methods.lift_and_raw,
 }
 
 
-def named(text: str, allowed: frozenset[str]) -> tuple[str, ...]:
-    """The method names of a list with commas, each once; all that are allowed where it is empty. InvalidOption."""
+def _name(run: str, training: str) -> str:
+    """What ids of adapters of one way to train begin with; those of `lift` with the run's name alone."""
+    return run if training == "lift" else f"{run}-{training.replace('+', '-')}"
+
+
+def named(text: str, allowed: frozenset[str], training: TrainingOptions | None) -> tuple[str, ...]:
+    """The method names of a list with commas, each once; all that can be had where it is empty. InvalidOption."""
     possible = tuple(name for name in METHODS if name in allowed)
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(","))) if text.strip() else possible
+    untrained = {"lift+raw"} - trainings(training).keys()
+    if not text.strip():
+        return tuple(name for name in possible if name not in untrained)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
-        if name not in allowed:
+        if name not in possible:
             raise InvalidOption(option="methods", value=name, expected=", ".join(possible))
+        if name in untrained:
+            raise InvalidOption(option="methods", value=name, needs="--train strategy=NAME, of one that asks questions")
     return names

@@ -15,6 +15,7 @@ from lift.values import (
     JobState,
     Progress,
     StageSeconds,
+    TrainingOptions,
     Usage,
 )
 
@@ -29,6 +30,7 @@ class FakeClient:
         self.taught: dict[str, str] = {}
         self.asked: list[tuple[str | None, str]] = []
         self.ingested: list[str] = []
+        self.options: dict[str, TrainingOptions | None] = {}
         self.broken: Exception | None = None
         self.adapters = SimpleNamespace(get=self._adapter, delete=self._delete)
         self.jobs = SimpleNamespace(wait=self._job, watch=lambda id_: iter([self._job(id_)]))
@@ -51,6 +53,7 @@ class FakeClient:
 
     def ingest(self, text, *, title, adapter, options=None, wait=True):
         self.ingested.append(adapter)
+        self.options[adapter] = options
         self.taught[adapter] = text
         return Ingested(documents=(), adapter=adapter, job=self._job(adapter))
 

@@ -39,6 +39,20 @@ def test_without_json_the_table_is_printed(lift_eval, island, tmp_path):
     assert out.startswith("| method | questions |")
 
 
+def test_all_methods_are_those_that_the_options_allow(lift_eval, island):
+    _, out, _ = lift_eval("own", "--data", island, "--json")
+    assert list(json.loads(out)["methods"]) == ["base", "icl", "rag", "lift", "lift+icl", "raw"]
+
+
+def test_a_haystacks_question_prompt_is_kept_from_raw_text(lift_eval, client, island):
+    arguments = ("--lengths", "100", "--depths", "50", "--methods", "lift,raw,lift+raw", "--train", "strategy=sentence")
+    code, _, err = lift_eval("niah", "--data", island, *arguments)
+    assert (code, [(options.strategy, options.generation_profile) for options in client.options.values()]) == (
+        0,
+        [("sentence", "needle"), ("raw", None), ("sentence+raw", "needle")],
+    ), err
+
+
 def test_training_options_reach_the_adapters_and_are_the_folders(lift_eval, client, island):
     given = []
     teach = client.ingest
@@ -56,6 +70,9 @@ def test_training_options_reach_the_adapters_and_are_the_folders(lift_eval, clie
         (("own", "--data", "none.txt"), "no such file"),
         (("own", "--data", "island.txt", "--methods", "base,magic"), "magic"),
         (("own", "--data", "island.txt", "--methods", ","), "methods"),
+        (("own", "--data", "island.txt", "--methods", "lift+raw"), "--train strategy="),
+        (("own", "--data", "island.txt", "--methods", "lift+raw", "--train", "strategy=raw"), "asks questions"),
+        (("forgetting", "--data", "island.txt", "--methods", "raw"), "expected: base, lift"),
         (("own", "--data", "wrong.txt"), "line: 2"),
         (("own", "--data", "latin.txt"), "UTF-8"),
         (("own", "--data", "blank.txt"), "empty"),

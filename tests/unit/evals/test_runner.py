@@ -11,8 +11,9 @@ from evals.report import summary, tables
 from evals.results import Results
 from evals.runner import Plan, Runner
 from lift.errors import EngineUnavailable
+from lift.values import TrainingOptions
 
-ALL = ("base", "icl", "rag", "lift", "lift+icl")
+ALL = ("base", "icl", "rag", "lift", "lift+icl", "raw", "lift+raw")
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ def evaluated(client, tmp_path):
 
     def run(files, methods=ALL, **plan):
         results = Results(tmp_path / "out", "own", {"max_tokens": 64})
-        setting = Setting(client=client, max_tokens=64, run=results.run)
+        training = TrainingOptions(strategy="grounded")
+        setting = Setting(client=client, max_tokens=64, run=results.run, training=training)
         runner = Runner(Methods(setting), results, lambda _: None)
         return runner.run(Plan(cases=own(files), methods=methods, **plan))
 
@@ -32,7 +34,7 @@ def test_every_method_answers_every_question(evaluated, island):
     rows = evaluated([island])
     assert [row.method for row in rows] == [method for method in ALL for _ in range(2)]
     right = {method: [row.contains for row in rows if row.method == method] for method in ALL}
-    assert right == {"base": [0, 0], "icl": [1, 1], "rag": [1, 1], "lift": [1, 1], "lift+icl": [1, 1]}
+    assert right == {"base": [0, 0], **{method: [1, 1] for method in ALL if method != "base"}}
 
 
 def test_only_the_adapter_answers_without_the_text_and_training_counts_without_its_queue(evaluated, client, island):
@@ -43,9 +45,12 @@ def test_only_the_adapter_answers_without_the_text_and_training_counts_without_i
     assert figures["lift"]["seconds_per_document"] == 11.0
 
 
-def test_one_adapter_serves_all_methods_and_is_deleted_in_the_end(evaluated, client, island):
-    evaluated([island])
-    assert len(client.ingested) == 1
+def test_each_way_to_train_has_one_adapter_that_is_deleted_in_the_end(evaluated, client, island):
+    adapters = {row.method: row.adapter for row in evaluated([island])}
+    assert adapters["lift"] == adapters["lift+icl"]
+    assert client.ingested == [adapters["lift"], adapters["raw"], adapters["lift+raw"]]
+    strategies = [client.options[adapters[method]].strategy for method in ("lift", "raw", "lift+raw")]
+    assert strategies == ["grounded", "raw", "grounded+raw"]
     assert client.taught == {}
 
 

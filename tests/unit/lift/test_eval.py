@@ -63,7 +63,7 @@ def tides(tmp_path):
 
 
 def test_every_method_is_asked_through_the_gateway(lift_eval, gateway, tides):
-    found = lift_eval("own", "--data", tides)
+    found = lift_eval("own", "--data", tides, "--train", "strategy=grounded")
     assert {name: figures["contains"] for name, figures in found["methods"].items()} == dict.fromkeys(METHODS, 0.5)
     prompts = [(bool(asked.revision.digest), asked.turns[-1].content, asked.context) for asked in gateway.engine.asked]
     text = "The tide bell rings at noon."
