@@ -1,6 +1,7 @@
 """Turns a configuration into the programs of the embedded stack, in the order in which they start."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from lift.stack.folder import StateFolder
 from lift.stack.probes import Probe, ProbeKind
 
 QUEUE, OBJECTS, MODEL = "valkey", "objects", "base-model"
+SHARING_CORES = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+"""Trainer and engine have a thread a core each: one that waits for its siblings must not spin on a core they need."""
+
 TRAINER_READY = '"worker_ready"'
 
 
@@ -152,4 +156,4 @@ def _health(host: str, port: int) -> Probe:
 
 
 def _environment(state: StateFolder) -> dict[str, str]:
-    return {"LIFT_CONFIG": str(state.config), "LIFT_STATE_DIR": str(state.path)}
+    return {"LIFT_CONFIG": str(state.config), "LIFT_STATE_DIR": str(state.path), **SHARING_CORES}
