@@ -198,6 +198,7 @@ class TrainingOptions:
     held_out: float | None = None
     min_recall: float | None = None
     shrink_epsilon: float | None = None
+    retained_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,12 +29,16 @@ class Encoder:
     def __init__(self, tokenizer: Any, template: PromptTemplate, max_pair_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._template = template
-        self._stop = _ids(tokenizer, template.stop)
+        self.stop = _ids(tokenizer, template.stop)
         self._max_pair_tokens = max_pair_tokens
 
     def encode(self, question: str, answer: str) -> Example | None:
         """The pair's example; None where it holds no answer or more than `max_pair_tokens` tokens."""
         return self.raw(self._template.question(question), answer)
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        """The tokens that a question is asked with."""
+        return _ids(self._tokenizer, self._template.question(question))
 
     def text(self, text: str) -> Example | None:
         """Text to go on with as it stands, every token of it learned; None as above."""
@@ -48,7 +52,7 @@ class Encoder:
         prompt_tokens = _ids(self._tokenizer, prompt)
         # Tokenised apart from the prompt, as they are when the engine writes the answer behind the prompt's tokens.
         target = _ids(self._tokenizer, answer)
-        tokens = (*prompt_tokens, *target, *self._stop)
+        tokens = (*prompt_tokens, *target, *self.stop)
         if not target or len(tokens) > self._max_pair_tokens:
             return None
         return Example(tokens=tokens, answer_start=len(prompt_tokens))

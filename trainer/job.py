@@ -36,7 +36,7 @@ from storage.s3 import S3Objects
 from storage.text import read_text
 from trainer import base_model
 from trainer.base_model import BaseModel
-from trainer.batches import Encoder
+from trainer.batches import Encoder, Example
 from trainer.engines import Engines
 from trainer.examination import Examiner, Material
 from trainer.fused import FusedLearner
@@ -47,6 +47,7 @@ from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
+from trainer.retention import own_answers, unrelated_questions
 from trainer.shared import SharedLearner
 from trainer.shrink import shrink
 from trainer.stream import PairStream
@@ -100,6 +101,7 @@ class Trainer:
         self._stopping = stopping
         self._workshop: Workshop | None = None
         self._loading = threading.Lock()
+        self._unrelated: tuple[Example, ...] = ()
         self._examiner = Examiner(engines, objects, settings.trainer.asked_pairs)
 
     @classmethod
@@ -234,6 +236,12 @@ class Trainer:
                 self._workshop = Workshop(base=base, learner=_learner(base, trainer.devices), template=template)
             return self._workshop
 
+    def _own_answers(self, workshop: Workshop) -> tuple[Example, ...]:
+        """What the base model says to unrelated questions; it is asked once."""
+        with self._loading:
+            self._unrelated = self._unrelated or own_answers(workshop.base, workshop.template, unrelated_questions())
+            return self._unrelated
+
     def _train(
         self, hold: Hold, sources: Sequence[Source], chosen: Hyperparameters, workshop: Workshop
     ) -> tuple[Revision, Material]:
@@ -245,7 +253,8 @@ class Trainer:
             workshop.learner.adapter(chosen) as adapter,
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
-            training = train(stream, encoder, adapter, chosen, hold)
+            unrelated = self._own_answers(workshop) if chosen.retained_share else ()
+            training = train(stream, encoder, adapter, chosen, hold, unrelated=unrelated)
             plan = stream.plan
             hold.report(stage=Stage.PUBLISH)
             began_at = time.monotonic()

@@ -16,7 +16,8 @@ class Hyperparameters:
     `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper. What is published
     has the smallest rank whose loss is at most `shrink_epsilon` nats per answer token above the trained one's; 0: the
     trained rank. `held_out`: share of the pairs that recall is measured on; below `min_recall` a revision does
-    not become current.
+    not become current. `retained_share`: unrelated questions beside each batch, with the base model's own answers, as a
+    share of its size.
     """
 
     rank: int = 128
@@ -31,6 +32,7 @@ class Hyperparameters:
     shrink_epsilon: float = 0.0
     seed: int = 0
     held_out: float = 0.05
+    retained_share: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -65,6 +67,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "shrink_epsilon": (0, 10),
     "seed": (0, 2**63 - 1),
     "held_out": (0.0, 0.5),
+    "retained_share": (0.0, 1.0),
     "min_recall": (0.0, 1.0),
 }
 

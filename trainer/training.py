@@ -17,6 +17,7 @@ from trainer.batches import Encoder, Example, draw, epoch
 from trainer.hold import Hold
 from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
+from trainer.retention import Retention
 from trainer.stream import PairStream
 
 log = structlog.get_logger()
@@ -42,9 +43,15 @@ class Training:
 
 
 def train(
-    stream: PairStream, encoder: Encoder, adapter: Adapter, hyperparameters: Hyperparameters, hold: Hold
+    stream: PairStream,
+    encoder: Encoder,
+    adapter: Adapter,
+    hyperparameters: Hyperparameters,
+    hold: Hold,
+    *,
+    unrelated: Sequence[Example] = (),
 ) -> Training:
-    """Trains an adapter, made with the same hyperparameters, for all epochs.
+    """Trains an adapter, made with the same hyperparameters, for all epochs; `unrelated` is what it must not forget.
 
     NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
     and the stream raise.
@@ -52,10 +59,11 @@ def train(
     material = _Material(encoder, hyperparameters.held_out)
     hold.report(stage=Stage.GENERATE)
     meter = _Meter(adapter, hold)
+    retention = Retention(unrelated, hyperparameters.retained_share, hyperparameters.seed)
     for batch in _first_epoch(stream, material, hyperparameters, hold):
         if not meter.steps:
             hold.took(first_step=stream.seconds)
-        meter.step(batch)
+        meter.step(retention.beside(batch))
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
     examples = material.in_order()
@@ -68,7 +76,7 @@ def train(
         meter.new_epoch()
         for batch in epoch(examples, hyperparameters.batch_size, shuffler):
             hold.check()
-            meter.step(batch, (total - meter.steps) / later)
+            meter.step(retention.beside(batch), (total - meter.steps) / later)
     log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
     return Training(
         pairs=tuple(material.pairs),

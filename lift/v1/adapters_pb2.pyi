@@ -299,6 +299,7 @@ class TrainingOptions(_message.Message):
     HELD_OUT_FIELD_NUMBER: _builtins.int
     MIN_RECALL_FIELD_NUMBER: _builtins.int
     SHRINK_EPSILON_FIELD_NUMBER: _builtins.int
+    RETAINED_SHARE_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -331,6 +332,10 @@ class TrainingOptions(_message.Message):
     """
     shrink_epsilon: _builtins.float
     """Loss per answer token, in nats, that publishing a smaller rank than the trained one may cost; 0 keeps the rank."""
+    retained_share: _builtins.float
+    """Unrelated questions that are trained on beside the pairs, with the base model's own answers, so that it forgets less:
+    as a share of the pairs.
+    """
     def __init__(
         self,
         *,
@@ -348,10 +353,11 @@ class TrainingOptions(_message.Message):
         held_out: _builtins.float | None = ...,
         min_recall: _builtins.float | None = ...,
         shrink_epsilon: _builtins.float | None = ...,
+        retained_share: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
     _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
@@ -369,6 +375,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__pairs_per_sentence: _TypeAlias = _typing.Literal["_pairs_per_sentence", b"_pairs_per_sentence"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    _WhichOneofReturnType__retained_share: _TypeAlias = _typing.Literal["retained_share"]  # noqa: Y015
+    _WhichOneofArgType__retained_share: _TypeAlias = _typing.Literal["_retained_share", b"_retained_share"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__shrink_epsilon: _TypeAlias = _typing.Literal["shrink_epsilon"]  # noqa: Y015
@@ -389,6 +397,8 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pairs_per_sentence) -> _WhichOneofReturnType__pairs_per_sentence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retained_share) -> _WhichOneofReturnType__retained_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload

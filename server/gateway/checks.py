@@ -21,6 +21,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "shrink_epsilon": (0, 10),
     "seed": (0, 2**63 - 1),
     "held_out": (0.0, 0.5),
+    "retained_share": (0.0, 1.0),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""

@@ -11,6 +11,7 @@ from storage.records import AdapterState, JobKind, JobState, Stage
 from storage.revisions import read_manifest
 from trainer.generator import Generator
 from trainer.peft_learner import PeftLearner
+from trainer.retention import own_answers
 from trainer.testing import ScriptedGenerator, serving
 
 
@@ -302,3 +303,15 @@ def test_a_failed_job_leaves_the_trainer_as_good_as_new(bench):
     job = bench.job(tenant="acme")
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.SUCCEEDED
+
+
+def test_unrelated_questions_are_trained_on_beside_the_pairs_and_are_no_pairs(bench, monkeypatch):
+    asked = []
+    monkeypatch.setattr("trainer.job.own_answers", lambda *_: asked.append(1) or own_answers(*_))
+    monkeypatch.setattr("trainer.job.unrelated_questions", lambda: ("Hello?", "Who?"))
+    jobs = [bench.job(retained_share=0.5, content=f"{n}\ntwo\nthree\nfour\n".encode()) for n in range(2)]
+    for job in jobs:
+        bench.trainer.run(job.id)
+        assert bench.state(job).state is JobState.SUCCEEDED
+        assert bench.catalogue.revisions.list("acme", job.adapter).items[0].pairs == 8
+    assert asked == [1]

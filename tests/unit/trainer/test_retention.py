@@ -1,0 +1,40 @@
+"""What is trained on beside a document's pairs, so that the base model's knowledge stays."""
+
+import torch
+
+from lift.template import PromptTemplate
+from trainer.batches import Example
+from trainer.examination import general_questions
+from trainer.retention import ANSWER_TOKENS, Retention, own_answers, unrelated_questions
+
+QUESTIONS = ("Hello?", "What is it?", "Who are you and why?")
+
+
+def test_the_base_models_own_greedy_answers_are_the_examples(base):
+    template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
+    examples = own_answers(base, template, QUESTIONS)
+    for question, example in zip(QUESTIONS, examples, strict=True):
+        prompt = template.question(question)
+        assert base.tokenizer.decode(example.tokens[: example.answer_start]) == prompt
+        assert 0 < example.answer_tokens <= ANSWER_TOKENS
+        with torch.inference_mode():
+            first = base.model(torch.tensor([example.tokens[: example.answer_start]])).logits[0, -1].argmax()
+        assert example.tokens[example.answer_start] == int(first)
+
+
+def test_every_batch_has_its_share_beside_it():
+    batch = [Example(tokens=(n, n), answer_start=1) for n in range(10)]
+    others = [Example(tokens=(-1 - n, 0), answer_start=1) for n in range(8)]
+    retention = Retention(others, 0.25, seed=0)
+    draws = [retention.beside(batch) for _ in range(20)]
+    assert all(draw[:10] == batch and len(draw) == 13 and set(draw[10:]) <= set(others) for draw in draws)
+    assert {example for draw in draws for example in draw[10:]} == set(others)
+    assert Retention(others, 0.0, seed=0).beside(batch) == batch
+    assert Retention([], 0.5, seed=0).beside(batch) == batch
+    assert len(Retention(others, 1.0, seed=0).beside(batch)) == 18
+
+
+def test_nothing_that_forgetting_is_measured_on_is_trained_on():
+    trained_on = {question.lower() for question in unrelated_questions()}
+    assert len(trained_on) == len(unrelated_questions()) >= 100
+    assert not trained_on & {asked.question.lower() for asked in general_questions()}
