@@ -128,6 +128,7 @@ def _one_core() -> Iterator[Executor]:
     threads, begun = torch.get_num_threads(), Event()
 
     def begin() -> None:
+        torch.get_num_threads()  # or the thread's first product would take over the number of all
         torch.set_num_threads(1)
         begun.set()
 

@@ -15,7 +15,7 @@ from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
 from trainer.publish import write_adapter
 from trainer.shared import SharedLearner
-from trainer.shrink import rank_of, shrink, shrunk
+from trainer.shrink import decomposed, rank_of, shrink, shrunk
 
 LAYER = "base_model.model.model.layers.0.mlp.up_proj"
 A, B = f"{LAYER}.lora_A.weight", f"{LAYER}.lora_B.weight"
@@ -80,6 +80,20 @@ def test_a_layer_narrower_than_the_rank_is_filled_up_with_zeros():
     assert (smaller[A].shape, smaller[B].shape) == ((16, 12), (4, 16))
     assert_close(delta(smaller), delta(weights), rtol=1e-4, atol=1e-3)
     assert not smaller[A][4:].any()
+
+
+def test_decomposing_takes_one_core_and_leaves_other_threads_theirs(monkeypatch):
+    def observed(a, b):
+        threads.append((torch.ones(300, 300) @ torch.ones(300, 300), torch.get_num_threads())[1])
+
+    threads, before = [], torch.get_num_threads()
+    monkeypatch.setattr("trainer.shrink.Components.of", observed)
+    torch.set_num_threads(2)
+    try:
+        decomposed(random_weights(rank=8, true_rank=8))
+        assert (threads, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("rank", [0, 33, 64])
