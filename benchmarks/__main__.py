@@ -1,6 +1,7 @@
 """`python -m benchmarks`, which `lift bench` becomes."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -166,6 +167,7 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Runs one benchmark. What goes wrong is one sentence on stderr and an exit code that is not 0."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that engines are stopped with it
     logs.configure(level="WARNING", as_json=False, role="bench")
     try:
         sys.exit(app(standalone_mode=False))

@@ -1,6 +1,7 @@
 """`lift bench serve`: tokens a second of one engine with no, one and many adapters, beside stock vLLM and the limit."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from storage.base_model import dtype_for, folder_of
 NEIGHBOURS = 4
 NEIGHBOUR_TOKENS = 64
 MAX_ADAPTERS = 64
+SETTLE_SECONDS = 1.5
+"""vLLM's processes look for work all the time until they have had none for a second."""
 RANKS = (8, 16, 32, 64, 128, 256)
 WAITS = ("fetch", "validate", "load", "cold", "warm")
 
@@ -142,6 +145,7 @@ class _Figures:
         """What the machine can do at the moment; begins a repeat."""
         import torch
 
+        time.sleep(SETTLE_SECONDS)
         config, dtype = self._plan.skeleton.config, getattr(torch, dtype_for("auto", on_cpu=True))
         self._peaks.append(peak_flops(config.hidden_size, config.intermediate_size, dtype))
         self._bandwidths.append(bandwidth())

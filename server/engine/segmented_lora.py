@@ -2,14 +2,15 @@
 
 vLLM's own operator copies both matrices of an adapter for every row. Here the rows are grouped once per batch, so that
 a layer reads each adapter's weights once, in the model's own type, at the adapter's own rank; rows without an
-adapter are not touched.
+adapter are not touched. Where an adapter has few rows, as when answers are written, `row_kernel` takes their place.
 
 Shapes: n rows, `slots` adapters in a batch, R the rank of the buffers, r <= R the rank of one adapter. A layer that
 packs several projections (q, k and v; gate and up) has a pair of buffers and a range of output columns for each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +20,17 @@ from torch.nn.functional import linear
 from vllm.lora.layers import LoRAMapping
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
+from server.engine.row_kernel import Bits, Numbers, add_rows
+
 Pair: TypeAlias = tuple[Tensor, Tensor]
+
+FEW_ROWS = 8
+"""So many rows of one adapter are cheaper one by one than as a product."""
+
+UNKNOWN = -1
+
+FEW_THREADS = 4
+"""The rows are added by one thread. It was measured on two cores; where there are many, products use them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +56,56 @@ def _rows(indices: "np.ndarray[Any, np.dtype[np.int64]]") -> slice | Tensor:
     return slice(first, last + 1) if last - first + 1 == len(indices) else torch.from_numpy(indices)
 
 
-class Trimmed:
-    """Cuts the buffers of a layer to an adapter's own rank, once for each change of a buffer.
+class Buffer:
+    """The weights of a layer's adapters, cut to the rank of each, once for each change of them.
 
-    Rows of A beyond the rank of the adapter are zero and add nothing. A buffer's version grows with every write to it.
+    A [slots, 1, R, in], B [slots, 1, out, R]. Rows of A beyond the rank of the adapter are zero and add nothing. A
+    tensor's version grows with every write to it.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[Tensor, int, dict[int, Pair | None]]] = {}
+    def __init__(self, a: Tensor, b: Tensor) -> None:
+        self.a, self._b = a, b
+        self._version = -1
+        self._ranks: Numbers = np.empty(len(a), np.int64)
 
-    def pair(self, a: Tensor, b: Tensor, slot: int) -> Pair | None:
-        """A [r, in] and B [out, r] of a slot of buffers [slots, 1, R, in], [slots, 1, out, R]; None where r is 0."""
-        held, version, pairs = self._known.get(id(a), (None, -1, {}))
-        if held is not a or version != a._version:
-            pairs = {}
-            self._known[id(a)] = (a, a._version, pairs)
-        if slot not in pairs:
-            rank = _rank(a[slot, 0])
-            pairs[slot] = (a[slot, 0, :rank], b[slot, 0, :, :rank]) if rank else None
-        return pairs[slot]
+    def pair(self, slot: int) -> Pair | None:
+        """A [r, in] and B [out, r] of a slot; None where r is 0."""
+        rank = int(self.ranks((slot,))[slot])
+        return (self.a[slot, 0, :rank], self._b[slot, 0, :, :rank]) if rank else None
+
+    def ranks(self, slots: Iterable[int]) -> Numbers:
+        """The rank of each slot; known for the slots that are asked for."""
+        if self._version != self.a._version:
+            self._version = self.a._version
+            self._ranks.fill(UNKNOWN)
+        for slot in slots:
+            if self._ranks[slot] == UNKNOWN:
+                self._ranks[slot] = _rank(self.a[slot, 0])
+        return self._ranks
+
+    @cached_property
+    def bits(self) -> tuple[Bits, Bits]:
+        """A [slots, R, in] and B [slots, out, R], which must be bf16, as their bits in the same memory."""
+        return _bits(self.a[:, 0]), _bits(self._b[:, 0])
+
+
+class Buffers:
+    """The buffers of all layers, each found by its A."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Buffer] = {}
+
+    def of(self, a: Tensor, b: Tensor) -> Buffer:
+        """The buffer of stacked A and B."""
+        known = self._known.get(id(a))
+        if known is None or known.a is not a:
+            known = self._known[id(a)] = Buffer(a, b)
+        return known
+
+
+def _bits(weights: Tensor) -> Bits:
+    found: Bits = weights.view(torch.uint16).numpy()
+    return found
 
 
 def _rank(a: Tensor) -> int:
@@ -79,6 +121,34 @@ def _rank(a: Tensor) -> int:
     return int(used[-1]) + 1 if len(used) else 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Single rows of a batch and the slots of their adapters."""
+
+    rows: Numbers
+    slots: Numbers
+    distinct: tuple[int, ...]
+
+
+def few(found: Sequence[Segment]) -> tuple[Rows | None, tuple[Segment, ...]]:
+    """The segments of few rows, as single rows, and the other segments."""
+    light = [segment for segment in found if _count(segment.rows) <= FEW_ROWS]
+    if not light:
+        return None, tuple(found)
+    rows = [np.arange(s.rows.start, s.rows.stop) if isinstance(s.rows, slice) else s.rows.numpy() for s in light]
+    slots = [np.full(len(of), segment.slot) for segment, of in zip(light, rows, strict=True)]
+    single = Rows(
+        rows=np.concatenate(rows).astype(np.int64),
+        slots=np.concatenate(slots).astype(np.int64),
+        distinct=tuple(segment.slot for segment in light),
+    )
+    return single, tuple(segment for segment in found if _count(segment.rows) > FEW_ROWS)
+
+
+def _count(rows: slice | Tensor) -> int:
+    return int(rows.stop - rows.start) if isinstance(rows, slice) else len(rows)
+
+
 class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes are Any to mypy
     """The operator that vLLM's LoRA layers call; the methods and their arguments are vLLM's."""
 
@@ -88,7 +158,9 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
         self._token_segments: tuple[Segment, ...] = ()
         self._sampler_segments: tuple[Segment, ...] = ()
-        self._trimmed = Trimmed()
+        self._single: Rows | None = None
+        self._many: tuple[Segment, ...] = ()
+        self._buffers = Buffers()
 
     def update_metadata(
         self,
@@ -101,6 +173,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         """Groups the rows of a batch: those of the layers, and those that are sampled from."""
         self._update_base_metadata(mapping, lora_index_to_id, max_loras, vocab_size)
         self._token_segments = segments(mapping.index_mapping, lora_index_to_id)
+        self._single, self._many = few(self._token_segments)
         self._sampler_segments = segments(mapping.prompt_mapping, lora_index_to_id)
 
     def add_lora_linear(  # noqa: PLR0917 - vLLM passes them by position
@@ -116,11 +189,16 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         **kwargs: Any,
     ) -> None:
         """Adds x A^T B^T · scale to y [n, out], in the columns of each packed projection; x [n, in]."""
-        for segment in self._token_segments:
+        layer = [self._buffers.of(a, b) for a, b in zip(lora_a_stacked, lora_b_stacked, strict=True)]
+        many = self._token_segments
+        if self._single is not None and _fits_kernel(y, x, lora_a_stacked[0]):
+            _add_single(y, x, layer, self._single, scale, output_slices)
+            many = self._many
+        for segment in many:
             rows = x[segment.rows]
             start = 0
-            for a, b, width in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
-                pair = self._trimmed.pair(a, b, segment.slot)
+            for weights, width in zip(layer, output_slices, strict=True):
+                pair = weights.pair(segment.slot)
                 if pair is not None:
                     _add(y[:, start : start + width], segment.rows, _times(linear(rows, pair[0]), scale), pair[1])
                 start += width
@@ -139,7 +217,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         """Adds x A^T B^T · scale to the logits y [n, vocab] of the rows that are sampled from; x [n, hidden]."""
         y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
         for segment in self._sampler_segments:
-            pair = self._trimmed.pair(lora_a_stacked, lora_b_stacked, segment.slot)
+            pair = self._buffers.of(lora_a_stacked, lora_b_stacked).pair(segment.slot)
             if pair is not None:
                 shrunk = _times(linear(x[segment.rows], pair[0]), scale)
                 _add(y[:, : pair[1].shape[0]], segment.rows, shrunk, pair[1])
@@ -186,6 +264,23 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
                 else:
                     into[segment.rows] = linear(rows, b[segment.slot, 0])
             start += width
+
+
+def _fits_kernel(y: Tensor, x: Tensor, a: Tensor) -> bool:
+    of_bf16 = y.dtype == x.dtype == a.dtype == torch.bfloat16
+    return of_bf16 and y.is_contiguous() and x.is_contiguous() and torch.get_num_threads() <= FEW_THREADS
+
+
+def _add_single(  # noqa: PLR0917 - what vLLM passes, and the rows
+    y: Tensor, x: Tensor, layer: Sequence[Buffer], single: Rows, scale: float, widths: Sequence[int]
+) -> None:
+    """As `add_lora_linear`, for single rows."""
+    y_bits, x_bits = _bits(y), _bits(x)
+    start = 0
+    for buffer, width in zip(layer, widths, strict=True):
+        a, b = buffer.bits
+        add_rows(y_bits, x_bits, single.rows, single.slots, buffer.ranks(single.distinct), a, b, start, scale)
+        start += width
 
 
 def _times(x: Tensor, scale: float) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from vllm.lora.layers import LoRAMapping
 
-from server.engine.segmented_lora import SegmentedLora, segments
+from server.engine import segmented_lora
+from server.engine.segmented_lora import FEW_THREADS, SegmentedLora, few, segments
 
 HIDDEN = 48
 MAX_RANK = 32
@@ -59,6 +60,7 @@ BATCHES = {
     "rows without an adapter between": [0, 12, 0, 11, 0, 0],
     "prefill and decode mixed": [11, 0, 12, *[13] * 7, *[0] * 4, *[11] * 6],
     "an adapter's rows scattered": [12, 11, 12, 0, 12, 13, 11],
+    "few rows of one adapter and many of another": [12, 12, 0, *[11] * 9, 12],
 }
 
 
@@ -123,6 +125,37 @@ def test_a_slot_that_is_filled_anew_forgets_the_rank_of_the_last_adapter(operato
     y = torch.zeros(1, sum(WIDTHS)).bfloat16()
     operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
     torch.testing.assert_close(y.float(), dense(x, [13], a, b), atol=0.06, rtol=0.02)
+
+
+def test_rows_one_by_one_and_as_a_product_come_to_the_same(operator, buffers, monkeypatch) -> None:
+    a, b = buffers
+    rows = BATCHES["an adapter's rows scattered"]
+    x = torch.randn(len(rows), HIDDEN).bfloat16()
+    added = []
+    for threads in (FEW_THREADS, 0):
+        monkeypatch.setattr(segmented_lora, "FEW_THREADS", threads)
+        added.append(torch.zeros(len(rows), sum(WIDTHS)).bfloat16())
+        batch(operator, rows)
+        operator.add_lora_linear(added[-1], x, a, b, 0.5, WIDTHS)
+    torch.testing.assert_close(*added, atol=0.03, rtol=0.02)
+    assert added[0].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_other_types_and_rows_that_lie_apart_are_products(operator, buffers, dtype) -> None:
+    a, b = (tuple(weights.to(dtype) for weights in each) for each in buffers)
+    x = torch.randn(2, 2 * HIDDEN).to(dtype)[:, ::2]
+    y = torch.zeros(2, sum(WIDTHS)).to(dtype)
+    batch(operator, [12, 11])
+    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
+    torch.testing.assert_close(y.float(), dense(x, [12, 11], a, b), atol=0.06, rtol=0.02)
+
+
+def test_segments_of_few_rows_become_single_rows() -> None:
+    single, many = few(segments([11] * 9 + [0, 12, 12, 13], [13, None, 11, 12]))
+    assert [segment.slot for segment in many] == [2]
+    assert sorted(zip(single.rows.tolist(), single.slots.tolist(), strict=True)) == [(10, 3), (11, 3), (12, 0)]
+    assert few(segments([0, 0], [11])) == (None, ())
 
 
 def test_rows_that_stand_together_are_a_slice() -> None:
