@@ -167,8 +167,6 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Runs one benchmark. What goes wrong is one sentence on stderr and an exit code that is not 0."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that engines are stopped with it
-    logs.configure(level="WARNING", as_json=False, role="bench")
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
@@ -180,4 +178,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that engines are stopped with it
+    logs.configure(level="WARNING", as_json=False, role="bench")
     main()
