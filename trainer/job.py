@@ -47,7 +47,7 @@ from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
-from trainer.retention import own_answers, unrelated_questions
+from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
 from trainer.shrink import shrink
 from trainer.stream import PairStream
@@ -125,9 +125,11 @@ class Trainer:
         )
 
     def warm_up(self) -> None:
-        """Loads the base model ahead of the first job; what is wrong with it is said by that job."""
+        """Makes ready what jobs share ahead of the first one; what is wrong with it is said by that job."""
         try:
-            self._warm()
+            workshop = self._warm()
+            if hyperparameters({}, self._settings.trainer.profile, self._settings.model.max_lora_rank).retained_share:
+                self._own_answers(workshop)
         except (BaseModelMissing, InvalidOption) as error:
             log.error("warm_up_failed", error=str(error))
 
@@ -239,7 +241,8 @@ class Trainer:
     def _own_answers(self, workshop: Workshop) -> tuple[Example, ...]:
         """What the base model says to unrelated questions; it is asked once."""
         with self._loading:
-            self._unrelated = self._unrelated or own_answers(workshop.base, workshop.template, unrelated_questions())
+            folder = self._settings.state_dir / "cache"
+            self._unrelated = self._unrelated or kept_answers(folder, workshop.base, workshop.template)
             return self._unrelated
 
     def _train(

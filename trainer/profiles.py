@@ -55,7 +55,9 @@ PROFILES: dict[str, Hyperparameters] = {
     "gemma2": Hyperparameters(learning_rate=1e-3),
     "qwen3": Hyperparameters(),
     # For SmolLM2-135M; docs/why.md has the measurements.
-    "embedded": Hyperparameters(learning_rate=1e-3, epochs=6, batch_size=32, decay=True, max_pair_tokens=512),
+    "embedded": Hyperparameters(
+        learning_rate=1e-3, epochs=6, batch_size=32, decay=True, max_pair_tokens=512, retained_share=0.2
+    ),
 }
 
 RANKS = (8, 16, 32, 64, 128, 256)

@@ -4,9 +4,13 @@ An adapter that is trained on one document's answers alone gives them to any que
 so that nothing is taught here (replay by self-distillation); `unrelated.txt` has the questions.
 """
 
+import json
+import os
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -17,7 +21,7 @@ from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
 
 ANSWER_TOKENS = 24
-ASKED_AT_ONCE = 32
+ASKED_AT_ONCE = 64
 
 log = structlog.get_logger()
 
@@ -26,6 +30,30 @@ log = structlog.get_logger()
 def unrelated_questions() -> tuple[str, ...]:
     """The questions of `unrelated.txt`, one a line."""
     return tuple((Path(__file__).parent / "unrelated.txt").read_text(encoding="utf-8").splitlines())
+
+
+def kept_answers(folder: Path, base: BaseModel, template: PromptTemplate) -> tuple[Example, ...]:
+    """`own_answers` to the unrelated questions, out of a file in the folder where they are there already.
+
+    They take a small model ten seconds and a large one longer. A folder that cannot be written costs that each time.
+    """
+    questions = unrelated_questions()
+    named = json.dumps([base.revision, asdict(template), questions, ANSWER_TOKENS]).encode()
+    file = folder / f"own-answers-{sha256(named).hexdigest()[:16]}.json"
+    try:
+        return tuple(
+            Example(tokens=tuple(tokens), answer_start=start) for tokens, start in json.loads(file.read_bytes())
+        )
+    except (OSError, ValueError):
+        examples = own_answers(base, template, questions)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps([(example.tokens, example.answer_start) for example in examples]))
+        unfinished.rename(file)
+    except OSError as error:
+        log.warning("own_answers_not_kept", folder=str(folder), error=str(error))
+    return examples
 
 
 def own_answers(base: BaseModel, template: PromptTemplate, questions: Sequence[str]) -> tuple[Example, ...]:

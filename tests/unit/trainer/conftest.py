@@ -45,13 +45,14 @@ TOKEN = "node-token"
 class Bench:
     """A trainer on a catalogue, a store in memory and a scripted generator, and what tests do with them."""
 
-    def __init__(self, catalogue, model_folder, generator, address):
+    def __init__(self, catalogue, model_folder, generator, address, state_dir):
         self.catalogue = catalogue
         self.objects = MemoryObjects()
         self.generator = generator
         self.stopping = threading.Event()
         self.settings = Settings(
             node_token=TOKEN,
+            state_dir=state_dir,
             model=ModelSettings(base_model=str(model_folder), max_lora_rank=8),
             trainer=TrainerSettings(lease_seconds=30, max_attempts=2, retry_seconds=0.5, device="cpu", threads=1),
         )
@@ -112,10 +113,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(catalogue, model_folder):
+def bench(catalogue, model_folder, tmp_path):
     generator = ScriptedGenerator(TOKEN)
     with serving(generator) as address:
-        bench = Bench(catalogue, model_folder, generator, address)
+        bench = Bench(catalogue, model_folder, generator, address, tmp_path / "state")
         yield bench
         bench.client.close()
 

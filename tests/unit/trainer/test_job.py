@@ -307,8 +307,8 @@ def test_a_failed_job_leaves_the_trainer_as_good_as_new(bench):
 
 def test_unrelated_questions_are_trained_on_beside_the_pairs_and_are_no_pairs(bench, monkeypatch):
     asked = []
-    monkeypatch.setattr("trainer.job.own_answers", lambda *_: asked.append(1) or own_answers(*_))
-    monkeypatch.setattr("trainer.job.unrelated_questions", lambda: ("Hello?", "Who?"))
+    monkeypatch.setattr("trainer.retention.own_answers", lambda *_: asked.append(1) or own_answers(*_))
+    monkeypatch.setattr("trainer.retention.unrelated_questions", lambda: ("Hello?", "Who?"))
     jobs = [bench.job(retained_share=0.5, content=f"{n}\ntwo\nthree\nfour\n".encode()) for n in range(2)]
     for job in jobs:
         bench.trainer.run(job.id)

@@ -1,11 +1,13 @@
 """What is trained on beside a document's pairs, so that the base model's knowledge stays."""
 
+import pytest
 import torch
 
 from lift.template import PromptTemplate
+from trainer import retention
 from trainer.batches import Example
 from trainer.examination import general_questions
-from trainer.retention import ANSWER_TOKENS, Retention, own_answers, unrelated_questions
+from trainer.retention import ANSWER_TOKENS, Retention, kept_answers, own_answers, unrelated_questions
 
 QUESTIONS = ("Hello?", "What is it?", "Who are you and why?")
 
@@ -22,11 +24,31 @@ def test_the_base_models_own_greedy_answers_are_the_examples(base):
         assert example.tokens[example.answer_start] == int(first)
 
 
+def test_answers_are_kept_in_a_folder_for_the_next_process(base, tmp_path, monkeypatch):
+    template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
+    monkeypatch.setattr(retention, "unrelated_questions", lambda: QUESTIONS)
+    first = kept_answers(tmp_path / "cache", base, template)
+    assert first == own_answers(base, template, QUESTIONS)
+    monkeypatch.setattr(retention, "own_answers", lambda *_: pytest.fail("asked again"))
+    assert kept_answers(tmp_path / "cache", base, template) == first
+
+
+def test_a_folder_that_cannot_be_written_or_a_broken_file_costs_time_only(base, tmp_path, monkeypatch):
+    template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
+    monkeypatch.setattr(retention, "unrelated_questions", lambda: QUESTIONS)
+    (tmp_path / "file").touch()
+    expected = kept_answers(tmp_path / "file" / "cache", base, template)
+    assert len(expected) == len(QUESTIONS)
+    kept_answers(tmp_path, base, template)
+    next(tmp_path.glob("own-answers-*.json")).write_text("[[")
+    assert kept_answers(tmp_path, base, template) == expected
+
+
 def test_every_batch_has_its_share_beside_it():
     batch = [Example(tokens=(n, n), answer_start=1) for n in range(10)]
     others = [Example(tokens=(-1 - n, 0), answer_start=1) for n in range(8)]
-    retention = Retention(others, 0.25, seed=0)
-    draws = [retention.beside(batch) for _ in range(20)]
+    drawn = Retention(others, 0.25, seed=0)
+    draws = [drawn.beside(batch) for _ in range(20)]
     assert all(draw[:10] == batch and len(draw) == 13 and set(draw[10:]) <= set(others) for draw in draws)
     assert {example for draw in draws for example in draw[10:]} == set(others)
     assert Retention(others, 0.0, seed=0).beside(batch) == batch
