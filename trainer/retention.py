@@ -20,7 +20,7 @@ from lift.template import PromptTemplate
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
 
-ANSWER_TOKENS = 24
+ANSWER_TOKENS = 16
 ASKED_AT_ONCE = 64
 
 log = structlog.get_logger()
