@@ -25,7 +25,7 @@ from generator.writers import ShownWriter, Subject, TaughtWriter, Writer
 
 MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 30
-HELD_PER_SPAN = 2
+HELD_PER_SPAN = 3
 SINGLE_FACT_WORDS = 6
 _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
 
