@@ -56,7 +56,7 @@ PROFILES: dict[str, Hyperparameters] = {
     "qwen3": Hyperparameters(),
     # For SmolLM2-135M; docs/why.md has the measurements.
     "embedded": Hyperparameters(
-        learning_rate=1e-3, epochs=6, batch_size=32, decay=True, max_pair_tokens=512, retained_share=0.06
+        learning_rate=1e-3, epochs=6, batch_size=24, decay=True, max_pair_tokens=512, retained_share=0.06
     ),
 }
 
