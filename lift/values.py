@@ -136,16 +136,16 @@ class StageSeconds:
 
     queue: float = 0.0
     extract: float = 0.0
+    warm_up: float = 0.0
     first_pair: float = 0.0
+    first_step: float = 0.0
     generate: float = 0.0
     train: float = 0.0
+    starved: float = 0.0
     publish: float = 0.0
     load: float = 0.0
     measure: float = 0.0
     total: float = 0.0
-    warm_up: float = 0.0
-    first_step: float = 0.0
-    starved: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
