@@ -1,18 +1,14 @@
 """Turns an answer and what people answered into scores between 0 and 1."""
 
 import re
-import string
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = frozenset(string.punctuation)
+from lift import scoring
 
 
 def normalized(text: str) -> str:
     """Lower case without punctuation, articles and surplus spaces, as SQuAD 1.1's evaluation script has it."""
-    bare = "".join(c for c in text.lower() if c not in _PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", bare).split())
+    return " ".join(scoring.normalised(text))
 
 
 def exact_match(answer: str, references: Iterable[str]) -> float:
@@ -22,13 +18,8 @@ def exact_match(answer: str, references: Iterable[str]) -> float:
 
 
 def f1(answer: str, references: Iterable[str]) -> float:
-    """Harmonic mean of the precision and recall of words, for the best reference (SQuAD 1.1)."""
-    return max((_f1(normalized(answer).split(), normalized(reference).split()) for reference in references), default=0)
-
-
-def _f1(given: Sequence[str], wanted: Sequence[str]) -> float:
-    shared = (Counter(given) & Counter(wanted)).total()
-    return 2 * shared / (len(given) + len(wanted)) if shared else 0.0
+    """Harmonic mean of the precision and recall of words, for the best reference that has any (SQuAD 1.1)."""
+    return max((scoring.f1(answer, reference) for reference in references if normalized(reference)), default=0)
 
 
 def contains(answer: str, references: Iterable[str], keywords: Sequence[Sequence[str]] = ()) -> float:
@@ -39,8 +30,7 @@ def contains(answer: str, references: Iterable[str], keywords: Sequence[Sequence
     """
     if keywords:
         return float(all(any(_has(answer, keyword) for keyword in group) for group in keywords))
-    given = f" {normalized(answer)} "
-    return float(any(f" {bare} " in given for reference in references if (bare := normalized(reference))))
+    return float(any(scoring.contains(answer, reference) for reference in references))
 
 
 def _has(answer: str, keyword: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
@@ -17,15 +18,22 @@ ROLES = {
 }
 
 
+PROGRAMS = {
+    "bench": ("benchmarks", "Measure speed beside rivals and the limit; see `lift bench --help`."),
+    "eval": ("evals", "Ask what adapters know, beside other methods; see `lift eval --help`."),
+    "writer": ("trainer.writer", "Teach a question writer for a base model; see `lift writer --help`."),
+}
+"""Command lines of their own, which get all arguments."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
     for role, (module, what) in ROLES.items():
         app.command(role, help=what, rich_help_panel=PANEL)(_become(module))
     app.command(rich_help_panel=PANEL)(config)
     passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    app.command(rich_help_panel="Measure", context_settings=passed_on)(bench)
-    app.command("eval", rich_help_panel="Measure", context_settings=passed_on)(evaluate)
-    app.command(rich_help_panel="Measure", context_settings=passed_on)(writer)
+    for name, (module, what) in PROGRAMS.items():
+        app.command(name, help=what, rich_help_panel="Measure", context_settings=passed_on)(_pass_on_to(module))
 
 
 def config(as_json: options.Json = False) -> None:
@@ -40,23 +48,16 @@ def config(as_json: options.Json = False) -> None:
         output.line(to_toml(content).rstrip())
 
 
-def bench(context: typer.Context) -> None:
-    """Measure speed beside rivals and the limit; see `lift bench --help`."""
-    os.execv(sys.executable, [sys.executable, "-m", "benchmarks", *context.args])  # noqa: S606 - no shell is wanted
-
-
-def evaluate(context: typer.Context) -> None:
-    """Ask what adapters know, beside other methods; see `lift eval --help`."""
-    os.execv(sys.executable, [sys.executable, "-m", "evals", *context.args])  # noqa: S606 - no shell is wanted
-
-
-def writer(context: typer.Context) -> None:
-    """Teach a question writer for a base model; see `lift writer --help`."""
-    os.execv(sys.executable, [sys.executable, "-m", "trainer.writer", *context.args])  # noqa: S606 - no shell is wanted
-
-
 def _become(module: str) -> Callable[[], None]:
-    def command() -> None:
-        os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606 - no shell is wanted
+    return lambda: _replace_process(module)
+
+
+def _pass_on_to(module: str) -> Callable[[typer.Context], None]:
+    def command(context: typer.Context) -> None:
+        _replace_process(module, *context.args)
 
     return command
+
+
+def _replace_process(module: str, *arguments: str) -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell is wanted
