@@ -15,7 +15,8 @@ from benchmarks.growth import Growth, draw, of_catalogue, of_load, of_pipeline, 
 from lift import logs
 from lift.cli.options import DEFAULT_STATE, Json, State
 from lift.cli.pictures import checked
-from lift.errors import InvalidOption, LiftError
+from lift.cli.running import run
+from lift.errors import InvalidOption
 
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
 
@@ -166,15 +167,8 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """Runs one benchmark. What goes wrong is one sentence on stderr and an exit code that is not 0."""
-    try:
-        sys.exit(app(standalone_mode=False))
-    except typer.TyperException as error:
-        _say(" ".join(error.format_message().split()))
-        sys.exit(error.exit_code)
-    except LiftError as error:
-        _say(str(error))
-        sys.exit(1)
+    """Runs one benchmark."""
+    run(app)
 
 
 if __name__ == "__main__":

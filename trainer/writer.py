@@ -25,7 +25,8 @@ from pydantic import BaseModel as Model
 from pydantic import ConfigDict, Field, ValidationError
 
 from lift import logs
-from lift.errors import InvalidOption, LiftError
+from lift.cli.running import run
+from lift.errors import InvalidOption
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, question_prompt
 from storage.revisions import MANIFEST, Manifest, describe
@@ -225,16 +226,6 @@ def train(
     print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
 
 
-def main() -> int:
-    """`python -m trainer.writer`. What goes wrong is one sentence on stderr and an exit code that is not 0."""
-    logs.configure(as_json=not sys.stderr.isatty(), role="writer")
-    try:
-        app()
-    except (LiftError, OSError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    logs.configure(as_json=not sys.stderr.isatty(), role="writer")
+    run(app)
