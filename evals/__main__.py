@@ -41,6 +41,7 @@ def evaluate(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A training option of adapters.")
     ] = None,
     documents_at_once: Annotated[int, typer.Option(min=1, help="Seconds are comparable with 1.")] = 1,
+    questions_at_once: Annotated[int, typer.Option(min=1, help="Of one document; seconds likewise.")] = 8,
     keep_adapters: Annotated[bool, typer.Option("--keep-adapters", help="Leave the adapters in the stack.")] = False,
     judge_url: Annotated[
         str, typer.Option(help="OpenAI-compatible endpoint of a judge; its key: LIFT_JUDGE_KEY.")
@@ -77,7 +78,13 @@ def evaluate(
     with Client(state_dir=state) as client:
         client.query(None, "Are you there?", max_tokens=1)
         results = Results(out, benchmark, {"max_tokens": max_tokens, "train": training, **chosen.settings_of(choices)})
-        plan = Plan(cases=cases, methods=names, documents_at_once=documents_at_once, keep_adapters=keep_adapters)
+        plan = Plan(
+            cases=cases,
+            methods=names,
+            documents_at_once=documents_at_once,
+            questions_at_once=questions_at_once,
+            keep_adapters=keep_adapters,
+        )
         with shown(plan.answers) as progress:
             setting = Setting(
                 client=client, max_tokens=max_tokens, run=results.run, training=trained_with, say=progress.say

@@ -32,13 +32,15 @@ class Fitting:
     def answer(self, ask: Callable[[str], Answer], question: str) -> Answer:
         """The answer to text and question as one turn, as the engine itself puts a document before a question."""
         while True:
-            kept = without_middle(self._text, self._characters)
+            characters = self._characters
+            kept = without_middle(self._text, characters)
             try:
                 return ask(f"{kept}\n\n{question}")
             except QuestionTooLong as refused:
-                if self._characters < MIN_CHARACTERS:
+                if characters < MIN_CHARACTERS:
                     raise
-                self._characters = int(self._characters * min(MARGIN, _share(refused) * MARGIN))
+                fitting = int(characters * min(MARGIN, _share(refused) * MARGIN))
+                self._characters = min(self._characters, fitting)  # other questions may have found less meanwhile
 
 
 def _share(refused: QuestionTooLong) -> float:

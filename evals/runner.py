@@ -17,11 +17,12 @@ OUTAGES = (Unavailable, Unauthenticated, Exhausted)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to be asked of which methods. `keep_adapters` leaves them in the stack."""
+    """What is to be asked of which methods. `questions_at_once`: of one document; `keep_adapters` leaves them there."""
 
     cases: Sequence[Case]
     methods: Sequence[str]
     documents_at_once: int = 1
+    questions_at_once: int = 1
     keep_adapters: bool = False
 
     @property
@@ -56,11 +57,11 @@ class Runner:
 
     def _case(self, case: Case, plan: Plan) -> None:
         for method in plan.methods:
-            self._ask(case, method)
+            self._ask(case, method, plan.questions_at_once)
         if not plan.keep_adapters and not self._stopping.is_set():
             self._methods.forget(case.document)
 
-    def _ask(self, case: Case, method: str) -> None:
+    def _ask(self, case: Case, method: str, at_once: int) -> None:
         """All questions of one document that this method has not answered yet."""
         known = {row.key: row for row in self._results.rows}
         for question in case.questions:
@@ -77,10 +78,17 @@ class Runner:
             for question in left:
                 self._add(replace(_blank(case.document, question, method), error=str(error)))
             return
-        for question in left:
-            if self._stopping.is_set():
-                return
-            self._add(_answered(_blank(case.document, question, method), question, asked))
+
+        def answer(question: Question) -> None:
+            if not self._stopping.is_set():
+                self._add(_answered(_blank(case.document, question, method), question, asked))
+
+        answer(
+            left[0]
+        )  # alone: a long document's truncation is found once, and its prompt is in the cache for the rest
+        with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="question") as pool:
+            for _ in pool.map(answer, left[1:]):
+                pass
 
     def _add(self, row: Row) -> None:
         if self._stopping.is_set():  # the client is closing, and calls fail for that reason alone

@@ -73,6 +73,22 @@ def test_a_run_that_an_outage_ended_goes_on_with_its_adapter(evaluated, client, 
     assert len(client.ingested) == 1
 
 
+def test_several_questions_at_once_have_the_same_answers(evaluated, client, island, tmp_path):
+    rows = evaluated([island], ["base", "icl", "lift"], questions_at_once=4)
+    (tmp_path / "out" / "results.jsonl").unlink()
+    alone = evaluated([island], ["base", "icl", "lift"])
+    assert [(row.key, row.answer, row.contains) for row in rows] == [
+        (row.key, row.answer, row.contains) for row in alone
+    ]
+
+
+def test_an_outage_among_several_questions_ends_the_run(evaluated, client, island):
+    evaluated([island], ["lift"], questions_at_once=4)
+    client.broken = EngineUnavailable()
+    with pytest.raises(EngineUnavailable):
+        evaluated([island], ["base", "lift"], questions_at_once=4)
+
+
 def test_a_line_that_was_cut_off_is_asked_again(evaluated, client, island, tmp_path):
     evaluated([island], ["base"])
     file = tmp_path / "out" / "results.jsonl"
