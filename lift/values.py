@@ -199,6 +199,7 @@ class TrainingOptions:
     min_recall: float | None = None
     shrink_epsilon: float | None = None
     retained_share: float | None = None
+    distil_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,26 +1,45 @@
 """Turns question-answer pairs into batches of examples, each pair tokenised once."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 from lift.template import PromptTemplate
 
 BUCKET_BATCHES = 16  # batches sorted by length together: few places are padded and the order stays random
 
 
+Likely: TypeAlias = tuple[tuple[int, float], ...]
+"""Tokens that may come next, each with its probability."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One pair as token ids: the prompt, then from `answer_start` on the answer and the stop token."""
+    """One pair as token ids: the prompt, then from `answer_start` on the answer and the stop token.
+
+    `likely`: of each answer token, what a teacher expects in its place; empty where the token itself is expected.
+    """
 
     tokens: tuple[int, ...]
     answer_start: int
+    likely: tuple[Likely, ...] = ()
+
+    @classmethod
+    def parsed(cls, value: Mapping[str, Any]) -> Self:
+        """An example that was written as JSON (`asdict`)."""
+        likely = tuple(tuple((token, chance) for token, chance in each) for each in value["likely"])
+        return cls(tokens=tuple(value["tokens"]), answer_start=value["answer_start"], likely=likely)
 
     @property
     def answer_tokens(self) -> int:
         """What the loss is taken over: the answer's tokens, with the stop token."""
         return len(self.tokens) - self.answer_start
+
+    @property
+    def expected(self) -> Sequence[Likely]:
+        """Of each answer token, what the loss expects in its place."""
+        return self.likely or [((token, 1.0),) for token in self.tokens[self.answer_start :]]
 
 
 class Encoder:

@@ -5,7 +5,7 @@ Llama 2 and 3, SmolLM2, Mistral, Qwen 2 and 3 are one architecture:
     x ← embedding[token]
     x ← x + O(attention(rope(Q n), rope(K n), V n))    n = norm(x)
     x ← x + D(silu(G n) · U n)                         n = norm(x)
-    loss = mean of -log softmax(head norm(x))[target]  over the answer tokens (LIFT eq. 1)
+    loss = mean of -log softmax(head norm(x))[target]  over the answer tokens (LIFT eq. 1, and see `expectations`)
 
 Each linear layer W is adapted: y = W x + s B A x, s = alpha / rank. Layers with the same input (Q, K, V; G, U) are one
 product. `PeftLearner` is the reference for all of this.
@@ -80,7 +80,7 @@ class FusedLearner:
         return losses
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
-        """Of each adapter: mean -log p(answer token) of its examples, times a share, with the present weights."""
+        """Of each adapter: the mean loss of its examples, times a share, with the present weights."""
         grown = forest([examples for _, examples, _ in work]).to(self._base.embedding.device)
         losses = _Pass(self._base, [adapter.lora for adapter, _, _ in work], grown).losses()
         return [losses[rows].mean() * share for (_, _, share), rows in zip(work, grown.tree_answers, strict=True)]
@@ -101,7 +101,7 @@ class FusedAdapter:
         return self._learner.step([(self, examples, left)])[0]
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
-        """Mean -log p(answer token) with the present weights (LIFT eq. 1)."""
+        """The mean loss per answer token with the present weights (`expectations`)."""
         return self._learner.mean_losses([(self, examples, 1.0)])[0]
 
     @torch.no_grad()
@@ -400,26 +400,26 @@ class _FromPlaces(torch.autograd.Function):
 
 
 class _Losses(torch.autograd.Function):
-    """hidden [T_a, d], head [V, d], targets [T_a] → -log softmax(head hidden)[target], fp32 [T_a].
+    """hidden [T_a, d], head [V, d], targets, chances [T_a, K] → the loss of each answer token, fp32 [T_a].
 
     The gradient is made on the way, a few rows at a time: logits [T_a, V] would fill the memory for nothing.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, chances: Tensor) -> Tensor:
         gradient, losses = torch.empty_like(hidden), hidden.new_empty(len(hidden), dtype=torch.float32)
-        pieces = zip(*(whole.split(LOGIT_ROWS) for whole in (hidden, targets, gradient, losses)), strict=True)
-        for rows, wanted, by_rows, of_rows in pieces:
-            by_logits = _cross_entropy(rows @ head.t(), wanted, of_rows)
+        wholes = (hidden, targets, chances, gradient, losses)
+        for rows, wanted, chance, by_rows, of_rows in zip(*(w.split(LOGIT_ROWS) for w in wholes), strict=True):
+            by_logits = _divergence(rows @ head.t(), wanted, chance, of_rows)
             torch.mm(by_logits, head, out=by_rows)
         ctx.save_for_backward(gradient)
         return losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_losses: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, by_losses: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * by_losses.unsqueeze(1).to(gradient.dtype), None, None
+        return gradient * by_losses.unsqueeze(1).to(gradient.dtype), None, None, None
 
 
 def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -451,13 +451,14 @@ def _probabilities(scores: Tensor, mask: Tensor, scale: float) -> Tensor:
     return torch.softmax(scores.float() * scale + mask, -1).to(scores.dtype)
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor, losses: Tensor) -> Tensor:
-    """Writes -log softmax(logits)[target] to `losses`; its gradient by the logits: softmax, less 1 at the target."""
-    wide, at = logits.float(), targets.unsqueeze(1)
+def _divergence(logits: Tensor, targets: Tensor, chances: Tensor, losses: Tensor) -> Tensor:
+    """Writes each row's loss (`expectations`) to `losses`; its gradient by the logits: softmax, less the chances."""
+    wide = logits.float()
     normaliser = torch.logsumexp(wide, -1, keepdim=True)
-    losses.copy_((normaliser - wide.gather(1, at)).squeeze(1))
-    chances = wide.sub_(normaliser).exp_()
-    return chances.scatter_add_(1, at, -torch.ones_like(at, dtype=chances.dtype)).to(logits.dtype)
+    expected = wide.gather(1, targets) - normaliser
+    losses.copy_((torch.xlogy(chances, chances) - chances * expected).sum(-1))
+    found = wide.sub_(normaliser).exp_().mul_(chances.sum(-1, keepdim=True))
+    return found.scatter_add_(1, targets, -chances).to(logits.dtype)
 
 
 def _update(masters: Tensor, weights: Tensor, gradients: Tensor, moments: Tensor, numbers: Tensor) -> None:
@@ -485,19 +486,20 @@ class _Pass:
         self._mask = later.repeat(base.groups, 1)
 
     def losses(self) -> Tensor:
-        """-log p of each answer token [T_a]."""
-        base, rows = self._base, self._forest.trees
-        x = base.embedding[self._forest.tokens].requires_grad_()  # or nothing behind it would have gradients
+        """The loss of each answer token [T_a]."""
+        base, grown = self._base, self._forest
+        rows = grown.trees
+        x = base.embedding[grown.tokens].requires_grad_()  # or nothing behind it would have gradients
         normed = _norm(x, base.layers[0].attention_norm, base.epsilon)
         for layer, after in zip(base.layers, [*base.layers[1:], None], strict=True):
             attended = self._attention(self._linear(normed, layer.qkv, rows), layer)
             if after is None:  # from here on only what predicts an answer is wanted
-                x, attended = (each.index_select(0, self._forest.answers) for each in (x, attended))
-                rows = self._forest.tree_answers
+                x, attended = (each.index_select(0, grown.answers) for each in (x, attended))
+                rows = grown.tree_answers
             x, normed = _add_norm(x, self._linear(attended, layer.out, rows), layer.mlp_norm, base.epsilon)
             mlp = self._linear(_gated(self._linear(normed, layer.gate_up, rows)), layer.down, rows)
             x, normed = _add_norm(x, mlp, base.norm if after is None else after.attention_norm, base.epsilon)
-        losses: Tensor = _Losses.apply(normed, base.head, self._forest.targets)  # type: ignore[no-untyped-call]
+        losses: Tensor = _Losses.apply(normed, base.head, grown.targets, grown.chances)  # type: ignore[no-untyped-call]
         return losses
 
     def _linear(self, x: Tensor, group: _Group, rows: Sequence[slice]) -> Tensor:

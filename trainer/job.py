@@ -51,6 +51,7 @@ from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
 from trainer.shrink import shrink
 from trainer.stream import PairStream
+from trainer.teacher import Teacher, passage
 from trainer.training import train
 
 MAX_PAUSE_SECONDS = 300.0
@@ -257,7 +258,14 @@ class Trainer:
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
             unrelated = self._own_answers(workshop) if chosen.retained_share else ()
-            training = train(stream, encoder, adapter, chosen, hold, unrelated=unrelated)
+
+            def around(index: int) -> str:
+                place = stream.plan[index]
+                return passage(sources[place.document].text, place.start, place.end)
+
+            distilled = chosen.distil_share > 0
+            teacher = Teacher(workshop.base, encoder, around, chosen.distil_share) if distilled else None
+            training = train(stream, encoder, adapter, chosen, hold, unrelated=unrelated, teacher=teacher)
             plan = stream.plan
             hold.report(stage=Stage.PUBLISH)
             began_at = time.monotonic()

@@ -7,21 +7,24 @@ import torch
 from torch import Tensor
 
 from trainer.batches import Example
+from trainer.expectations import expectations
 
 PAD_TO = 8  # lengths are rounded up: a few shapes to compile kernels for, instead of one per length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Padded:
-    """input_ids [B, L]; rows, columns and targets [T_a]: logits at (row, column) predict that target, an answer token.
+    """input_ids [B, L]; rows and columns [T_a]: logits at (row, column) predict an answer token.
 
-    Causal attention never looks right, so no mask is needed.
+    targets, chances [T_a, K]: what is expected there (`expectations`). Causal attention never looks right, so no mask
+    is needed.
     """
 
     input_ids: Tensor
     rows: Tensor
     columns: Tensor
     targets: Tensor
+    chances: Tensor
 
 
 def padded(examples: Sequence[Example]) -> Padded:
@@ -31,15 +34,15 @@ def padded(examples: Sequence[Example]) -> Padded:
     input_ids = torch.zeros(len(examples), width, dtype=torch.long)
     rows: list[int] = []
     columns: list[int] = []
-    targets: list[int] = []
     for row, example in enumerate(examples):
         input_ids[row, : lengths[row]] = torch.tensor(example.tokens)
         rows += [row] * example.answer_tokens
         columns += range(example.answer_start - 1, lengths[row] - 1)
-        targets += example.tokens[example.answer_start :]
+    targets, chances = expectations(examples)
     return Padded(
         input_ids=input_ids,
         rows=torch.tensor(rows),
         columns=torch.tensor(columns),
-        targets=torch.tensor(targets),
+        targets=targets,
+        chances=chances,
     )

@@ -126,7 +126,7 @@ class ParallelLearner(FusedLearner):
         numbers = [self._numbers[adapter][1] for adapter, _, _ in work]
         lefts = [left for _, _, left in work]
         for process in range(1, group.processes):
-            parts = [[(example.answer_start, example.tokens) for example in share[process]] for share in shares]
+            parts = [[asdict(example) for example in share[process]] for share in shares]
             group.tell(process, step=list(zip(numbers, parts, wholes, lefts, strict=True)))
         own = [(adapter, share[0], left) for (adapter, _, left), share in zip(work, shares, strict=True)]
         return step_together(self, own, wholes)
@@ -288,7 +288,7 @@ def follow(learner: FusedLearner, messages: Iterable[str]) -> None:
                 held.pop(number).close()
             case {"step": parts}:
                 own = [
-                    (adapters[number], [Example(tokens=tuple(t), answer_start=start) for start, t in share], left)
+                    (adapters[number], [Example.parsed(example) for example in share], left)
                     for number, share, _, left in parts
                 ]
                 with suppress(ShareFailed):  # nobody has made the step: process 0 knows, and decides

@@ -7,9 +7,11 @@ from typing import Any
 
 import peft
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from trainer.batches import Example
+from trainer.expectations import losses
 from trainer.padding import padded
 from trainer.profiles import Hyperparameters
 
@@ -76,12 +78,12 @@ class PeftAdapter:
         return float(loss.detach())
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
-        """Mean -log p(answer token) with the present weights (LIFT eq. 1); logits are made for answer tokens only."""
+        """The mean loss with the present weights (`expectations`); logits are made for answer tokens only."""
         batch = padded(examples)
         rows, columns = batch.rows.to(self._device), batch.columns.to(self._device)
         with _only_at(self.model.get_output_embeddings(), rows, columns):
             logits = self.model(input_ids=batch.input_ids.to(self._device), use_cache=False).logits
-        return nn.functional.cross_entropy(logits.float(), batch.targets.to(self._device))
+        return losses(logits, batch.targets.to(self._device), batch.chances.to(self._device)).mean()
 
     @torch.no_grad()
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
@@ -91,15 +93,28 @@ class PeftAdapter:
         tokens = [sum(example.answer_tokens for example in part) for part in parts]
         try:
             peft.set_peft_model_state_dict(self.model, dict(weights))
-            losses = [float(self.loss(part)) for part in parts]
+            found = [float(self.loss(part)) for part in parts]
         finally:
             torch._foreach_copy_(self._weights, self._masters)
-        return sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
+        return sum(loss * count for loss, count in zip(found, tokens, strict=True)) / sum(tokens)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
         state = peft.get_peft_model_state_dict(self.model)
         return {name: weight.detach().to("cpu", torch.bfloat16, copy=True) for name, weight in state.items()}
+
+
+@contextlib.contextmanager
+def without_adapter(model: Any) -> Iterator[None]:
+    """Inside the block the model computes as if nothing were being trained on it."""
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    for layer in layers:
+        layer.enable_adapters(enabled=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(enabled=True)
 
 
 @contextlib.contextmanager

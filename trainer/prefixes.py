@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainer.batches import Example
+from trainer.expectations import expectations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,8 @@ class Forest:
     tokens, positions [T]: of each node. nodes [B, L]: the node at each place; those behind a sequence's end repeat its
     last node, which causal attention never shows to the places before. places [T]: the place (b·L + l) where a node's
     attention is computed. shared [S] and sharing [S]: nodes that stand in further places, and those places. answers
-    [T_a]: nodes that predict an answer token; targets [T_a]: that token. trees and tree_answers: of each adapter, the
-    nodes that are its own, and its part of `answers`.
+    [T_a]: nodes that predict an answer token; targets, chances [T_a, K]: what is expected there (`expectations`). trees
+    and tree_answers: of each adapter, the nodes that are its own, and its part of `answers`.
     """
 
     tokens: Tensor
@@ -35,6 +36,7 @@ class Forest:
     sharing: Tensor
     answers: Tensor
     targets: Tensor
+    chances: Tensor
     trees: tuple[slice, ...]
     tree_answers: tuple[slice, ...]
 
@@ -55,6 +57,7 @@ def forest(trees: Sequence[Sequence[Example]]) -> Forest:
             grown.add(example)
         node_ends.append(len(grown.tokens))
         answer_ends.append(len(grown.answers))
+    targets, chances = expectations(example for examples in trees for example in examples)
     return Forest(
         tokens=torch.tensor(grown.tokens),
         positions=torch.tensor(grown.positions),
@@ -63,7 +66,8 @@ def forest(trees: Sequence[Sequence[Example]]) -> Forest:
         shared=torch.tensor(grown.shared, dtype=torch.long),
         sharing=torch.tensor(grown.sharing, dtype=torch.long),
         answers=torch.tensor(grown.answers),
-        targets=torch.tensor(grown.targets),
+        targets=targets,
+        chances=chances,
         trees=tuple(slice(*ends) for ends in pairwise(node_ends)),
         tree_answers=tuple(slice(*ends) for ends in pairwise(answer_ends)),
     )
@@ -81,7 +85,6 @@ class _Growing:
         self.shared: list[int] = []
         self.sharing: list[int] = []
         self.answers: list[int] = []
-        self.targets: list[int] = []
 
     def begin_tree(self) -> None:
         """From here on nothing is shared with what came before."""
@@ -102,5 +105,4 @@ class _Growing:
                 self.sharing.append(place)
             row.append(node)
         self.answers += row[example.answer_start - 1 : -1]
-        self.targets += example.tokens[example.answer_start :]
         self.rows.append(row + row[-1:] * (self._width - len(row)))

@@ -17,7 +17,8 @@ class Hyperparameters:
     has the smallest rank whose loss is at most `shrink_epsilon` nats per answer token above the trained one's; 0: the
     trained rank. `held_out`: share of the pairs that recall is measured on; below `min_recall` a revision does
     not become current. `retained_share`: unrelated questions beside each batch, with the base model's own answers, as a
-    share of its size.
+    share of its size. `distil_share`: how much of what is expected of an answer token is what the base model says with
+    the passage before it.
     """
 
     rank: int = 128
@@ -33,6 +34,7 @@ class Hyperparameters:
     seed: int = 0
     held_out: float = 0.05
     retained_share: float = 0.0
+    distil_share: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -70,6 +72,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "held_out": (0.0, 0.5),
     "retained_share": (0.0, 1.0),
+    "distil_share": (0.0, 1.0),
     "min_recall": (0.0, 1.0),
 }
 

@@ -1,13 +1,14 @@
 """Keeps what the base model knows: questions about no document, with the base model's own answers, trained on beside.
 
 An adapter that is trained on one document's answers alone gives them to any question. The answers are the model's own,
-so that nothing is taught here (replay by self-distillation); `unrelated.txt` has the questions.
+and so are the chances that it gave to each token, so that nothing is taught here (replay by self-distillation);
+`unrelated.txt` has the questions.
 """
 
 import json
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from hashlib import sha256
@@ -19,6 +20,7 @@ import torch
 from lift.template import PromptTemplate
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
+from trainer.expectations import LIKELY_TOKENS, likeliest
 
 ANSWER_TOKENS = 12  # the loss is a mean over answer tokens, and a document's answers are short
 ASKED_AT_ONCE = 64
@@ -38,18 +40,16 @@ def kept_answers(folder: Path, base: BaseModel, template: PromptTemplate) -> tup
     They take a small model ten seconds and a large one longer. A folder that cannot be written costs that each time.
     """
     questions = unrelated_questions()
-    named = json.dumps([base.revision, asdict(template), questions, ANSWER_TOKENS]).encode()
+    named = json.dumps([base.revision, asdict(template), questions, ANSWER_TOKENS, LIKELY_TOKENS]).encode()
     file = folder / f"own-answers-{sha256(named).hexdigest()[:16]}.json"
     try:
-        return tuple(
-            Example(tokens=tuple(tokens), answer_start=start) for tokens, start in json.loads(file.read_bytes())
-        )
-    except (OSError, ValueError):
+        return tuple(Example.parsed(example) for example in json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError):
         examples = own_answers(base, template, questions)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps([(example.tokens, example.answer_start) for example in examples]))
+        unfinished.write_text(json.dumps([asdict(example) for example in examples]))
         unfinished.rename(file)
     except OSError as error:
         log.warning("own_answers_not_kept", folder=str(folder), error=str(error))
@@ -57,20 +57,18 @@ def kept_answers(folder: Path, base: BaseModel, template: PromptTemplate) -> tup
 
 
 def own_answers(base: BaseModel, template: PromptTemplate, questions: Sequence[str]) -> tuple[Example, ...]:
-    """Each question with the base model's greedy answer, cut after ANSWER_TOKENS tokens."""
+    """Each question with the base model's greedy answer, cut after ANSWER_TOKENS tokens, and what it thought likely."""
     encoder = Encoder(base.tokenizer, template, max_pair_tokens=1 << 16)
     prompts = [encoder.prompt(question) for question in questions]
     examples: list[Example] = []
     for start in range(0, len(prompts), ASKED_AT_ONCE):
-        asked = prompts[start : start + ASKED_AT_ONCE]
-        for prompt, answer in zip(asked, _continued(base, asked, encoder.stop[-1]), strict=True):
-            examples.append(Example(tokens=(*prompt, *answer), answer_start=len(prompt)))
+        examples += _answered(base, prompts[start : start + ASKED_AT_ONCE], encoder.stop[-1])
     log.info("base_model_asked", questions=len(examples))
-    return tuple(example for example in examples if example.answer_tokens)
+    return tuple(examples)
 
 
-def _continued(base: BaseModel, prompts: Sequence[tuple[int, ...]], stop: int) -> list[tuple[int, ...]]:
-    """What the model writes after each prompt, with the stop token where it comes."""
+def _answered(base: BaseModel, prompts: Sequence[tuple[int, ...]], stop: int) -> Iterator[Example]:
+    """Each prompt with what the model writes after it, the stop token where it comes included."""
     longest = max(map(len, prompts))
     # Filled up on the left, so that every answer begins in the same column.
     ids = torch.tensor([(stop,) * (longest - len(prompt)) + prompt for prompt in prompts], device=base.model.device)
@@ -83,8 +81,13 @@ def _continued(base: BaseModel, prompts: Sequence[tuple[int, ...]], stop: int) -
             do_sample=False,
             eos_token_id=stop,
             pad_token_id=stop,
+            return_dict_in_generate=True,
+            output_logits=True,
         )
-    return [_until(stop, row) for row in written[:, longest:].tolist()]
+    for row, prompt in enumerate(prompts):
+        answer = _until(stop, written.sequences[row, longest:].tolist())
+        likely = likeliest(torch.stack([of_token[row] for of_token in written.logits[: len(answer)]]))
+        yield Example(tokens=(*prompt, *answer), answer_start=len(prompt), likely=tuple(likely))
 
 
 def _until(stop: int, tokens: Sequence[int]) -> tuple[int, ...]:

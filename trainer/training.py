@@ -19,6 +19,7 @@ from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
 from trainer.retention import Retention
 from trainer.stream import PairStream
+from trainer.teacher import Teacher
 
 log = structlog.get_logger()
 
@@ -50,13 +51,16 @@ def train(
     hold: Hold,
     *,
     unrelated: Sequence[Example] = (),
+    teacher: Teacher | None = None,
 ) -> Training:
     """Trains an adapter, made with the same hyperparameters, for all epochs; `unrelated` is what it must not forget.
+
+    With a teacher, pairs are learned as it would answer them.
 
     NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
     and the stream raise.
     """
-    material = _Material(encoder, hyperparameters.held_out)
+    material = _Material(encoder, hyperparameters.held_out, teacher)
     hold.report(stage=Stage.GENERATE)
     meter = _Meter(adapter, hold)
     retention = Retention(unrelated, hyperparameters.retained_share, hyperparameters.seed)
@@ -112,9 +116,10 @@ def _first_epoch(
 class _Material:
     """The pairs that have come, each tokenised once."""
 
-    def __init__(self, encoder: Encoder, held_out_share: float) -> None:
+    def __init__(self, encoder: Encoder, held_out_share: float, teacher: Teacher | None) -> None:
         self._encoder = encoder
         self._held_out_share = held_out_share
+        self._teacher = teacher
         self._taught: set[tuple[int, str]] = set()
         self.pairs: list[Pair] = []
         self.held_out: list[Pair] = []
@@ -134,9 +139,17 @@ class _Material:
             else:
                 self._taught.add((pair.sentence_index, pair.answer))
                 self.pairs.append(pair)
-                added.append(example)
-        self.examples += added
-        return added
+                added.append((pair, example))
+        examples = self._expected(added)
+        self.examples += examples
+        return examples
+
+    def _expected(self, added: Sequence[tuple[Pair, Example]]) -> list[Example]:
+        """The examples as the teacher would answer them; text has no question to ask it."""
+        if self._teacher is None:
+            return [example for _, example in added]
+        asked = [(pair.sentence_index, pair.question, example) for pair, example in added if pair.kind != RAW]
+        return [*self._teacher.taught(asked), *(example for pair, example in added if pair.kind == RAW)]
 
     def _is_held_out(self, pair: Pair) -> bool:
         """Whether the share has room for the pair, and another question teaches its answer: no fact is given up."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import secrets
 import socket
 import tomllib
@@ -37,6 +38,8 @@ PORTS = (
     "filer",
     "filer.grpc",
 )
+FRESH_PORTS = range(20_000, 32_000)  # below those that Linux, macOS and Windows give away on their own
+FRESH_TRIES = 100
 SECRETS = ("node_token", "operator_key", "s3", "valkey")
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 
@@ -156,7 +159,13 @@ def _free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
     """A free port for each name: the wanted one where it is free."""
     with ExitStack() as bound:  # all are held until all are found, the wanted ones first
         kept = {name: _bound(bound, wanted[name]) for name in PORTS if name in wanted}
-        return {name: kept.get(name) or _bound(bound, 0) for name in PORTS}
+        return {name: kept.get(name) or _fresh(bound) for name in PORTS}
+
+
+def _fresh(bound: ExitStack) -> int:
+    """A free port, held, of those that no system gives to connections and to whoever asks for any."""
+    ports = random.sample(FRESH_PORTS, FRESH_TRIES)
+    return next(filter(None, (_bound(bound, port) for port in ports)), 0) or _bound(bound, 0)
 
 
 def _bound(bound: ExitStack, port: int) -> int:

@@ -300,6 +300,7 @@ class TrainingOptions(_message.Message):
     MIN_RECALL_FIELD_NUMBER: _builtins.int
     SHRINK_EPSILON_FIELD_NUMBER: _builtins.int
     RETAINED_SHARE_FIELD_NUMBER: _builtins.int
+    DISTIL_SHARE_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -336,6 +337,10 @@ class TrainingOptions(_message.Message):
     """Unrelated questions that are trained on beside the pairs, with the base model's own answers, so that it forgets less:
     as a share of the pairs.
     """
+    distil_share: _builtins.float
+    """Of what an answer token is expected to be, the share that the base model says with the passage in its prompt, from 0
+    (the pair's own token alone) to 1 (distillation alone).
+    """
     def __init__(
         self,
         *,
@@ -354,15 +359,18 @@ class TrainingOptions(_message.Message):
         min_recall: _builtins.float | None = ...,
         shrink_epsilon: _builtins.float | None = ...,
         retained_share: _builtins.float | None = ...,
+        distil_share: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
     _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
+    _WhichOneofReturnType__distil_share: _TypeAlias = _typing.Literal["distil_share"]  # noqa: Y015
+    _WhichOneofArgType__distil_share: _TypeAlias = _typing.Literal["_distil_share", b"_distil_share"]  # noqa: Y015
     _WhichOneofReturnType__epochs: _TypeAlias = _typing.Literal["epochs"]  # noqa: Y015
     _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
     _WhichOneofReturnType__held_out: _TypeAlias = _typing.Literal["held_out"]  # noqa: Y015
@@ -385,6 +393,8 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distil_share) -> _WhichOneofReturnType__distil_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
     @_typing.overload

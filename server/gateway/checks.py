@@ -22,6 +22,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "held_out": (0.0, 0.5),
     "retained_share": (0.0, 1.0),
+    "distil_share": (0.0, 1.0),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""

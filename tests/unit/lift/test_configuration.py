@@ -8,7 +8,7 @@ import pytest
 
 from lift.errors import InvalidOption
 from lift.settings import Settings
-from lift.stack.configuration import configure
+from lift.stack.configuration import FRESH_PORTS, configure
 from lift.stack.logfiles import KEPT, last_lines, rotate
 from lift.stack.programs import programs
 from lift.toml import revealed, to_toml
@@ -37,6 +37,7 @@ def test_ports_and_secrets_stay_and_a_port_that_is_taken_is_replaced(state):
     assert second.secrets == first.secrets
     assert {name for name in first.ports if first.ports[name] != second.ports[name]} == {"gateway"}
     assert len(set(second.ports.values())) == len(second.ports)
+    assert all(port in FRESH_PORTS for port in second.ports.values())  # nobody else is given one before it is bound
 
 
 def test_what_the_user_sets_goes_first_and_what_follows_from_it_follows(state, tmp_path, monkeypatch):

@@ -46,6 +46,7 @@ EXAMPLES = [
     Example(tokens=(1, 2, 3, 4, 7, 7, 2, 50), answer_start=5),
     Example(tokens=(11, 2, 3, 4, 5), answer_start=4),
     Example(tokens=(1, 2, 3, 4, 5, 6), answer_start=4),
+    Example(tokens=(1, 2, 9, 9, 5), answer_start=3, likely=(((9, 0.6), (4, 0.3), (0, 0.1)), ((5, 1.0),))),
 ]
 
 

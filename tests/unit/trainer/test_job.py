@@ -12,6 +12,7 @@ from storage.revisions import read_manifest
 from trainer.generator import Generator
 from trainer.peft_learner import PeftLearner
 from trainer.retention import own_answers
+from trainer.teacher import Teacher
 from trainer.testing import ScriptedGenerator, serving
 
 
@@ -315,3 +316,19 @@ def test_unrelated_questions_are_trained_on_beside_the_pairs_and_are_no_pairs(be
         assert bench.state(job).state is JobState.SUCCEEDED
         assert bench.catalogue.revisions.list("acme", job.adapter).items[0].pairs == 8
     assert asked == [1]
+
+
+def test_what_the_base_model_says_with_the_passage_before_it_is_learned_where_that_is_asked_for(bench, monkeypatch):
+    shown = []
+    original = Teacher.taught
+
+    def seen(self, examples):
+        shown.extend(self._passage(index) for index, _, _ in examples)
+        return original(self, examples)
+
+    monkeypatch.setattr(Teacher, "taught", seen)
+    plain, distilled = bench.job(content=b"One.\nTwo.\n"), bench.job(content=b"Three.\nFour.\n", distil_share=1.0)
+    for job in (plain, distilled):
+        bench.trainer.run(job.id)
+        assert bench.state(job).state is JobState.SUCCEEDED
+    assert set(shown) == {"Three.", "Three.\nFour."}

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,6 +51,15 @@ def test_the_loss_is_equation_1_over_answer_tokens_only(base, learner, examples)
     by_hand = reference_loss(base.model, examples)
     with learner.adapter(SMALL) as adapter:
         assert adapter.loss(examples).item() == pytest.approx(by_hand, rel=1e-2)
+
+
+def test_a_teachers_chances_are_learned_in_place_of_a_token(base, learner, examples):
+    likely = (((65, 0.5), (66, 0.3), (67, 0.2)),) * examples[0].answer_tokens
+    taught = replace(examples[0], likely=likely)
+    with learner.adapter(SMALL) as adapter:
+        losses = [adapter.step([taught]) for _ in range(60)]
+    assert losses[0] > 1
+    assert losses[-1] == pytest.approx(0, abs=0.2)  # a cross-entropy would end at 1.03, the chances' own entropy
 
 
 def test_neighbours_change_nothing_for_a_row(learner, encoder):

@@ -36,7 +36,7 @@ def test_places_behind_an_end_count_for_no_node():
 def test_answers_are_predicted_one_token_earlier_also_where_they_differ_behind_one_prompt():
     laid_out = tree([example(1, 2, 3, answer=2), example(1, 4), example(1, 5)])
     assert laid_out.answers.tolist() == [0, 1, 0, 0]
-    assert laid_out.targets.tolist() == [2, 3, 4, 5]
+    assert laid_out.targets.flatten().tolist() == [2, 3, 4, 5]
 
 
 def test_adapters_share_nothing():

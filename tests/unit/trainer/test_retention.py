@@ -20,8 +20,13 @@ def test_the_base_models_own_greedy_answers_are_the_examples(base):
         assert base.tokenizer.decode(example.tokens[: example.answer_start]) == prompt
         assert 0 < example.answer_tokens <= ANSWER_TOKENS
         with torch.inference_mode():
-            first = base.model(torch.tensor([example.tokens[: example.answer_start]])).logits[0, -1].argmax()
-        assert example.tokens[example.answer_start] == int(first)
+            logits = base.model(torch.tensor([example.tokens])).logits[0, example.answer_start - 1 : -1].float()
+        assert example.tokens[example.answer_start :] == tuple(logits.argmax(-1).tolist())
+        assert len(example.likely) == example.answer_tokens
+        for likely, row in zip(example.likely, logits, strict=True):
+            tokens, chances = zip(*likely, strict=True)
+            assert chances == pytest.approx(row[list(tokens)].softmax(0).tolist(), abs=0.02)
+            assert sum(chances) == pytest.approx(1)
 
 
 def test_answers_are_kept_in_a_folder_for_the_next_process(base, tmp_path, monkeypatch):
