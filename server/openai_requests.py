@@ -31,7 +31,10 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
     "response_format": ({"type": "text"},),
 }
-"""Fields of OpenAI's that we do not support, with the values that ask for nothing; null asks for nothing either."""
+"""Fields of OpenAI's that we do not support, with the values that ask for nothing; null asks for nothing either.
+
+Of these, completions do take `logprobs` and `echo`.
+"""
 
 
 class _StreamOptions(BaseModel):
