@@ -85,7 +85,7 @@ class Merged:
         return (logits.max(-1).values - logits.gather(-1, chosen[:, None])[:, 0]) / logits.std(-1)
 
     def differences(self, text: str, logprobs: list[float]) -> Any:
-        """How far those of each token but the first are from the reference's, in standard deviations of the logits [n]."""
+        """How far those of each token but the first are from the reference's, in standard deviations of logits [n]."""
         import torch
 
         tokens = torch.tensor(self._tokenizer(text)["input_ids"])
@@ -113,11 +113,12 @@ async def test_adapters_and_the_base_model_answer_side_by_side_as_merged_weights
         assert references[voice - 1].distances(prompt, text).max() > 1
 
 
-async def test_our_operator_is_installed_for_every_vllm_process(node) -> None:
+async def test_our_operator_is_installed_for_every_vllm_process_and_nothing_is_compiled(node) -> None:
     from vllm.platforms import current_platform
 
     assert "lift_cpu_lora" in entry_points(group="vllm.general_plugins").names
     assert current_platform.get_punica_wrapper() == "server.engine.segmented_lora.SegmentedLora"
+    assert current_platform.simple_compile_backend == "eager"
 
 
 async def test_an_answer_streams_and_counts_its_tokens(node, two) -> None:
