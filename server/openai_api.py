@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import structlog
@@ -24,6 +25,7 @@ from lift.ids import new_id
 from lift.logs import bound
 from server.openai_errors import error_body
 from server.openai_requests import ChatRequest, CompletionRequest, Prompt, SampledRequest
+from server.pieces import Piece, Token
 
 log = structlog.get_logger()
 
@@ -45,7 +47,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One answer to write; `max_tokens` None leaves the number to the backend."""
+    """One answer to write; `max_tokens` None leaves the number to the backend.
+
+    `logprobs` asks for tokens, each with so many of the likeliest; `echo` for the prompt before the answer.
+    """
 
     caller: str
     model: str
@@ -54,13 +59,8 @@ class Order:
     temperature: float
     top_p: float
     stop: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """The next piece of an answer's text."""
-
-    text: str
+    logprobs: int | None
+    echo: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ async def _parsed(request: Request, kind: type[Body]) -> Body:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = str(first["loc"][0]) if first["loc"] else "body"
         raise errors.InvalidOption(option=field, expected=first["msg"]) from error
-    body.check_unsupported()
+    body.check()
     return body
 
 
@@ -203,13 +203,15 @@ def _order(asked: SampledRequest, prompt: Prompt, caller: str) -> Order:
         temperature=asked.temperature or 0.0,
         top_p=1.0 if asked.top_p is None else asked.top_p,
         stop=tuple(asked.stop),
+        logprobs=asked.likeliest(),
+        echo=asked.echoes(),
     )
 
 
 async def _whole(backend: Backend, form: _Format, head: Json, orders: Sequence[Order]) -> Json:
     room = asyncio.Semaphore(PROMPTS_AT_ONCE)
 
-    async def one(order: Order) -> tuple[str, End]:
+    async def one(order: Order) -> tuple[Piece, End]:
         async with room:
             return await _collected(backend.answer(order))
 
@@ -220,14 +222,15 @@ async def _whole(backend: Backend, form: _Format, head: Json, orders: Sequence[O
         raise failures.exceptions[0] from failures
     answers = [task.result() for task in answering]
     choices = [
-        {"index": index, **form.whole(text), "logprobs": None, "finish_reason": end.finish_reason}
-        for index, (text, end) in enumerate(answers)
+        _choice(index, form.whole(answer.text), _logprobs(order, answer.tokens), end.finish_reason)
+        for index, (order, (answer, end)) in enumerate(zip(orders, answers, strict=True))
     ]
     return {**head, "choices": choices, "usage": _usage([end for _, end in answers])}
 
 
-async def _collected(pieces: AsyncGenerator[Piece | End]) -> tuple[str, End]:
+async def _collected(pieces: AsyncGenerator[Piece | End]) -> tuple[Piece, End]:
     texts: list[str] = []
+    tokens: list[Token] = []
     end: End | None = None
     async with aclosing(pieces):
         async for piece in pieces:
@@ -235,9 +238,10 @@ async def _collected(pieces: AsyncGenerator[Piece | End]) -> tuple[str, End]:
                 end = piece
             else:
                 texts.append(piece.text)
+                tokens += piece.tokens
     if end is None:
         raise errors.InternalError()
-    return "".join(texts), end
+    return Piece(text="".join(texts), tokens=tuple(tokens)), end
 
 
 async def _chunks(
@@ -246,12 +250,11 @@ async def _chunks(
     nothing_yet: Json = {"usage": None} if with_usage else {}
     ends: list[End] = []
 
-    def chunk(index: int, content: Json, finish_reason: str | None = None) -> Json:
-        choice = {"index": index, **content, "logprobs": None, "finish_reason": finish_reason}
-        return {**head, "choices": [choice], **nothing_yet}
+    def chunk(index: int, content: Json, logprobs: Json | None = None, finish_reason: str | None = None) -> Json:
+        return {**head, "choices": [_choice(index, content, logprobs, finish_reason)], **nothing_yet}
 
     for index, order in enumerate(orders):
-        opening = form.opening
+        opening, offset = form.opening, 0
         async with aclosing(backend.answer(order)) as pieces:
             async for piece in pieces:
                 if opening:
@@ -259,11 +262,28 @@ async def _chunks(
                     opening = None
                 if isinstance(piece, End):
                     ends.append(piece)
-                    yield chunk(index, form.piece(""), piece.finish_reason)
-                elif piece.text:
-                    yield chunk(index, form.piece(piece.text))
+                    yield chunk(index, form.piece(""), finish_reason=piece.finish_reason)
+                elif piece.text or piece.tokens:
+                    yield chunk(index, form.piece(piece.text), _logprobs(order, piece.tokens, offset))
+                    offset += sum(len(token.text) for token in piece.tokens)
     if with_usage:
         yield {**head, "choices": [], "usage": _usage(ends)}
+
+
+def _choice(index: int, content: Json, logprobs: Json | None, finish_reason: str | None) -> Json:
+    return {"index": index, **content, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+def _logprobs(order: Order, tokens: Sequence[Token], offset: int = 0) -> Json | None:
+    """Tokens as OpenAI's completions list them; `offset` is where the first of them begins in the text."""
+    if order.logprobs is None:
+        return None
+    return {
+        "tokens": [token.text for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [dict(token.top) or None for token in tokens],
+        "text_offset": list(accumulate((len(token.text) for token in tokens), initial=offset))[:-1],
+    }
 
 
 class _EventStream(Response):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lift.errors import InvalidOption
+from server.pieces import MAX_LOGPROBS
 
 Prompt: TypeAlias = str | tuple[tuple[str, str], ...]
 """Raw text to go on from, or a conversation of (role, content) turns; roles are system, user and assistant."""
@@ -30,7 +31,10 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
     "response_format": ({"type": "text"},),
 }
-"""Fields of OpenAI's that we do not support, with the values that ask for nothing; null asks for nothing either."""
+"""Fields of OpenAI's that we do not support, with the values that ask for nothing; null asks for nothing either.
+
+Of these, completions do take `logprobs` and `echo`.
+"""
 
 
 class _StreamOptions(BaseModel):
@@ -56,8 +60,8 @@ class SampledRequest(BaseModel):
     stream: bool | None = False
     stream_options: _StreamOptions | None = None
 
-    def check_unsupported(self) -> None:
-        """InvalidOption where a field that nothing here reads would have changed the answer."""
+    def check(self) -> None:
+        """InvalidOption where values do not go together, or a field that nothing here reads would change the answer."""
         if self.seed is not None and self.temperature:
             raise InvalidOption(option="seed", expected="none, or temperature 0: sampling is not seeded")
         for field, value in (self.model_extra or {}).items():
@@ -72,6 +76,14 @@ class SampledRequest(BaseModel):
     def answer_tokens(self) -> int | None:
         """At most this many tokens are wanted; None where the request leaves it open."""
         return self.max_tokens
+
+    def likeliest(self) -> int | None:
+        """So many of the likeliest tokens are wanted beside each token; None where tokens are not."""
+        return None
+
+    def echoes(self) -> bool:
+        """Whether the answer begins with its prompt."""
+        return False
 
 
 class _TextPart(BaseModel):
@@ -110,7 +122,24 @@ class CompletionRequest(SampledRequest):
     """Body of POST /v1/completions. Prompts are text: token ids belong to a tokenizer that the caller cannot know."""
 
     prompt: Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS), BeforeValidator(_as_list)]
+    max_tokens: int | None = Field(default=None, ge=0)
+    logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS, strict=True)
+    echo: bool | None = False
+
+    def check(self) -> None:
+        """Also InvalidOption where nothing is wanted: no tokens, and no echo."""
+        super().check()
+        if self.max_tokens == 0 and not self.echo:
+            raise InvalidOption(option="max_tokens", value=0, expected="at least 1, or 0 with echo")
 
     def prompts(self) -> list[Prompt]:
         """The raw prompts, one answer for each."""
         return list(self.prompt)
+
+    def likeliest(self) -> int | None:
+        """`logprobs`."""
+        return self.logprobs
+
+    def echoes(self) -> bool:
+        """`echo`."""
+        return bool(self.echo)

@@ -2,16 +2,17 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from lift.errors import EngineUnavailable, RevisionNotResident
+from lift.errors import EngineUnavailable, InvalidOption, RevisionNotResident
 from lift.template import PromptTemplate
 from server.engine import prompts
 from server.engine.llm import LLM, Adapter, Sampling
 from server.engine.prompts import Prompt
 from server.engine.slots import Slots
+from server.pieces import Piece, Token
 from storage.records import RevisionRef
 
 FINISHED = frozenset({"", "stop", "length"})
@@ -52,8 +53,8 @@ class Answers:
         self._template = template
         self._secret = secret
 
-    async def answer(self, question: Question) -> AsyncGenerator[str | End]:
-        """Texts as they are written, then one End. Closing the stream stops the writing.
+    async def answer(self, question: Question) -> AsyncGenerator[Piece | End]:
+        """Pieces as they are written, then one End. Closing the stream stops the writing.
 
         RevisionNotResident, QuestionEmpty, QuestionTooLong, InvalidOption, EngineUnavailable.
         """
@@ -61,12 +62,15 @@ class Answers:
             prompt = await asyncio.to_thread(self._prompt, question, template)
             sampling = self._sampling(question, template)
             writing = self._llm.generate(prompt.tokens, sampling, salt=self._salt(question.tenant), adapter=adapter)
+            echo = prompt.text if sampling.echo else ""
             async with aclosing(writing) as deltas:
                 async for delta in deltas:
                     if delta.finish_reason not in FINISHED:
                         raise EngineUnavailable() if question.revision is None else RevisionNotResident()
-                    if delta.text:
-                        yield delta.text
+                    piece = Piece(text=echo + delta.text, tokens=(*_echoed(delta.prompt, prompt.added), *delta.tokens))
+                    echo = ""
+                    if piece.text or piece.tokens:
+                        yield piece
                     if delta.finish_reason:
                         yield End(
                             finish_reason=delta.finish_reason,
@@ -87,6 +91,8 @@ class Answers:
         max_tokens = question.sampling.max_tokens
         if isinstance(question.prompt, str):
             return prompts.raw(self._llm, question.prompt, max_tokens)
+        if question.sampling.echo:
+            raise InvalidOption(option="echo", expected="a raw prompt")
         return prompts.conversation(self._llm, template, question.prompt, question.context, max_tokens)
 
     def _sampling(self, question: Question, template: PromptTemplate) -> Sampling:
@@ -101,3 +107,9 @@ class Answers:
     def _salt(self, tenant: str) -> str:
         """Keeps cached prefixes apart by tenant: a hit is quicker, and would tell one tenant what another asked."""
         return hmac.new(self._secret, tenant.encode(), "sha256").hexdigest()
+
+
+def _echoed(tokens: Sequence[Token], added: int) -> Iterator[Token]:
+    """Those of the prompt's text. Nothing of the text stands before its first, so it is told no log-probability."""
+    for place, token in enumerate(tokens[added:]):
+        yield token if place else Token(text=token.text)

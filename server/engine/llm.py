@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from lift.errors import InvalidOption
+from server.pieces import MAX_LOGPROBS, Token
 
 MAX_TEMPERATURE = 2.0
 MAX_STOPS = 16
@@ -15,9 +16,10 @@ MAX_STOP_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How tokens are chosen: the only sampling fields that reach vLLM, each tried on CPU.
+    """How tokens are chosen, and what is told of them: the only sampling fields that reach vLLM, each tried on CPU.
 
-    A seed with a temperature above 0 ends vLLM's engine process on CPU, so there is none.
+    A seed with a temperature above 0 ends vLLM's engine process on CPU, so there is none. `logprobs` asks for tokens,
+    each with so many of the likeliest; `echo` for the prompt's as well, and then `max_tokens` may be 0.
     """
 
     max_tokens: int
@@ -25,20 +27,23 @@ class Sampling:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()
+    logprobs: int | None = None
+    echo: bool = False
 
-    @classmethod
-    def checked(cls, *, max_tokens: int, temperature: float, top_p: float, stop: Sequence[str]) -> Self:
+    def checked(self) -> Self:
         """The values themselves; InvalidOption where one is out of range."""
-        if max_tokens < 1:
-            raise InvalidOption(option="max_tokens", value=max_tokens, expected="at least 1")
-        if not (math.isfinite(temperature) and 0 <= temperature <= MAX_TEMPERATURE):
-            raise InvalidOption(option="temperature", value=temperature, expected=f"0 to {MAX_TEMPERATURE}")
-        if not 0 < top_p <= 1:
-            raise InvalidOption(option="top_p", value=top_p, expected="above 0, at most 1")
-        if len(stop) > MAX_STOPS or any(not 0 < len(text) <= MAX_STOP_CHARACTERS for text in stop):
+        if self.max_tokens < (least := 0 if self.echo else 1):
+            raise InvalidOption(option="max_tokens", value=self.max_tokens, expected=f"at least {least}")
+        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= MAX_TEMPERATURE):
+            raise InvalidOption(option="temperature", value=self.temperature, expected=f"0 to {MAX_TEMPERATURE}")
+        if not 0 < self.top_p <= 1:
+            raise InvalidOption(option="top_p", value=self.top_p, expected="above 0, at most 1")
+        if len(self.stop) > MAX_STOPS or any(not 0 < len(text) <= MAX_STOP_CHARACTERS for text in self.stop):
             expected = f"at most {MAX_STOPS} texts of 1 to {MAX_STOP_CHARACTERS} characters"
             raise InvalidOption(option="stop", expected=expected)
-        return cls(max_tokens=max_tokens, temperature=temperature, top_p=top_p, stop=tuple(stop))
+        if self.logprobs is not None and not 0 <= self.logprobs <= MAX_LOGPROBS:
+            raise InvalidOption(option="logprobs", value=self.logprobs, expected=f"from 0 to {MAX_LOGPROBS}")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +60,14 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """The next piece of an answer. `finish_reason` is empty until the last: then stop, length or abort."""
+    """The next piece of an answer. `finish_reason` is empty until the last: then stop, length or abort.
+
+    Where tokens are asked for, `tokens` are the answer's next ones, and `prompt` with the first delta the prompt's.
+    """
 
     text: str
+    tokens: tuple[Token, ...] = ()
+    prompt: tuple[Token, ...] = ()
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
@@ -68,7 +78,7 @@ class LLM(Protocol):
 
     @property
     def window(self) -> int:
-        """Tokens of prompt and answer together."""
+        """Tokens of prompt and answer together; an answer of none takes one, too."""
         ...
 
     @property

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 
 from lift.errors import EngineUnavailable, RevisionNotResident, RevisionRejected
 from server.engine.llm import Adapter, Delta, Sampling
+from server.pieces import Token
 
 
 class MemoryLLM:
-    """Repeats the words of the prompt backwards, after the name of the adapter.
+    """Repeats the words of the prompt backwards, after the name of the adapter. Longer words are less likely.
 
     As vLLM, it reads an adapter's folder when it is added. While `paused` is set, answers stand still after their
     first word.
@@ -64,15 +65,27 @@ class MemoryLLM:
             raise RevisionNotResident()
         words = [adapter.name if adapter else "base", *(self._words[token] for token in reversed(tokens))]
         self.salts.append(salt)
+        prompt = _prompt_tokens([self._words[token] for token in tokens], sampling)
         self.answering[number] += 1
         try:
+            if not sampling.max_tokens:
+                yield Delta(
+                    text="", prompt=prompt, finish_reason="length", prompt_tokens=len(tokens), completion_tokens=0
+                )
             for written, word in enumerate(words[: sampling.max_tokens], start=1):
                 reason = "stop" if written == len(words) else "length" if written == sampling.max_tokens else ""
                 if written > 1:
                     await self._wait(number)
                 if number in self._aborted:
                     reason = "abort"
-                yield Delta(text=f"{word} ", finish_reason=reason, prompt_tokens=len(tokens), completion_tokens=written)
+                yield Delta(
+                    text=f"{word} ",
+                    tokens=_tokens([f"{word} "], sampling),
+                    prompt=prompt if written == 1 else (),
+                    finish_reason=reason,
+                    prompt_tokens=len(tokens),
+                    completion_tokens=written,
+                )
                 if reason:
                     return
         finally:
@@ -117,3 +130,20 @@ class MemoryLLM:
     def _check_alive(self) -> None:
         if self.dead:
             raise EngineUnavailable()
+
+
+def _prompt_tokens(words: Sequence[str], sampling: Sampling) -> tuple[Token, ...]:
+    """Words with the spaces between them; the first as vLLM has it."""
+    if not sampling.echo or sampling.logprobs is None:
+        return ()
+    first, *others = [*(f"{word} " for word in words[:-1]), words[-1]]
+    return (Token(text=first), *_tokens(others, sampling))
+
+
+def _tokens(texts: Sequence[str], sampling: Sampling) -> tuple[Token, ...]:
+    if sampling.logprobs is None:
+        return ()
+    likeliest = {f"likely {place}": -float(place) for place in range(sampling.logprobs)}
+    return tuple(
+        Token(text=text, logprob=-float(len(text)), top={**likeliest, text: -float(len(text))}) for text in texts
+    )

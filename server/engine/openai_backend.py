@@ -10,6 +10,7 @@ from server import openai_api
 from server.engine.answers import Answers, End, Question
 from server.engine.llm import Adapter, Sampling
 from server.engine.node_token import NodeToken
+from server.pieces import Piece
 
 BASE = "base"
 DEFAULT_MAX_TOKENS = 256
@@ -40,20 +41,22 @@ class OwnModels:
             raise NotFound(model=model[:200])
         return self._models[model]
 
-    async def answer(self, order: openai_api.Order) -> AsyncGenerator[openai_api.Piece | openai_api.End]:
+    async def answer(self, order: openai_api.Order) -> AsyncGenerator[Piece | openai_api.End]:
         """Pieces, then one End."""
         await self.model(order.caller, order.model)
-        sampling = Sampling.checked(
-            max_tokens=order.max_tokens or DEFAULT_MAX_TOKENS,
+        sampling = Sampling(
+            max_tokens=DEFAULT_MAX_TOKENS if order.max_tokens is None else order.max_tokens,
             temperature=order.temperature,
             top_p=order.top_p,
             stop=order.stop,
-        )
+            logprobs=order.logprobs,
+            echo=order.echo,
+        ).checked()
         own = self._adapters[order.model]
         question = Question(tenant=order.caller, own=own, prompt=order.prompt, sampling=sampling)
         async with aclosing(self._answers.answer(question)) as pieces:
             async for piece in pieces:
-                yield _ended(piece) if isinstance(piece, End) else openai_api.Piece(text=piece)
+                yield _ended(piece) if isinstance(piece, End) else piece
 
 
 def _ended(end: End) -> openai_api.End:

@@ -14,10 +14,12 @@ MAX_CHARACTERS_PER_TOKEN = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """Token ids, and whether the context had to be cut."""
+    """Token ids, and whether the context had to be cut. A raw prompt's `text` begins behind `added` tokens."""
 
     tokens: tuple[int, ...]
     context_truncated: bool = False
+    text: str = ""
+    added: int = 0
 
 
 def raw(llm: LLM, text: str, max_tokens: int) -> Prompt:
@@ -26,7 +28,7 @@ def raw(llm: LLM, text: str, max_tokens: int) -> Prompt:
     if not tokens:
         raise QuestionEmpty()
     _check_room(llm, tokens, max_tokens)
-    return Prompt(tokens=tokens)
+    return Prompt(tokens=tokens, text=text, added=len(llm.encode("", whole=True)))
 
 
 def conversation(
@@ -55,5 +57,5 @@ def conversation(
 
 
 def _check_room(llm: LLM, tokens: Sequence[int], max_tokens: int) -> None:
-    if len(tokens) + max_tokens > llm.window:
+    if len(tokens) + max(1, max_tokens) > llm.window:
         raise QuestionTooLong(prompt_tokens=len(tokens), max_tokens=max_tokens, window=llm.window)

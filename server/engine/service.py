@@ -1,6 +1,6 @@
 """Translates calls of lift.internal.v1.EngineService into loads, unloads and answers, and their results back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,11 @@ from lift.internal.v1 import engine_pb2_grpc
 from server.engine.answers import Answers, End, Question
 from server.engine.llm import Sampling
 from server.engine.slots import Slots
+from server.pieces import Piece, Token
 from storage.records import RevisionRef
+
+TOKENS_PER_MESSAGE = 1024
+"""With five likeliest beside each, of 256 bytes, still half of what a message may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,8 @@ class EngineService(engine_pb2_grpc.EngineServiceServicer):
         """Writes an answer; a client that goes away stops it."""
         async with aclosing(self._answers.answer(_question(request))) as pieces:
             async for piece in pieces:
-                yield _ended(piece) if isinstance(piece, End) else pb.AnswerResponse(delta=piece)
+                for message in _messages(piece):
+                    yield message
 
     async def GetEngine(self, request: pb.GetEngineRequest, context: Any) -> pb.GetEngineResponse:
         """Says what it serves."""
@@ -79,13 +84,28 @@ def _question(request: pb.AnswerRequest) -> Question:
         revision=_ref(request.revision) if request.HasField("revision") else None,
         prompt=request.prompt or tuple((turn.role, turn.content) for turn in request.turns),
         context=request.context,
-        sampling=Sampling.checked(
+        sampling=Sampling(
             max_tokens=request.max_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
-            stop=request.stop,
-        ),
+            stop=tuple(request.stop),
+            logprobs=request.logprobs if request.HasField("logprobs") else None,
+            echo=request.echo,
+        ).checked(),
     )
+
+
+def _messages(piece: Piece | End) -> Iterator[pb.AnswerResponse]:
+    if isinstance(piece, End):
+        yield _ended(piece)
+        return
+    yield pb.AnswerResponse(delta=piece.text, tokens=map(_token, piece.tokens[:TOKENS_PER_MESSAGE]))
+    for start in range(TOKENS_PER_MESSAGE, len(piece.tokens), TOKENS_PER_MESSAGE):
+        yield pb.AnswerResponse(tokens=map(_token, piece.tokens[start : start + TOKENS_PER_MESSAGE]))
+
+
+def _token(token: Token) -> pb.Token:
+    return pb.Token(text=token.text, logprob=token.logprob, top=token.top)
 
 
 def _ended(end: End) -> pb.AnswerResponse:

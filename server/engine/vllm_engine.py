@@ -24,6 +24,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from lift.errors import EngineUnavailable, RevisionNotResident, RevisionRejected
 from lift.settings import EngineSettings, ModelSettings
 from server.engine.llm import Adapter, Delta, Sampling
+from server.engine.outputs import delta
 from storage.base_model import dtype_for
 
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ CPU_BLOCK_TOKENS = 32
 
 LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """What `storage.validation` lets through. Without it vLLM also keeps buffers for the embeddings and the head, and works
-through them at each step."""
+through them at each step; and a head with LoRA would not know the rows of prompts' log-probabilities."""
 
 WATCH_SECONDS = 0.5
 BASE = 0
@@ -95,7 +96,7 @@ class VllmEngine:
 
     @property
     def window(self) -> int:
-        """Tokens of prompt and answer together."""
+        """Tokens of prompt and answer together; an answer of none takes one, too."""
         return int(self._llm.model_config.max_model_len)
 
     @property
@@ -116,6 +117,10 @@ class VllmEngine:
             ends = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return text if len(ends) <= max_tokens else text[: ends[max_tokens - 1][1]]
 
+    def _decode(self, token: int) -> str:
+        with self._tokenizing:
+            return str(self._tokenizer.decode([token]))
+
     async def generate(
         self, tokens: Sequence[int], sampling: Sampling, *, salt: str, adapter: Adapter | None = None
     ) -> AsyncGenerator[Delta]:
@@ -132,14 +137,9 @@ class VllmEngine:
             outputs = self._llm.generate(prompt, _sampling_params(sampling), request, lora_request=lora)
             async with aclosing(outputs):
                 async for output in outputs:
-                    piece = output.outputs[0]
-                    written += len(piece.token_ids)
-                    yield Delta(
-                        text=piece.text,
-                        finish_reason=piece.finish_reason or "",
-                        prompt_tokens=len(tokens),
-                        completion_tokens=written,
-                    )
+                    added = delta(output, tokens, sampling.max_tokens, written, self._decode)
+                    written = added.completion_tokens
+                    yield added
         except EngineDeadError as error:
             raise EngineUnavailable() from error
         finally:
@@ -178,11 +178,13 @@ class VllmEngine:
 
 def _sampling_params(sampling: Sampling) -> SamplingParams:
     return SamplingParams(
-        max_tokens=sampling.max_tokens,
+        max_tokens=max(1, sampling.max_tokens),
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         stop=list(sampling.stop),
         stop_token_ids=list(sampling.stop_tokens),
+        logprobs=sampling.logprobs,
+        prompt_logprobs=sampling.logprobs if sampling.echo else None,
         output_kind=RequestOutputKind.DELTA,
     )
 

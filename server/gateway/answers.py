@@ -16,6 +16,7 @@ from server.gateway import checks
 from server.gateway.admission import Admission
 from server.gateway.evidence import Evidence, Witness
 from server.gateway.routing import Router
+from server.pieces import Piece, Token
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore
@@ -34,6 +35,7 @@ class Question:
     """What a tenant asks. `adapter` None is the base model, `revision` None the current one (a digest otherwise).
 
     `prompt` is raw text to go on from, or (role, content) turns. `max_tokens` None means the server's default.
+    `logprobs` asks for tokens, each with so many of the likeliest; `echo` for the raw prompt before the answer.
     """
 
     adapter: str | None
@@ -45,6 +47,8 @@ class Question:
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +83,8 @@ class Answers:
         self._limits = limits
         self._witness = Witness(objects)
 
-    async def answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[str | Answered]:
-        """Pieces of text as they are written, then the facts. One task must both start and finish the iteration.
+    async def answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[Piece | Answered]:
+        """Pieces as they are written, then the facts. One task must both start and finish the iteration.
 
         QuestionEmpty, QuestionTooLong, InvalidOption, AdapterMissing, AdapterTraining, AdapterFailed, AdapterDeleting,
         RevisionMissing, QuotaExceeded, QueueFull, EngineUnavailable, SlotsFull, TimedOut.
@@ -93,7 +97,7 @@ class Answers:
         except TimeoutError as error:
             raise errors.TimedOut(limit_seconds=self._limits.query_timeout_seconds) from error
 
-    async def _answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[str | Answered]:
+    async def _answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[Piece | Answered]:
         began = time.monotonic()
         first: float | None = None
         text = ""
@@ -102,10 +106,10 @@ class Answers:
         request = await asyncio.to_thread(self._resolved, tenant, question)
         async with self._admission.admitted(tenant), aclosing(self._router.answer(request)) as messages:
             async for message in messages:
-                if message.delta:
+                if message.delta or message.tokens:
                     first = first or time.monotonic()
                     text += message.delta
-                    yield message.delta
+                    yield _piece(message)
                 if message.HasField("end"):
                     end = message.end
         if end is None:
@@ -136,9 +140,10 @@ class Answers:
 
     def _check(self, question: Question) -> None:
         checks.sampling(question.temperature, question.top_p, question.stop)
-        limit = self._limits.max_tokens
-        if question.max_tokens is not None and not 0 < question.max_tokens <= limit:
-            raise errors.InvalidOption(option="max_tokens", value=question.max_tokens, expected=f"from 1 to {limit}")
+        least, limit = 0 if question.echo else 1, self._limits.max_tokens
+        if question.max_tokens is not None and not least <= question.max_tokens <= limit:
+            expected = f"from {least} to {limit}"
+            raise errors.InvalidOption(option="max_tokens", value=question.max_tokens, expected=expected)
         if not 0 <= question.max_evidence <= MAX_EVIDENCE:
             expected = f"from 0 to {MAX_EVIDENCE}"
             raise errors.InvalidOption(option="max_evidence", value=question.max_evidence, expected=expected)
@@ -155,12 +160,15 @@ class Answers:
 
     def _resolved(self, tenant: Tenant, question: Question) -> pb.AnswerRequest:
         """The engine's request, with the revision and the documents that the catalogue gives."""
+        default = min(self._limits.default_max_tokens, self._limits.max_tokens)
         request = pb.AnswerRequest(
             tenant=tenant.id,
-            max_tokens=question.max_tokens or min(self._limits.default_max_tokens, self._limits.max_tokens),
+            max_tokens=default if question.max_tokens is None else question.max_tokens,
             temperature=question.temperature,
             top_p=question.top_p,
             stop=question.stop,
+            logprobs=question.logprobs,
+            echo=question.echo,
         )
         if isinstance(question.prompt, str):
             request.prompt = question.prompt
@@ -199,3 +207,12 @@ def current_digest(adapter: Adapter) -> str:
         failed = adapter.state is AdapterState.FAILED
         raise (errors.AdapterFailed if failed else errors.AdapterTraining)(adapter=name, operation=operation)
     return adapter.current_revision
+
+
+def _piece(message: pb.AnswerResponse) -> Piece:
+    return Piece(text=message.delta, tokens=tuple(map(_token, message.tokens)))
+
+
+def _token(message: pb.Token) -> Token:
+    logprob = message.logprob if message.HasField("logprob") else None
+    return Token(text=message.text, logprob=logprob, top=dict(message.top))

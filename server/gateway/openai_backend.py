@@ -6,9 +6,10 @@ from contextlib import aclosing
 
 from lift.errors import AdapterMissing, MalformedName
 from lift.ids import checked_id
-from server.gateway.answers import Answers, Question
+from server.gateway.answers import Answered, Answers, Question
 from server.gateway.auth import TenantKeys, caller
-from server.openai_api import End, Model, Order, Piece
+from server.openai_api import End, Model, Order
+from server.pieces import Piece
 from storage.catalogue import Catalogue
 from storage.records import Adapter
 
@@ -48,17 +49,12 @@ class GatewayBackend:
             temperature=order.temperature,
             top_p=order.top_p,
             stop=order.stop,
+            logprobs=order.logprobs,
+            echo=order.echo,
         )
         async with aclosing(self._answers.answer(caller(), question)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, str):
-                    yield Piece(text=piece)
-                else:
-                    yield End(
-                        finish_reason=piece.finish_reason,
-                        prompt_tokens=piece.prompt_tokens,
-                        completion_tokens=piece.completion_tokens,
-                    )
+                yield _ended(piece) if isinstance(piece, Answered) else piece
 
     def _is_base(self, model: str) -> bool:
         return model in {BASE, self._base_model}
@@ -85,3 +81,11 @@ def _id(model: str) -> str:
 
 def _model(adapter: Adapter) -> Model:
     return Model(id=adapter.id, created=int(adapter.created_at.timestamp()), owned_by=adapter.tenant)
+
+
+def _ended(answered: Answered) -> End:
+    return End(
+        finish_reason=answered.finish_reason,
+        prompt_tokens=answered.prompt_tokens,
+        completion_tokens=answered.completion_tokens,
+    )

@@ -9,7 +9,7 @@ import grpc
 from lift.v1 import queries_pb2 as pb
 from lift.v1 import queries_pb2_grpc
 from server.gateway import translate
-from server.gateway.answers import Answers
+from server.gateway.answers import Answered, Answers
 from server.gateway.auth import caller
 
 
@@ -24,9 +24,9 @@ class QueryService(queries_pb2_grpc.QueryServiceServicer):
         answer = ""
         async with aclosing(self._answers.answer(caller(), translate.question(request))) as pieces:
             async for piece in pieces:
-                if not isinstance(piece, str):
+                if isinstance(piece, Answered):
                     return translate.answered(piece, answer)
-                answer += piece
+                answer += piece.text
         raise AssertionError("an answer ends with its facts")
 
     async def StreamQuery(
@@ -35,7 +35,7 @@ class QueryService(queries_pb2_grpc.QueryServiceServicer):
         """The answer as it is written."""
         async with aclosing(self._answers.answer(caller(), translate.question(request.query))) as pieces:
             async for piece in pieces:
-                if isinstance(piece, str):
-                    yield pb.StreamQueryResponse(delta=piece)
-                else:
+                if isinstance(piece, Answered):
                     yield pb.StreamQueryResponse(end=translate.answered(piece))
+                else:
+                    yield pb.StreamQueryResponse(delta=piece.text)

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlift/internal/v1/engine.proto\x12\x10lift.internal.v1\">\n\x0bRevisionRef\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"F\n\x13LoadRevisionRequest\x12/\n\x08revision\x18\x01 \x01(\x0b\x32\x1d.lift.internal.v1.RevisionRef\"s\n\x14LoadRevisionResponse\x12\x14\n\x0cwas_resident\x18\x01 \x01(\x08\x12\x15\n\rfetch_seconds\x18\x02 \x01(\x01\x12\x18\n\x10validate_seconds\x18\x03 \x01(\x01\x12\x14\n\x0cload_seconds\x18\x04 \x01(\x01\"H\n\x15UnloadRevisionRequest\x12/\n\x08revision\x18\x01 \x01(\x0b\x32\x1d.lift.internal.v1.RevisionRef\".\n\x16UnloadRevisionResponse\x12\x14\n\x0cwas_resident\x18\x01 \x01(\x08\"%\n\x04Turn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xde\x01\n\rAnswerRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12/\n\x08revision\x18\x02 \x01(\x0b\x32\x1d.lift.internal.v1.RevisionRef\x12%\n\x05turns\x18\x03 \x03(\x0b\x32\x16.lift.internal.v1.Turn\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\t\x12\x12\n\nmax_tokens\x18\x05 \x01(\x05\x12\x13\n\x0btemperature\x18\x06 \x01(\x01\x12\r\n\x05top_p\x18\x07 \x01(\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x0e\n\x06prompt\x18\t \x01(\t\"I\n\x0e\x41nswerResponse\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\x12(\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1b.lift.internal.v1.AnswerEnd\"o\n\tAnswerEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\x12\x19\n\x11\x63ontext_truncated\x18\x04 \x01(\x08\"\x12\n\x10GetEngineRequest\"\xc0\x01\n\x11GetEngineResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x12\n\nbase_model\x18\x02 \x01(\t\x12\x1b\n\x13\x62\x61se_model_revision\x18\x03 \x01(\t\x12\x15\n\rmax_model_len\x18\x04 \x01(\x05\x12\x15\n\rmax_lora_rank\x18\x05 \x01(\x05\x12\r\n\x05slots\x18\x06 \x01(\x05\x12/\n\x08resident\x18\x07 \x03(\x0b\x32\x1d.lift.internal.v1.RevisionRef2\xf8\x02\n\rEngineService\x12]\n\x0cLoadRevision\x12%.lift.internal.v1.LoadRevisionRequest\x1a&.lift.internal.v1.LoadRevisionResponse\x12\x63\n\x0eUnloadRevision\x12\'.lift.internal.v1.UnloadRevisionRequest\x1a(.lift.internal.v1.UnloadRevisionResponse\x12M\n\x06\x41nswer\x12\x1f.lift.internal.v1.AnswerRequest\x1a .lift.internal.v1.AnswerResponse0\x01\x12T\n\tGetEngine\x12\".lift.internal.v1.GetEngineRequest\x1a#.lift.internal.v1.GetEngineResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlift/internal/v1/engine.proto\x12\x10lift.internal.v1\">\n\x0bRevisionRef\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"F\n\x13LoadRevisionRequest\x12/\n\x08revision\x18\x01 \x01(\x0b\x32\x1d.lift.internal.v1.RevisionRef\"s\n\x14LoadRevisionResponse\x12\x14\n\x0cwas_resident\x18\x01 \x01(\x08\x12\x15\n\rfetch_seconds\x18\x02 \x01(\x01\x12\x18\n\x10validate_seconds\x18\x03 \x01(\x01\x12\x14\n\x0cload_seconds\x18\x04 \x01(\x01\"H\n\x15UnloadRevisionRequest\x12/\n\x08revision\x18\x01 \x01(\x0b\x32\x1d.lift.internal.v1.RevisionRef\".\n\x16UnloadRevisionResponse\x12\x14\n\x0cwas_resident\x18\x01 \x01(\x08\"%\n\x04Turn\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x90\x02\n\rAnswerRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12/\n\x08revision\x18\x02 \x01(\x0b\x32\x1d.lift.internal.v1.RevisionRef\x12%\n\x05turns\x18\x03 \x03(\x0b\x32\x16.lift.internal.v1.Turn\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\t\x12\x12\n\nmax_tokens\x18\x05 \x01(\x05\x12\x13\n\x0btemperature\x18\x06 \x01(\x01\x12\r\n\x05top_p\x18\x07 \x01(\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x0e\n\x06prompt\x18\t \x01(\t\x12\x15\n\x08logprobs\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04\x65\x63ho\x18\x0b \x01(\x08\x42\x0b\n\t_logprobs\"\x92\x01\n\x05Token\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x14\n\x07logprob\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12-\n\x03top\x18\x03 \x03(\x0b\x32 .lift.internal.v1.Token.TopEntry\x1a*\n\x08TopEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\n\n\x08_logprob\"r\n\x0e\x41nswerResponse\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\x12(\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1b.lift.internal.v1.AnswerEnd\x12\'\n\x06tokens\x18\x03 \x03(\x0b\x32\x17.lift.internal.v1.Token\"o\n\tAnswerEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\x12\x19\n\x11\x63ontext_truncated\x18\x04 \x01(\x08\"\x12\n\x10GetEngineRequest\"\xc0\x01\n\x11GetEngineResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x12\n\nbase_model\x18\x02 \x01(\t\x12\x1b\n\x13\x62\x61se_model_revision\x18\x03 \x01(\t\x12\x15\n\rmax_model_len\x18\x04 \x01(\x05\x12\x15\n\rmax_lora_rank\x18\x05 \x01(\x05\x12\r\n\x05slots\x18\x06 \x01(\x05\x12/\n\x08resident\x18\x07 \x03(\x0b\x32\x1d.lift.internal.v1.RevisionRef2\xf8\x02\n\rEngineService\x12]\n\x0cLoadRevision\x12%.lift.internal.v1.LoadRevisionRequest\x1a&.lift.internal.v1.LoadRevisionResponse\x12\x63\n\x0eUnloadRevision\x12\'.lift.internal.v1.UnloadRevisionRequest\x1a(.lift.internal.v1.UnloadRevisionResponse\x12M\n\x06\x41nswer\x12\x1f.lift.internal.v1.AnswerRequest\x1a .lift.internal.v1.AnswerResponse0\x01\x12T\n\tGetEngine\x12\".lift.internal.v1.GetEngineRequest\x1a#.lift.internal.v1.GetEngineResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lift.internal.v1.engine_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TOKEN_TOPENTRY']._loaded_options = None
+  _globals['_TOKEN_TOPENTRY']._serialized_options = b'8\001'
   _globals['_REVISIONREF']._serialized_start=51
   _globals['_REVISIONREF']._serialized_end=113
   _globals['_LOADREVISIONREQUEST']._serialized_start=115
@@ -44,15 +46,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TURN']._serialized_start=426
   _globals['_TURN']._serialized_end=463
   _globals['_ANSWERREQUEST']._serialized_start=466
-  _globals['_ANSWERREQUEST']._serialized_end=688
-  _globals['_ANSWERRESPONSE']._serialized_start=690
-  _globals['_ANSWERRESPONSE']._serialized_end=763
-  _globals['_ANSWEREND']._serialized_start=765
-  _globals['_ANSWEREND']._serialized_end=876
-  _globals['_GETENGINEREQUEST']._serialized_start=878
-  _globals['_GETENGINEREQUEST']._serialized_end=896
-  _globals['_GETENGINERESPONSE']._serialized_start=899
-  _globals['_GETENGINERESPONSE']._serialized_end=1091
-  _globals['_ENGINESERVICE']._serialized_start=1094
-  _globals['_ENGINESERVICE']._serialized_end=1470
+  _globals['_ANSWERREQUEST']._serialized_end=738
+  _globals['_TOKEN']._serialized_start=741
+  _globals['_TOKEN']._serialized_end=887
+  _globals['_TOKEN_TOPENTRY']._serialized_start=833
+  _globals['_TOKEN_TOPENTRY']._serialized_end=875
+  _globals['_ANSWERRESPONSE']._serialized_start=889
+  _globals['_ANSWERRESPONSE']._serialized_end=1003
+  _globals['_ANSWEREND']._serialized_start=1005
+  _globals['_ANSWEREND']._serialized_end=1116
+  _globals['_GETENGINEREQUEST']._serialized_start=1118
+  _globals['_GETENGINEREQUEST']._serialized_end=1136
+  _globals['_GETENGINERESPONSE']._serialized_start=1139
+  _globals['_GETENGINERESPONSE']._serialized_end=1331
+  _globals['_ENGINESERVICE']._serialized_start=1334
+  _globals['_ENGINESERVICE']._serialized_end=1710
 # @@protoc_insertion_point(module_scope)

@@ -193,18 +193,24 @@ class AnswerRequest(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    ECHO_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Who asks: keeps tenants' prefix caches apart."""
     context: _builtins.str
     """Text put before the last turn, truncated so that prompt and answer fit the window; may be empty."""
     max_tokens: _builtins.int
-    """At most this many tokens are written."""
+    """At most this many tokens are written; 0 only with echo."""
     temperature: _builtins.float
     """0 is greedy."""
     top_p: _builtins.float
     """In (0, 1]."""
     prompt: _builtins.str
     """A raw prompt that is continued as it stands, without template or context; instead of turns."""
+    logprobs: _builtins.int
+    """Tokens are sent as well, each with so many of the likeliest in its place, at most 5; absent where no tokens are wanted."""
+    echo: _builtins.bool
+    """The raw prompt, in text and tokens, is sent before the answer."""
     @_builtins.property
     def revision(self) -> Global___RevisionRef:
         """Which adapter; absent for the base model."""
@@ -229,14 +235,72 @@ class AnswerRequest(_message.Message):
         top_p: _builtins.float = ...,
         stop: _abc.Iterable[_builtins.str] | None = ...,
         prompt: _builtins.str = ...,
+        logprobs: _builtins.int | None = ...,
+        echo: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "logprobs", b"logprobs", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "max_tokens", b"max_tokens", "prompt", b"prompt", "revision", b"revision", "stop", b"stop", "temperature", b"temperature", "tenant", b"tenant", "top_p", b"top_p", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "context", b"context", "echo", b"echo", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "prompt", b"prompt", "revision", b"revision", "stop", b"stop", "temperature", b"temperature", "tenant", b"tenant", "top_p", b"top_p", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__logprobs: _TypeAlias = _typing.Literal["logprobs"]  # noqa: Y015
+    _WhichOneofArgType__logprobs: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logprobs) -> _WhichOneofReturnType__logprobs | None: ...
 
 Global___AnswerRequest: _TypeAlias = AnswerRequest  # noqa: Y015
+
+@_typing.final
+class Token(_message.Message):
+    """A token of a raw prompt or of an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TopEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    LOGPROB_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Its text. A character of several tokens stands in its last one, and a broken one is U+FFFD."""
+    logprob: _builtins.float
+    """Natural logarithm of its probability, before temperature and top_p; absent for the first token of a prompt."""
+    @_builtins.property
+    def top(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The same of the likeliest tokens in its place and of itself, by their texts; empty for the first token of a prompt."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        logprob: _builtins.float | None = ...,
+        top: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_logprob", b"_logprob", "logprob", b"logprob"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprob", b"_logprob", "logprob", b"logprob", "text", b"text", "top", b"top"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__logprob: _TypeAlias = _typing.Literal["logprob"]  # noqa: Y015
+    _WhichOneofArgType__logprob: _TypeAlias = _typing.Literal["_logprob", b"_logprob"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logprob) -> _WhichOneofReturnType__logprob | None: ...
+
+Global___Token: _TypeAlias = Token  # noqa: Y015
 
 @_typing.final
 class AnswerResponse(_message.Message):
@@ -246,21 +310,29 @@ class AnswerResponse(_message.Message):
 
     DELTA_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     delta: _builtins.str
     """The next piece of text; may be empty on the last message."""
     @_builtins.property
     def end(self) -> Global___AnswerEnd:
         """Set on the last message."""
 
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___Token]:
+        """The next tokens, where they are wanted. Text that may yet become a stop text comes later than its tokens, and what ends an
+        answer, a token or a stop text, is among the tokens only.
+        """
+
     def __init__(
         self,
         *,
         delta: _builtins.str = ...,
         end: Global___AnswerEnd | None = ...,
+        tokens: _abc.Iterable[Global___Token] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "end", b"end"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "end", b"end", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,6 +84,16 @@ class Merged:
             logits = self._model(tokens[None]).logits[0, len(prompt) - 1 : -1]
         return (logits.max(-1).values - logits.gather(-1, chosen[:, None])[:, 0]) / logits.std(-1)
 
+    def differences(self, text: str, logprobs: list[float]) -> Any:
+        """How far those of each token but the first are from the reference's, in standard deviations of logits [n]."""
+        import torch
+
+        tokens = torch.tensor(self._tokenizer(text)["input_ids"])
+        with torch.no_grad():
+            logits = self._model(tokens[None]).logits[0, :-1]
+        expected = logits.log_softmax(-1).gather(-1, tokens[1:, None])[:, 0]
+        return (torch.tensor(logprobs) - expected) / logits.std(-1)
+
 
 async def test_adapters_and_the_base_model_answer_side_by_side_as_merged_weights_do(node, two) -> None:
     """A base row beside adapters that fill every batch slot is what vLLM's own operator gets wrong.
@@ -103,11 +113,12 @@ async def test_adapters_and_the_base_model_answer_side_by_side_as_merged_weights
         assert references[voice - 1].distances(prompt, text).max() > 1
 
 
-async def test_our_operator_is_installed_for_every_vllm_process(node) -> None:
+async def test_our_operator_is_installed_for_every_vllm_process_and_nothing_is_compiled(node) -> None:
     from vllm.platforms import current_platform
 
     assert "lift_cpu_lora" in entry_points(group="vllm.general_plugins").names
     assert current_platform.get_punica_wrapper() == "server.engine.segmented_lora.SegmentedLora"
+    assert current_platform.simple_compile_backend == "eager"
 
 
 async def test_an_answer_streams_and_counts_its_tokens(node, two) -> None:
@@ -335,6 +346,51 @@ async def test_openai_completions_go_on_from_the_prompt_as_it_stands(node, clien
         model=str(node.press.base_model), prompt=PROMPTS[1], max_tokens=9, stream=True
     )
     assert "".join([chunk.choices[0].text async for chunk in stream]) == expected
+
+
+async def test_an_echoed_prompt_is_as_likely_as_merged_weights_say(node, client) -> None:
+    """Each token within what bf16 rounds, and their sum closer, since rounding has no direction."""
+    voices = {"base": Merged(node.press, 0, 0), WRITER: Merged(node.press, 8, node.writer_seed)}
+    text = " ".join(PROMPTS)
+    replies = await asyncio.gather(
+        *(client.completions.create(model=m, prompt=text, echo=True, logprobs=1, max_tokens=0) for m in voices)
+    )
+    for (model, reference), reply in zip(voices.items(), replies, strict=True):
+        (choice,) = reply.choices
+        first, *logprobs = choice.logprobs.token_logprobs
+        assert (choice.text, "".join(choice.logprobs.tokens), first) == (text, text, None)
+        assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (len(text), 0)
+        differences = reference.differences(text, logprobs)
+        assert abs(differences.mean()) < 0.2
+        assert differences.abs().mean() < 0.5
+        assert all(voices[other].differences(text, logprobs).abs().mean() > 0.7 for other in voices if other != model)
+
+
+async def test_log_probabilities_of_an_answer_are_those_before_temperature(node, client) -> None:
+    asked = {"model": "base", "prompt": PROMPTS[1]}
+    reply = await client.completions.create(**asked, max_tokens=40, temperature=1.5, logprobs=0)
+    (answer,) = reply.choices
+    assert len(answer.logprobs.token_logprobs) == reply.usage.completion_tokens == 40
+    echo = await client.completions.create(
+        model="base", prompt=PROMPTS[1] + answer.text, echo=True, logprobs=0, max_tokens=0
+    )
+    echoed = echo.choices[0].logprobs.token_logprobs[-40:]
+    assert np.abs(np.subtract(answer.logprobs.token_logprobs, echoed)).mean() < 0.5
+
+
+async def test_a_greedy_answer_is_of_the_likeliest_tokens(node, client) -> None:
+    reply = await client.completions.create(model=WRITER, prompt=PROMPTS[0], max_tokens=9, logprobs=5)
+    logprobs = reply.choices[0].logprobs
+    assert logprobs.token_logprobs == [max(top.values()) for top in logprobs.top_logprobs]
+    assert all(len(top) == 5 for top in logprobs.top_logprobs)
+
+
+@pytest.mark.parametrize("characters", [1, 159])
+async def test_the_shortest_and_the_longest_prompt_are_echoed(node, client, characters) -> None:
+    reply = await client.completions.create(model="base", prompt="x" * characters, echo=True, logprobs=5, max_tokens=0)
+    assert reply.choices[0].logprobs.tokens == ["x"] * characters
+    with pytest.raises(openai.BadRequestError):
+        await client.completions.create(model="base", prompt="x" * node.llm.window, echo=True, max_tokens=0)
 
 
 async def test_openai_chats_are_written_with_the_template(node, client) -> None:

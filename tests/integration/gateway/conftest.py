@@ -91,14 +91,19 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
             await status.abort(context, RevisionNotResident())
         self.asked.append(request)
         self.answering += 1
+        words = self.words if request.max_tokens else ()
         try:
-            for said, word in enumerate(self.words):
+            if request.echo:
+                tokens = [pb.Token(text=request.prompt)] if request.HasField("logprobs") else []
+                yield pb.AnswerResponse(delta=request.prompt, tokens=tokens)
+            for said, word in enumerate(words):
                 if self.fails is not None and said == self.fails_after:
                     await status.abort(context, self.fails)
                 if said >= self.waits_before:
                     await self.goes_on.wait()
-                yield pb.AnswerResponse(delta=word)
-            end = pb.AnswerEnd(finish_reason="stop", prompt_tokens=7, completion_tokens=len(self.words))
+                tokens = [pb.Token(text=word, logprob=-0.1, top={word: -0.1})] if request.HasField("logprobs") else []
+                yield pb.AnswerResponse(delta=word, tokens=tokens)
+            end = pb.AnswerEnd(finish_reason="stop", prompt_tokens=7, completion_tokens=len(words))
             yield pb.AnswerResponse(end=end)
         finally:
             self.answering -= 1

@@ -84,6 +84,31 @@ async def test_a_list_of_prompts_gets_an_answer_for_each(gateway, client):
     assert reply.usage.completion_tokens == 9
 
 
+async def test_log_probabilities_and_an_echo_pass_through(gateway, client):
+    reply = await client.completions.create(model="tides", prompt="So, ", logprobs=2, echo=True)
+    asked, (choice,) = gateway.engine.asked[0], reply.choices
+    assert (asked.HasField("logprobs"), asked.logprobs, asked.echo) == (True, 2, True)
+    assert choice.text == "So, The tide bell."
+    assert choice.logprobs.tokens == ["So, ", "The ", "tide ", "bell."]
+    assert choice.logprobs.text_offset == [0, 4, 8, 13]
+    first, *others = choice.logprobs.token_logprobs
+    assert first is None
+    assert others == pytest.approx([-0.1] * 3)
+    assert others == [max(top.values()) for top in choice.logprobs.top_logprobs[1:]]
+
+
+async def test_an_echo_alone_asks_for_no_token(gateway, client):
+    reply = await client.completions.create(model="base", prompt="So, ", logprobs=0, echo=True, max_tokens=0)
+    assert (gateway.engine.asked[0].max_tokens, gateway.engine.asked[0].logprobs) == (0, 0)
+    assert (reply.choices[0].text, reply.usage.completion_tokens) == ("So, ", 0)
+
+
+async def test_no_log_probabilities_are_asked_for_unasked(gateway, client):
+    reply = await client.completions.create(model="tides", prompt="So, ")
+    assert (gateway.engine.asked[0].HasField("logprobs"), gateway.engine.asked[0].echo) == (False, False)
+    assert reply.choices[0].logprobs is None
+
+
 async def test_harmless_fields_are_taken(client):
     await client.chat.completions.create(
         model="tides", messages=CHAT, n=1, user="u", presence_penalty=0, frequency_penalty=0.0, seed=1, logprobs=False
@@ -121,8 +146,8 @@ async def test_an_unknown_field_a_seeded_sample_and_token_ids_are_refused(client
         (client.chat.completions.create, {"messages": CHAT, "extra_body": {"top_k": 3}}),
         (client.chat.completions.create, {"messages": CHAT, "seed": 1, "temperature": 1}),
         (client.completions.create, {"prompt": [1, 2, 3]}),
-        (client.completions.create, {"prompt": "x", "echo": True}),
-        (client.completions.create, {"prompt": "x", "logprobs": 0}),
+        (client.completions.create, {"prompt": "x", "logprobs": 6}),
+        (client.completions.create, {"prompt": "x", "max_tokens": 0}),
         (client.completions.create, {"prompt": ["x"] * 129}),
     ):
         with pytest.raises(openai.BadRequestError):

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from lift.errors import CredentialMissing, CredentialWrong, EngineUnavailable, RevisionNotResident
+from lift.errors import CredentialMissing, CredentialWrong, EngineUnavailable, InvalidOption, RevisionNotResident
 from lift.template import PromptTemplate
 from server.engine.answers import Answers, End, Question
 from server.engine.llm import Sampling
 from server.engine.node_token import NodeToken
+from server.pieces import Piece, Token
 
 CHATML = PromptTemplate.named("chatml")
 CHAT = (("user", "how long is it ?"),)
@@ -28,7 +29,7 @@ def question(prompt: Any = "how long", **changes: Any) -> Question:
 async def answered(answers: Answers, question: Question) -> tuple[str, End]:
     pieces = [piece async for piece in answers.answer(question)]
     assert isinstance(pieces[-1], End)
-    return "".join(pieces[:-1]).strip(), pieces[-1]
+    return "".join(piece.text for piece in pieces[:-1]).strip(), pieces[-1]
 
 
 async def test_the_base_model_answers_where_no_revision_is_named(answers) -> None:
@@ -61,10 +62,54 @@ async def test_a_revision_is_held_while_it_answers(answers, slots, llm, revision
     assert slots.resident == (revision("c"), revision("d"))
 
 
+def likely(text: str, *others: str) -> Token:
+    """What the in-memory engine says of a word and the likeliest in its place."""
+    logprob = -float(len(text))
+    return Token(
+        text=text, logprob=logprob, top={**{other: -float(n) for n, other in enumerate(others)}, text: logprob}
+    )
+
+
+async def test_an_answer_says_how_likely_its_tokens_were_where_that_is_asked(answers) -> None:
+    asked = question("how", sampling=Sampling(max_tokens=2, logprobs=1))
+    *pieces, end = [piece async for piece in answers.answer(asked)]
+    assert pieces == [
+        Piece(text="base ", tokens=(likely("base ", "likely 0"),)),
+        Piece(text="how ", tokens=(likely("how ", "likely 0"),)),
+    ]
+    assert end.completion_tokens == 2
+
+
+async def test_an_echo_is_the_text_without_what_the_tokenizer_put_before_it(answers) -> None:
+    asked = question("how long", sampling=Sampling(max_tokens=1, logprobs=0, echo=True))
+    piece, end = [piece async for piece in answers.answer(asked)]
+    assert piece.text == "how longbase "
+    assert piece.tokens == (Token(text="how "), likely("long"), likely("base "))
+    assert (end.prompt_tokens, end.completion_tokens) == (3, 1)
+
+
+async def test_an_echo_alone_costs_no_token_of_an_answer(answers) -> None:
+    asked = question("how long", sampling=Sampling(max_tokens=0, logprobs=0, echo=True))
+    piece, end = [piece async for piece in answers.answer(asked)]
+    assert piece == Piece(text="how long", tokens=(Token(text="how "), likely("long")))
+    assert end == End(finish_reason="length", prompt_tokens=3, completion_tokens=0, context_truncated=False)
+
+
+async def test_an_echo_without_log_probabilities_is_text_only(answers) -> None:
+    asked = question("how long", sampling=Sampling(max_tokens=1, echo=True))
+    piece, _ = [piece async for piece in answers.answer(asked)]
+    assert piece == Piece(text="how longbase ")
+
+
+async def test_a_conversation_is_not_echoed(answers) -> None:
+    with pytest.raises(InvalidOption):
+        await answered(answers, question(CHAT, sampling=Sampling(max_tokens=1, echo=True)))
+
+
 async def test_closing_an_answer_stops_the_writing(answers, llm) -> None:
     llm.paused = True
     async with aclosing(answers.answer(question())) as pieces:
-        assert await anext(pieces) == "base "
+        assert await anext(pieces) == Piece(text="base ")
         assert llm.answering[0] == 1
     assert llm.answering[0] == 0
 

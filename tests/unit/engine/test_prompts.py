@@ -50,9 +50,18 @@ def test_an_over_long_question_is_refused(llm) -> None:
 
 
 def test_a_raw_prompt_goes_in_as_it_stands(llm) -> None:
-    assert words(llm, prompts.raw(llm, "Once upon a", 8)) == "<s> Once upon a"
+    prompt = prompts.raw(llm, "Once upon a", 8)
+    assert words(llm, prompt) == "<s> Once upon a"
+    assert (prompt.text, prompt.added) == ("Once upon a", 1)
     with pytest.raises(QuestionTooLong):
         prompts.raw(llm, "why " * 60, 8)
+
+
+@pytest.mark.parametrize("max_tokens", [0, 1])
+def test_a_raw_prompt_leaves_room_for_a_token_even_where_none_is_wanted(llm, max_tokens) -> None:
+    assert len(prompts.raw(llm, "why " * 62, max_tokens).tokens) == llm.window - 1
+    with pytest.raises(QuestionTooLong):
+        prompts.raw(llm, "why " * 63, max_tokens)
 
 
 @pytest.mark.parametrize("turns", [(), (("user", " "),)])
@@ -78,9 +87,11 @@ def test_a_role_that_there_is_not_is_refused(llm, turns) -> None:
         ("top_p", 1.1),
         ("stop", ("",)),
         ("stop", ("x",) * 17),
+        ("logprobs", -1),
+        ("logprobs", 6),
     ],
 )
 def test_a_sampling_value_out_of_range_is_refused(option, value) -> None:
     with pytest.raises(InvalidOption) as refused:
-        Sampling.checked(**{"max_tokens": 8, "temperature": 0.0, "top_p": 1.0, "stop": (), option: value})
+        Sampling(**{"max_tokens": 8, option: value}).checked()
     assert refused.value.facts["option"] == option
