@@ -28,8 +28,8 @@ KEEPING_MEMORY = {
         "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
     }.items()
 }
-"""The trainer makes and drops the same large buffers in every step. glibc gives each back to the system, which then has
-to clear its pages anew: a tenth of all processor time, and more while other threads wait. Other C libraries ignore it."""
+"""The trainer makes and drops the same large buffers in every step. glibc gives each back to the system, which then
+clears its pages anew: a tenth of all processor time, while other threads wait. Other C libraries ignore these."""
 
 TRAINER_READY = '"worker_ready"'
 
@@ -52,7 +52,7 @@ def _stores(state: StateFolder, configuration: Configuration) -> Iterator[Progra
             command=(sys.executable, "-m", "trainer.base_model", str(model)),
             probe=Probe(kind=ProbeKind.EXIT),
             log=state.log_of(MODEL),
-            environment=environment | (KEEPING_MEMORY if name == "trainer" else {}),
+            environment=_environment(state),
             ready_seconds=300,
         )
 
@@ -145,8 +145,6 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
     settings = configuration.settings
     engine, generator, gateway = settings.engine, settings.generator, settings.gateway
 
-    environment = {"LIFT_CONFIG": str(state.config), "LIFT_STATE_DIR": str(state.path), **SHARING_CORES}
-
     def role(name: str, module: str, probe: Probe, ports: tuple[int, ...], ready_seconds: float) -> Program:
         return Program(
             name=name,
@@ -154,7 +152,7 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
             probe=probe,
             log=state.log_of(name),
             after=after,
-            environment=environment | (KEEPING_MEMORY if name == "trainer" else {}),
+            environment=_environment(state) | (KEEPING_MEMORY if name == "trainer" else {}),
             ports=ports,
             ready_seconds=ready_seconds,
         )
@@ -168,3 +166,7 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
 
 def _health(host: str, port: int) -> Probe:
     return Probe(kind=ProbeKind.GRPC, target=f"{local(host)}:{port}")
+
+
+def _environment(state: StateFolder) -> dict[str, str]:
+    return {"LIFT_CONFIG": str(state.config), "LIFT_STATE_DIR": str(state.path), **SHARING_CORES}
