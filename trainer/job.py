@@ -258,13 +258,7 @@ class Trainer:
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
             unrelated = self._own_answers(workshop) if chosen.retained_share else ()
-
-            def around(index: int) -> str:
-                place = stream.plan[index]
-                return passage(sources[place.document].text, place.start, place.end)
-
-            distilled = chosen.distil_share > 0
-            teacher = Teacher(workshop.base, encoder, around, chosen.distil_share) if distilled else None
+            teacher = _teacher(workshop.base, encoder, sources, stream, chosen.distil_share)
             training = train(stream, encoder, adapter, chosen, hold, unrelated=unrelated, teacher=teacher)
             plan = stream.plan
             hold.report(stage=Stage.PUBLISH)
@@ -296,6 +290,18 @@ class Trainer:
         measured = self._examiner.examine(node, revision, made_of, partial(hold.check, finishing=True))
         hold.took(measure=time.monotonic() - began_at)
         return measured
+
+
+def _teacher(
+    base: BaseModel, encoder: Encoder, sources: Sequence[Source], stream: PairStream, share: float
+) -> Teacher | None:
+    """Who says what to expect besides the pairs' own answers; nobody where its share is 0."""
+
+    def shown(index: int) -> str:
+        place = stream.plan[index]
+        return passage(sources[place.document].text, place.start, place.end)
+
+    return Teacher(base, encoder, shown, share) if share else None
 
 
 def _sentences(

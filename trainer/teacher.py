@@ -24,34 +24,34 @@ WINDOW_CHARACTERS = 600
 class Teacher:
     """The base model, asked about passages of documents."""
 
-    def __init__(self, base: BaseModel, encoder: Encoder, passage: Callable[[int], str], share: float) -> None:
-        """`passage` gives the text around a sentence by its index; `share` is d."""
+    def __init__(self, base: BaseModel, encoder: Encoder, shown: Callable[[int], str], share: float) -> None:
+        """`shown` gives the passage of a sentence by its index; `share` is d."""
         self._base = base
         self._encoder = encoder
-        self._passage = passage
+        self._shown = shown
         self._share = share
 
     def taught(self, examples: Sequence[tuple[int, str, Example]]) -> Iterator[Example]:
         """The examples, each given with its sentence's index and its question, with what is to be expected."""
         asked = [
-            (example, self._encoder.prompt(f"{self._passage(index)}\n\n{question}"))
+            (example, self._encoder.prompt(f"{self._shown(index)}\n\n{question}"))
             for index, question, example in examples
         ]
         for part in _parts(asked):
-            shown = [
+            with_passage = [
                 Example(tokens=(*prompt, *example.tokens[example.answer_start :]), answer_start=len(prompt))
                 for example, prompt in part
             ]
-            expected = self._expected(shown)
+            expected = self._expected(with_passage)
             for example, _ in part:
                 tokens = example.tokens[example.answer_start :]
                 likely = [_mixed(token, next(expected), self._share) for token in tokens]
                 yield replace(example, likely=tuple(likely))
 
     @torch.inference_mode()
-    def _expected(self, shown: Sequence[Example]) -> Iterator[Likely]:
+    def _expected(self, examples: Sequence[Example]) -> Iterator[Likely]:
         """What the base model expects at each answer token of the examples in turn."""
-        model, batch = self._base.model, padded(shown)
+        model, batch = self._base.model, padded(examples)
         with without_adapter(model):
             logits = model(input_ids=batch.input_ids.to(model.device), use_cache=False).logits
         return iter(likeliest(logits[batch.rows, batch.columns]))
@@ -60,7 +60,8 @@ class Teacher:
 def passage(text: str, start: int, end: int) -> str:
     """The sentence at start..end of a text, and at most WINDOW_CHARACTERS of whole words before it."""
     earliest = max(0, start - WINDOW_CHARACTERS)
-    return text[earliest and text.find(" ", earliest, start) + 1 : end]
+    space = text.find(" ", earliest, start) if earliest else -1
+    return text[earliest if space < 0 else space + 1 : end]
 
 
 def _parts(

@@ -323,7 +323,7 @@ def test_what_the_base_model_says_with_the_passage_before_it_is_learned_where_th
     original = Teacher.taught
 
     def seen(self, examples):
-        shown.extend(self._passage(index) for index, _, _ in examples)
+        shown.extend(self._shown(index) for index, _, _ in examples)
         return original(self, examples)
 
     monkeypatch.setattr(Teacher, "taught", seen)

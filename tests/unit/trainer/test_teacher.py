@@ -62,3 +62,4 @@ def test_a_passage_is_the_sentence_and_whole_words_before_it():
     assert passage(text, start, len(text)).startswith("word word")
     assert len(passage(text, start, len(text))) <= teacher.WINDOW_CHARACTERS + len("The end.")
     assert passage("One. Two.", 5, 9) == "One. Two."
+    assert passage("字" * 900, 890, 900) == "字" * (teacher.WINDOW_CHARACTERS + 10)  # no white space to cut at
