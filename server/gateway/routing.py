@@ -71,12 +71,16 @@ class Router:
 
     async def _answer_on(self, node: Node, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
         for _ in range(LOADS_PER_ANSWER):
+            begun = False
             try:
                 async with aclosing(self._asking(node, request)) as messages:
                     async for message in messages:
+                        begun = True
                         yield message
                     return
-            except errors.RevisionNotResident:
+            except errors.RevisionNotResident as error:  # it was not there, or was taken out in mid-answer
+                if begun:
+                    raise errors.EngineUnavailable() from error
                 await self._load(node, request.revision)
         raise errors.EngineUnavailable()
 

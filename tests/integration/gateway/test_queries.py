@@ -206,6 +206,17 @@ async def test_an_answer_that_breaks_off_is_not_begun_again_elsewhere(running, r
         assert sum(len(engine.asked) for engine in gateway.engines) == 1
 
 
+async def test_an_answer_whose_adapter_is_taken_out_midway_is_not_begun_again(gateway, refused):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides")
+    gateway.engine.fails, gateway.engine.fails_after = errors.RevisionNotResident(), 1
+    query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION)
+    pieces = aiter(client.queries.StreamQuery(pb.StreamQueryRequest(query=query)))
+    assert (await anext(pieces)).delta == "The "
+    assert isinstance(await refused(pieces), errors.EngineUnavailable)
+    assert len(gateway.engine.asked) == 1
+
+
 async def test_without_an_engine_the_answer_is_unavailable(running, refused):
     async with running(engines=0) as gateway:
         error = await refused(gateway.tenant("acme").queries.Query(pb.QueryRequest(question=QUESTION)))
