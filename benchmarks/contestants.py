@@ -201,7 +201,7 @@ class _Collator:
         self.tokens.append(_tokens(examples))
         batch = padded(examples)
         labels = torch.full_like(batch.input_ids, IGNORED)
-        labels[batch.rows, batch.columns + 1] = batch.targets
+        labels[batch.rows, batch.columns + 1] = batch.targets.squeeze(1)  # one token is expected at each
         lengths = torch.tensor([[len(example.tokens)] for example in examples])
         mask = (torch.arange(batch.input_ids.shape[1]) < lengths).long()
         return {"input_ids": batch.input_ids, "labels": labels, "attention_mask": mask}

@@ -43,7 +43,8 @@ def test_each_target_is_the_token_after_its_position():
     assert batch.input_ids.shape == (2, PAD_TO)
     assert batch.rows.tolist() == [0, 0, 1]
     assert batch.columns.tolist() == [2, 3, 1]
-    assert batch.targets.tolist() == [4, 5, 3]
+    assert batch.targets.tolist() == [[4], [5], [3]]
+    assert batch.chances.tolist() == [[1.0], [1.0], [1.0]]
 
 
 def test_an_epoch_holds_every_example_once_with_little_padding():
