@@ -17,6 +17,7 @@ class Kind(StrEnum):
     CLOZE = "cloze"
     INVERTED = "inverted"
     RAW = "raw"
+    SECTION = "section"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

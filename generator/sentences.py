@@ -14,6 +14,7 @@ from generator.words import word_set
 
 MAX_SENTENCE_CHARACTERS = 600
 LANGUAGE_SAMPLE_CHARACTERS = 4000
+SECTION_SENTENCES = 12
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _HEADING = re.compile(r" {0,3}#{1,6}\s+\S")
@@ -67,13 +68,15 @@ class SentencePlace:
 class Passage:
     """A sentence as an LLM is shown it: with the text before it, so that pronouns resolve.
 
-    `preceding` are the whole sentences of the window, the nearest last.
+    `preceding` are the whole sentences of the window, the nearest last. `section`: the sentences of the section that
+    this one ends, itself included; empty where it ends none.
     """
 
     title: str
     window: str
     sentence: str
     preceding: tuple[str, ...] = ()
+    section: tuple[str, ...] = ()
 
 
 def sentence_places(text: str) -> tuple[SentencePlace, ...]:
@@ -99,7 +102,17 @@ def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: 
         window=_plain(text[start : place.start]),
         sentence=_plain(text[place.start : place.end]),
         preceding=tuple(_plain(text[before.start : before.end]) for before in places[first:at]),
+        section=tuple(_plain(text[said.start : said.end]) for said in places[_section_start(at, len(places)) : at + 1]),
     )
+
+
+def _section_start(at: int, sentences: int) -> int:
+    """Where the section begins that sentence `at` ends, just after it where it ends none. Sections are equally long."""
+    sections = -(-sentences // SECTION_SENTENCES)
+    ended = (at + 1) * sections // sentences
+    if ended == at * sections // sentences:
+        return at + 1
+    return -(-(ended - 1) * sentences // sections)
 
 
 def _plain(text: str) -> str:

@@ -29,6 +29,7 @@ _KINDS = {
     Kind.CLOZE: pb.Pair.KIND_CLOZE,
     Kind.INVERTED: pb.Pair.KIND_INVERTED,
     Kind.RAW: pb.Pair.KIND_RAW,
+    Kind.SECTION: pb.Pair.KIND_SECTION,
 }
 
 

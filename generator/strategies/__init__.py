@@ -4,13 +4,15 @@ from generator.llm import Endpoint
 from generator.pairs import Strategy
 from generator.strategies.grounded import GroundedStrategy
 from generator.strategies.raw import RawStrategy, WithRaw
+from generator.strategies.sections import WithSections
 from generator.strategies.sentence import SentenceStrategy
 from lift.errors import InvalidOption
 from lift.internal.v1 import generator_pb2 as pb
 
-ASKING = {strategy.name: strategy for strategy in (SentenceStrategy, GroundedStrategy)}
-ALSO_RAW = f"+{RawStrategy.name}"
-STRATEGIES = (*ASKING, RawStrategy.name, *(f"{name}{ALSO_RAW}" for name in ASKING))
+_ASKING = {strategy.name: strategy for strategy in (SentenceStrategy, GroundedStrategy)}
+_SECTIONS = "sentence+sections"
+_ALSO_RAW = "+raw"
+STRATEGIES = (*_ASKING, _SECTIONS, RawStrategy.name, *(f"{name}{_ALSO_RAW}" for name in (*_ASKING, _SECTIONS)))
 
 
 def strategy_of_request(request: pb.GenerateRequest, *, endpoint: Endpoint, default: str) -> Strategy:
@@ -20,10 +22,13 @@ def strategy_of_request(request: pb.GenerateRequest, *, endpoint: Endpoint, defa
         raise InvalidOption(field="strategy", value=name[:80], choices=", ".join(STRATEGIES))
     if name == RawStrategy.name:
         return RawStrategy()
-    asking = ASKING[name.removesuffix(ALSO_RAW)].of_request(
+    asking, *added = name.split("+")
+    strategy: Strategy = _ASKING[asking].of_request(
         endpoint=endpoint,
         name=request.profile,
         pairs_per_sentence=request.pairs_per_sentence,
         custom_prompt=request.custom_prompt,
     )
-    return WithRaw(asking) if name.endswith(ALSO_RAW) else asking
+    if "sections" in added:
+        strategy = WithSections(strategy, endpoint)
+    return WithRaw(strategy) if "raw" in added else strategy

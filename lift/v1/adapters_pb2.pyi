@@ -305,7 +305,8 @@ class TrainingOptions(_message.Message):
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
     """Question-writing strategy: sentence or grounded. raw trains on the document's text alone, as a baseline; sentence+raw
-    and grounded+raw train on both.
+    and grounded+raw train on both. sentence+sections (and +raw) adds questions about whole sections: order, comparison,
+    counts, what is not said.
     """
     pairs_per_sentence: _builtins.int
     """Pairs asked for per sentence."""

@@ -9,7 +9,13 @@ from lift.errors import InvalidOption
 MAX_CUSTOM_PROMPT_CHARACTERS = 16_000
 
 GENERATION_PROFILES = ("general", "single-fact", "needle")
-STRATEGIES = ("sentence", "grounded", "raw", "sentence+raw", "grounded+raw")
+STRATEGIES = (
+    "sentence",
+    "sentence+sections",
+    "grounded",
+    "raw",
+    *(f"{asking}+raw" for asking in ("sentence", "sentence+sections", "grounded")),
+)
 TRAINING_PROFILES = ("paper", "llama3-squad", "llama3-loogle", "llama3-niah", "gemma2", "qwen3", "embedded")
 RANKS = (8, 16, 32, 64, 128, 256)
 LIMITS: Mapping[str, tuple[float, float]] = {

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lift/internal/v1/generator.proto\x12\x10lift.internal.v1\"\xb4\x01\n\x0fGenerateRequest\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .lift.internal.v1.SourceDocument\x12\x16\n\x0e\x64one_sentences\x18\x02 \x03(\x05\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\x10\n\x08strategy\x18\x04 \x01(\t\x12\x1a\n\x12pairs_per_sentence\x18\x05 \x01(\x05\x12\x15\n\rcustom_prompt\x18\x06 \x01(\t\"-\n\x0eSourceDocument\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xd1\x01\n\x10GenerateResponse\x12&\n\x04plan\x18\x01 \x01(\x0b\x32\x16.lift.internal.v1.PlanH\x00\x12&\n\x04pair\x18\x02 \x01(\x0b\x32\x16.lift.internal.v1.PairH\x00\x12\x34\n\x07outcome\x18\x03 \x01(\x0b\x32!.lift.internal.v1.SentenceOutcomeH\x00\x12.\n\x08\x63overage\x18\x04 \x01(\x0b\x32\x1a.lift.internal.v1.CoverageH\x00\x42\x07\n\x05\x65vent\"5\n\x04Plan\x12-\n\tsentences\x18\x01 \x03(\x0b\x32\x1a.lift.internal.v1.Sentence\"8\n\x08Sentence\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x05\x12\r\n\x05start\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\"\xdf\x01\n\x04Pair\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\x16\n\x0esentence_index\x18\x03 \x01(\x05\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.lift.internal.v1.Pair.Kind\"r\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_WRITTEN\x10\x01\x12\x11\n\rKIND_GROUNDED\x10\x02\x12\x0e\n\nKIND_CLOZE\x10\x03\x12\x11\n\rKIND_INVERTED\x10\x04\x12\x0c\n\x08KIND_RAW\x10\x05\"G\n\x0fSentenceOutcome\x12\x16\n\x0esentence_index\x18\x01 \x01(\x05\x12\r\n\x05pairs\x18\x02 \x01(\x05\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\xa5\x01\n\x08\x43overage\x12\x11\n\tsentences\x18\x01 \x01(\x05\x12\x0f\n\x07\x63overed\x18\x02 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x05\x12\r\n\x05pairs\x18\x04 \x01(\x05\x12\r\n\x05spans\x18\x05 \x01(\x05\x12\x15\n\rspans_covered\x18\x06 \x01(\x05\x12\x15\n\rprompt_tokens\x18\x07 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x08 \x01(\x03\x32g\n\x10GeneratorService\x12S\n\x08Generate\x12!.lift.internal.v1.GenerateRequest\x1a\".lift.internal.v1.GenerateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lift/internal/v1/generator.proto\x12\x10lift.internal.v1\"\xb4\x01\n\x0fGenerateRequest\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .lift.internal.v1.SourceDocument\x12\x16\n\x0e\x64one_sentences\x18\x02 \x03(\x05\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\x10\n\x08strategy\x18\x04 \x01(\t\x12\x1a\n\x12pairs_per_sentence\x18\x05 \x01(\x05\x12\x15\n\rcustom_prompt\x18\x06 \x01(\t\"-\n\x0eSourceDocument\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xd1\x01\n\x10GenerateResponse\x12&\n\x04plan\x18\x01 \x01(\x0b\x32\x16.lift.internal.v1.PlanH\x00\x12&\n\x04pair\x18\x02 \x01(\x0b\x32\x16.lift.internal.v1.PairH\x00\x12\x34\n\x07outcome\x18\x03 \x01(\x0b\x32!.lift.internal.v1.SentenceOutcomeH\x00\x12.\n\x08\x63overage\x18\x04 \x01(\x0b\x32\x1a.lift.internal.v1.CoverageH\x00\x42\x07\n\x05\x65vent\"5\n\x04Plan\x12-\n\tsentences\x18\x01 \x03(\x0b\x32\x1a.lift.internal.v1.Sentence\"8\n\x08Sentence\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x05\x12\r\n\x05start\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\"\xf2\x01\n\x04Pair\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\x16\n\x0esentence_index\x18\x03 \x01(\x05\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.lift.internal.v1.Pair.Kind\"\x84\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_WRITTEN\x10\x01\x12\x11\n\rKIND_GROUNDED\x10\x02\x12\x0e\n\nKIND_CLOZE\x10\x03\x12\x11\n\rKIND_INVERTED\x10\x04\x12\x0c\n\x08KIND_RAW\x10\x05\x12\x10\n\x0cKIND_SECTION\x10\x06\"G\n\x0fSentenceOutcome\x12\x16\n\x0esentence_index\x18\x01 \x01(\x05\x12\r\n\x05pairs\x18\x02 \x01(\x05\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\xa5\x01\n\x08\x43overage\x12\x11\n\tsentences\x18\x01 \x01(\x05\x12\x0f\n\x07\x63overed\x18\x02 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x05\x12\r\n\x05pairs\x18\x04 \x01(\x05\x12\r\n\x05spans\x18\x05 \x01(\x05\x12\x15\n\rspans_covered\x18\x06 \x01(\x05\x12\x15\n\rprompt_tokens\x18\x07 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x08 \x01(\x03\x32g\n\x10GeneratorService\x12S\n\x08Generate\x12!.lift.internal.v1.GenerateRequest\x1a\".lift.internal.v1.GenerateResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,13 +42,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENTENCE']._serialized_start=551
   _globals['_SENTENCE']._serialized_end=607
   _globals['_PAIR']._serialized_start=610
-  _globals['_PAIR']._serialized_end=833
-  _globals['_PAIR_KIND']._serialized_start=719
-  _globals['_PAIR_KIND']._serialized_end=833
-  _globals['_SENTENCEOUTCOME']._serialized_start=835
-  _globals['_SENTENCEOUTCOME']._serialized_end=906
-  _globals['_COVERAGE']._serialized_start=909
-  _globals['_COVERAGE']._serialized_end=1074
-  _globals['_GENERATORSERVICE']._serialized_start=1076
-  _globals['_GENERATORSERVICE']._serialized_end=1179
+  _globals['_PAIR']._serialized_end=852
+  _globals['_PAIR_KIND']._serialized_start=720
+  _globals['_PAIR_KIND']._serialized_end=852
+  _globals['_SENTENCEOUTCOME']._serialized_start=854
+  _globals['_SENTENCEOUTCOME']._serialized_end=925
+  _globals['_COVERAGE']._serialized_start=928
+  _globals['_COVERAGE']._serialized_end=1093
+  _globals['_GENERATORSERVICE']._serialized_start=1095
+  _globals['_GENERATORSERVICE']._serialized_end=1198
 # @@protoc_insertion_point(module_scope)

@@ -34,7 +34,7 @@ class GenerateRequest(_message.Message):
     profile: _builtins.str
     """general, single-fact or needle; empty means general."""
     strategy: _builtins.str
-    """sentence, grounded or raw, sentence+raw or grounded+raw; empty means the generator's setting."""
+    """sentence, grounded or raw, and sentence+sections, with or without +raw behind it; empty means the generator's setting."""
     pairs_per_sentence: _builtins.int
     """At most this many pairs a sentence; 0 means the profile's."""
     custom_prompt: _builtins.str
@@ -213,6 +213,8 @@ class Pair(_message.Message):
         """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
         KIND_RAW: Pair._Kind.ValueType  # 5
         """A piece of the document's text as the answer, without a question (strategy `raw`)."""
+        KIND_SECTION: Pair._Kind.ValueType  # 6
+        """By the LLM, about several sentences, the last of which is the one given (`sentence+sections`)."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """How a pair was written."""
@@ -229,6 +231,8 @@ class Pair(_message.Message):
     """The sentence turned into a question by rule, without the LLM (strategy `grounded`)."""
     KIND_RAW: Pair.Kind.ValueType  # 5
     """A piece of the document's text as the answer, without a question (strategy `raw`)."""
+    KIND_SECTION: Pair.Kind.ValueType  # 6
+    """By the LLM, about several sentences, the last of which is the one given (`sentence+sections`)."""
 
     QUESTION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int

@@ -2,6 +2,7 @@
 
 import pytest
 
+from generator.strategies import STRATEGIES
 from lift.errors import InvalidOption
 from server.gateway import checks
 from trainer.profiles import PROFILES, hyperparameters
@@ -9,6 +10,7 @@ from trainer.profiles import PROFILES, hyperparameters
 
 def test_the_training_profiles_are_the_trainers():
     assert set(checks.TRAINING_PROFILES) == set(PROFILES)
+    assert set(checks.STRATEGIES) == set(STRATEGIES)
 
 
 def by_gateway(options):

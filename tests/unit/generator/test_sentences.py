@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from generator.sentences import MAX_SENTENCE_CHARACTERS, guess_language, passage_of, sentence_places
+from generator.sentences import MAX_SENTENCE_CHARACTERS, SECTION_SENTENCES, guess_language, passage_of, sentence_places
 
 
 def said(text: str) -> list[str]:
@@ -122,3 +122,18 @@ def test_a_sentence_that_is_longer_than_the_window_is_cut_at_a_word():
 def test_a_window_of_nothing_is_empty():
     text = "One thing. Two things."
     assert passage_of(title="", text=text, places=sentence_places(text), at=1, window_characters=0).window == ""
+
+
+@pytest.mark.parametrize("count", [1, SECTION_SENTENCES, SECTION_SENTENCES + 1, 2 * SECTION_SENTENCES, 100])
+def test_sections_follow_one_another_and_are_equally_long(count):
+    said = [f"Number {number} is here." for number in range(count)]
+    places = sentence_places(" ".join(said))
+    passages = [
+        passage_of(title="", text=" ".join(said), places=places, at=at, window_characters=30) for at in range(count)
+    ]
+    sections = [passage.section for passage in passages if passage.section]
+    assert [sentence for section in sections for sentence in section] == said
+    assert all(passage.section[-1] == passage.sentence for passage in passages if passage.section)
+    lengths = {len(section) for section in sections}
+    assert max(lengths) <= SECTION_SENTENCES
+    assert max(lengths) - min(lengths) <= 1

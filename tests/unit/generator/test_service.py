@@ -226,6 +226,15 @@ async def test_it_says_that_it_is_healthy(scripted):
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def test_questions_about_a_section_come_with_its_last_sentence(scripted):
+    endpoint = await scripted(two_pairs)
+    async with served(endpoint.url) as channel:
+        events = await events_of(channel, request(TEXT, strategy="sentence+sections"))
+    of_sections = [event.pair for event in events if event.pair.kind == pb.Pair.KIND_SECTION]
+    assert {pair.sentence_index for pair in of_sections} == {2}
+    assert not any(event.outcome.error for event in events)
+
+
 async def test_raw_text_comes_for_every_sentence(scripted):
     endpoint = await scripted(two_pairs)
     async with served(endpoint.url) as channel:

@@ -3,15 +3,18 @@
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from generator.llm import Endpoint, RequestFailed, Usage
 from generator.pairs import Kind, PassageFailed, QuestionAnswer
+from generator.replies import ATTEMPTS
 from generator.sentences import Passage
 from generator.strategies import strategy_of_request
 from generator.strategies.grounded import GroundedStrategy
-from generator.strategies.sentence import ATTEMPTS, SentenceStrategy
+from generator.strategies.sections import LEAST_SENTENCES, PAIRS_PER_SECTION
+from generator.strategies.sentence import SentenceStrategy
 from generator.testing import Reply
 from lift.errors import InvalidOption
 from lift.internal.v1 import generator_pb2 as pb
@@ -215,6 +218,47 @@ async def test_an_own_prompt_must_hold_sentence_and_answer(asking):
         strategy(GroundedStrategy, client, prompt="Ask about {sentence}")
 
 
+# sections ----------------------------------------------------------------------------------------------------------
+
+SECTION = ("Oss had a ferry.", "The bridge of Oss was begun in 1801.", "It was built in 1802 by Ada Holm.")
+
+
+def sections(client: Endpoint):
+    """Pairs of sentences and of sections."""
+    return strategy_of_request(pb.GenerateRequest(strategy="sentence+sections"), endpoint=client, default="raw")
+
+
+def of_section(request) -> bool:
+    """Whether a request asks about a section."""
+    return SECTION[0] in request["messages"][-1]["content"]
+
+
+async def test_behind_the_last_sentence_of_a_section_come_the_pairs_of_the_section(asking):
+    about = structured(*((f"What came before the bridge, {number}?", "A ferry") for number in range(99)))
+    client, endpoint = await asking(lambda body: Reply(text=about if of_section(body) else structured(("Who?", "Ada"))))
+    pairs = await pairs_of(sections(client), replace(BRIDGE, section=SECTION))
+    assert [pair.kind for pair in pairs] == [Kind.WRITTEN, *[Kind.SECTION] * PAIRS_PER_SECTION]
+    asked = endpoint.requests[1]["messages"][-1]["content"]
+    assert " ".join(SECTION) in asked
+    assert f"up to {PAIRS_PER_SECTION} questions" in asked
+
+
+@pytest.mark.parametrize("section", [(), SECTION[: LEAST_SENTENCES - 1]])
+async def test_where_no_section_ends_or_it_is_too_short_only_the_sentence_is_asked_about(asking, section):
+    client, endpoint = await asking(lambda _: Reply(text=structured(("Who?", "Ada"))))
+    assert len(await pairs_of(sections(client), replace(BRIDGE, section=section))) == 1
+    assert len(endpoint.requests) == 1
+
+
+async def test_a_section_without_a_usable_reply_costs_no_pair_of_the_sentence(asking):
+    client, endpoint = await asking(lambda body: Reply(text="No." if of_section(body) else structured(("Who?", "Ada"))))
+    written = sections(client).write(replace(BRIDGE, section=SECTION), Usage())
+    assert (await anext(written)).answer == "Ada"
+    with pytest.raises(PassageFailed):
+        await anext(written)
+    assert len(endpoint.requests) == 1 + ATTEMPTS
+
+
 # raw ---------------------------------------------------------------------------------------------------------------
 
 
@@ -232,9 +276,11 @@ async def test_raw_text_stands_beside_the_pairs_of_another_strategy(asking):
     chosen = strategy_of_request(pb.GenerateRequest(strategy="sentence+raw"), endpoint=client, default="raw")
     assert chosen.name == "sentence+raw"
     assert [pair.kind for pair in await pairs_of(chosen)] == [Kind.RAW, Kind.WRITTEN]
+    also = pb.GenerateRequest(strategy="sentence+sections+raw")
+    assert strategy_of_request(also, endpoint=client, default="raw").name == "sentence+sections+raw"
 
 
-@pytest.mark.parametrize("name", ["raw+sentence", "sentence+", "raw+raw", "Raw"])
+@pytest.mark.parametrize("name", ["raw+sentence", "sentence+", "raw+raw", "Raw", "grounded+sections"])
 async def test_a_strategy_that_there_is_not_is_refused(asking, name):
     client, _ = await asking(lambda _: Reply(text="never"))
     with pytest.raises(InvalidOption, match="grounded"):
