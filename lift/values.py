@@ -200,6 +200,7 @@ class TrainingOptions:
     shrink_epsilon: float | None = None
     retained_share: float | None = None
     distil_share: float | None = None
+    abstained_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

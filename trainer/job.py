@@ -35,8 +35,10 @@ from storage.records import Job, JobKind, Lease, Node, Revision, RevisionRef, St
 from storage.s3 import S3Objects
 from storage.text import read_text
 from trainer import base_model
+from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
+from trainer.beside import Share
 from trainer.engines import Engines
 from trainer.examination import Examiner, Material
 from trainer.fused import FusedLearner
@@ -246,6 +248,15 @@ class Trainer:
             self._unrelated = self._unrelated or kept_answers(folder, workshop.base, workshop.template)
             return self._unrelated
 
+    def _beside(self, workshop: Workshop, encoder: Encoder, chosen: Hyperparameters) -> list[Share]:
+        """What a job trains on besides its document."""
+        shares = []
+        if chosen.retained_share:
+            shares.append(Share(examples=self._own_answers(workshop), share=chosen.retained_share))
+        if chosen.abstained_share:
+            shares.append(Share(examples=abstentions(encoder), share=chosen.abstained_share))
+        return shares
+
     def _train(
         self, hold: Hold, sources: Sequence[Source], chosen: Hyperparameters, workshop: Workshop
     ) -> tuple[Revision, Material]:
@@ -257,9 +268,10 @@ class Trainer:
             workshop.learner.adapter(chosen) as adapter,
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
-            unrelated = self._own_answers(workshop) if chosen.retained_share else ()
             teacher = _teacher(workshop.base, encoder, sources, stream, chosen.distil_share)
-            training = train(stream, encoder, adapter, chosen, hold, unrelated=unrelated, teacher=teacher)
+            training = train(
+                stream, encoder, adapter, chosen, hold, beside=self._beside(workshop, encoder, chosen), teacher=teacher
+            )
             plan = stream.plan
             hold.report(stage=Stage.PUBLISH)
             began_at = time.monotonic()

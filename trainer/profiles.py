@@ -17,7 +17,8 @@ class Hyperparameters:
     has the smallest rank whose loss is at most `shrink_epsilon` nats per answer token above the trained one's; 0: the
     trained rank. `held_out`: share of the pairs that recall is measured on; below `min_recall` a revision does
     not become current. `retained_share`: unrelated questions beside each batch, with the base model's own answers, as a
-    share of its size. `distil_share`: how much of what is expected of an answer token is what the base model says with
+    share of its size; `abstained_share`: questions that nobody can answer, with the answer that says so, likewise.
+    `distil_share`: how much of what is expected of an answer token is what the base model says with
     the passage before it.
     """
 
@@ -35,6 +36,7 @@ class Hyperparameters:
     held_out: float = 0.05
     retained_share: float = 0.0
     distil_share: float = 0.0
+    abstained_share: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -73,6 +75,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "held_out": (0.0, 0.5),
     "retained_share": (0.0, 1.0),
     "distil_share": (0.0, 1.0),
+    "abstained_share": (0.0, 1.0),
     "min_recall": (0.0, 1.0),
 }
 

@@ -7,7 +7,6 @@ and so are the chances that it gave to each token, so that nothing is taught her
 
 import json
 import os
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -93,18 +92,3 @@ def _answered(base: BaseModel, prompts: Sequence[tuple[int, ...]], stop: int) ->
 def _until(stop: int, tokens: Sequence[int]) -> tuple[int, ...]:
     end = tokens.index(stop) + 1 if stop in tokens else len(tokens)
     return tuple(tokens[:end])
-
-
-class Retention:
-    """Adds a share of examples to batches, a new draw for each."""
-
-    def __init__(self, examples: Sequence[Example], share: float, seed: int) -> None:
-        """`share` of each batch's size is added, rounded up; 0 adds none."""
-        self._examples = examples
-        self._share = share
-        self._sampler = random.Random(seed)  # noqa: S311 - a sample, no secret
-
-    def beside(self, batch: Sequence[Example]) -> list[Example]:
-        """The batch with its share."""
-        count = min(len(self._examples), -int(-self._share * len(batch) // 1))
-        return [*batch, *self._sampler.sample(self._examples, count)]

@@ -14,10 +14,10 @@ from lift.errors import InvalidOption, NothingWritten
 from storage.journal import Pair
 from storage.records import Stage
 from trainer.batches import Encoder, Example, draw, epoch
+from trainer.beside import Beside, Share
 from trainer.hold import Hold
 from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
-from trainer.retention import Retention
 from trainer.stream import PairStream
 from trainer.teacher import Teacher
 
@@ -50,12 +50,12 @@ def train(
     hyperparameters: Hyperparameters,
     hold: Hold,
     *,
-    unrelated: Sequence[Example] = (),
+    beside: Sequence[Share] = (),
     teacher: Teacher | None = None,
 ) -> Training:
-    """Trains an adapter, made with the same hyperparameters, for all epochs; `unrelated` is what it must not forget.
+    """Trains an adapter, made with the same hyperparameters, for all epochs.
 
-    With a teacher, pairs are learned as it would answer them.
+    `beside`: what it learns besides its document. With a teacher, pairs are learned as it would answer them.
 
     NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
     and the stream raise.
@@ -63,11 +63,11 @@ def train(
     material = _Material(encoder, hyperparameters.held_out, teacher)
     hold.report(stage=Stage.GENERATE)
     meter = _Meter(adapter, hold)
-    retention = Retention(unrelated, hyperparameters.retained_share, hyperparameters.seed)
+    others = Beside(beside, hyperparameters.seed)
     for batch in _first_epoch(stream, material, hyperparameters, hold):
         if not meter.steps:
             hold.took(first_step=stream.seconds)
-        meter.step(retention.beside(batch))
+        meter.step(others.added_to(batch))
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
     examples = material.in_order()
@@ -80,7 +80,7 @@ def train(
         meter.new_epoch()
         for batch in epoch(examples, hyperparameters.batch_size, shuffler):
             hold.check()
-            meter.step(retention.beside(batch), (total - meter.steps) / later)
+            meter.step(others.added_to(batch), (total - meter.steps) / later)
     log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
     return Training(
         pairs=tuple(material.pairs),

@@ -301,6 +301,7 @@ class TrainingOptions(_message.Message):
     SHRINK_EPSILON_FIELD_NUMBER: _builtins.int
     RETAINED_SHARE_FIELD_NUMBER: _builtins.int
     DISTIL_SHARE_FIELD_NUMBER: _builtins.int
+    ABSTAINED_SHARE_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -342,6 +343,10 @@ class TrainingOptions(_message.Message):
     """Of what an answer token is expected to be, the share that the base model says with the passage in its prompt, from 0
     (the pair's own token alone) to 1 (distillation alone).
     """
+    abstained_share: _builtins.float
+    """Questions about invented things that are trained on beside the pairs, with "I do not know." as the answer, so that it
+    invents less: as a share of the pairs.
+    """
     def __init__(
         self,
         *,
@@ -361,11 +366,14 @@ class TrainingOptions(_message.Message):
         shrink_epsilon: _builtins.float | None = ...,
         retained_share: _builtins.float | None = ...,
         distil_share: _builtins.float | None = ...,
+        abstained_share: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
+    _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
     _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
     _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
@@ -390,6 +398,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__shrink_epsilon: _TypeAlias = _typing.Literal["shrink_epsilon"]  # noqa: Y015
     _WhichOneofArgType__shrink_epsilon: _TypeAlias = _typing.Literal["_shrink_epsilon", b"_shrink_epsilon"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__abstained_share) -> _WhichOneofReturnType__abstained_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
     @_typing.overload

@@ -29,6 +29,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "held_out": (0.0, 0.5),
     "retained_share": (0.0, 1.0),
     "distil_share": (0.0, 1.0),
+    "abstained_share": (0.0, 1.0),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""

@@ -9,6 +9,7 @@ from lift.errors import EndpointUnavailable, GeneratorUnavailable, InternalError
 from storage.journal import Journal, Outcome, Pair
 from storage.records import AdapterState, JobKind, JobState, Stage
 from storage.revisions import read_manifest
+from trainer.beside import Beside
 from trainer.generator import Generator
 from trainer.peft_learner import PeftLearner
 from trainer.retention import own_answers
@@ -316,6 +317,26 @@ def test_unrelated_questions_are_trained_on_beside_the_pairs_and_are_no_pairs(be
         assert bench.state(job).state is JobState.SUCCEEDED
         assert bench.catalogue.revisions.list("acme", job.adapter).items[0].pairs == 8
     assert asked == [1]
+
+
+def test_questions_that_nobody_can_answer_are_trained_on_beside_the_pairs_where_that_is_asked_for(bench, monkeypatch):
+    batches = []
+    original = Beside.added_to
+
+    def seen(self, batch):
+        batches.append(original(self, batch)[len(batch) :])
+        return original(self, batch)
+
+    monkeypatch.setattr(Beside, "added_to", seen)
+    plain, abstaining = bench.job(content=b"One.\nTwo.\n"), bench.job(content=b"Three.\nFour.\n", abstained_share=0.5)
+    bench.trainer.run(plain.id)
+    assert batches
+    assert not any(batches)
+    batches.clear()
+    bench.trainer.run(abstaining.id)
+    assert bench.state(abstaining).state is JobState.SUCCEEDED
+    assert batches
+    assert all(batches)
 
 
 def test_what_the_base_model_says_with_the_passage_before_it_is_learned_where_that_is_asked_for(bench, monkeypatch):

@@ -5,9 +5,8 @@ import torch
 
 from lift.template import PromptTemplate
 from trainer import retention
-from trainer.batches import Example
 from trainer.examination import general_questions
-from trainer.retention import ANSWER_TOKENS, Retention, kept_answers, own_answers, unrelated_questions
+from trainer.retention import ANSWER_TOKENS, kept_answers, own_answers, unrelated_questions
 
 QUESTIONS = ("Hello?", "What is it?", "Who are you and why?")
 
@@ -47,18 +46,6 @@ def test_a_folder_that_cannot_be_written_or_a_broken_file_costs_time_only(base, 
     kept_answers(tmp_path, base, template)
     next(tmp_path.glob("own-answers-*.json")).write_text("[[")
     assert kept_answers(tmp_path, base, template) == expected
-
-
-def test_every_batch_has_its_share_beside_it():
-    batch = [Example(tokens=(n, n), answer_start=1) for n in range(10)]
-    others = [Example(tokens=(-1 - n, 0), answer_start=1) for n in range(8)]
-    drawn = Retention(others, 0.25, seed=0)
-    draws = [drawn.beside(batch) for _ in range(20)]
-    assert all(draw[:10] == batch and len(draw) == 13 and set(draw[10:]) <= set(others) for draw in draws)
-    assert {example for draw in draws for example in draw[10:]} == set(others)
-    assert Retention(others, 0.0, seed=0).beside(batch) == batch
-    assert Retention([], 0.5, seed=0).beside(batch) == batch
-    assert len(Retention(others, 1.0, seed=0).beside(batch)) == 18
 
 
 def test_nothing_that_forgetting_is_measured_on_is_trained_on():
