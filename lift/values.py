@@ -201,6 +201,7 @@ class TrainingOptions:
     retained_share: float | None = None
     distil_share: float | None = None
     abstained_share: float | None = None
+    second_round: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -268,9 +268,15 @@ class Trainer:
             workshop.learner.adapter(chosen) as adapter,
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
-            teacher = _teacher(workshop.base, encoder, sources, stream, chosen.distil_share)
             training = train(
-                stream, encoder, adapter, chosen, hold, beside=self._beside(workshop, encoder, chosen), teacher=teacher
+                stream,
+                encoder,
+                adapter,
+                chosen,
+                hold,
+                beside=self._beside(workshop, encoder, chosen),
+                teacher=_teacher(workshop.base, encoder, sources, stream, chosen.distil_share),
+                again=lambda weak: self._again(journal, sources, job, set(range(stream.sentences)) - weak),
             )
             plan = stream.plan
             hold.report(stage=Stage.PUBLISH)
@@ -288,6 +294,10 @@ class Trainer:
         )
         hold.took(publish=time.monotonic() - began_at)
         return revision, Material(sentences=_sentences(plan, job.documents, sources), training=training)
+
+    def _again(self, journal: Journal, sources: Sequence[Source], job: Job, known: Collection[int]) -> PairStream:
+        """More pairs about every sentence but those that are known."""
+        return PairStream(journal, lambda _: self._generator.generate(sources, job.options, sorted(known)))
 
     def _load(self, hold: Hold, revision: Revision) -> Node | None:
         hold.report(stage=Stage.LOAD)

@@ -18,8 +18,8 @@ class Hyperparameters:
     trained rank. `held_out`: share of the pairs that recall is measured on; below `min_recall` a revision does
     not become current. `retained_share`: unrelated questions beside each batch, with the base model's own answers, as a
     share of its size; `abstained_share`: questions that nobody can answer, with the answer that says so, likewise.
-    `distil_share`: how much of what is expected of an answer token is what the base model says with
-    the passage before it.
+    `distil_share`: how much of what is expected of an answer token is what the base model says with the passage before
+    it. `second_round`: steps for what is not learned after the epochs, as a share of those made before; 0: none.
     """
 
     rank: int = 128
@@ -37,6 +37,7 @@ class Hyperparameters:
     retained_share: float = 0.0
     distil_share: float = 0.0
     abstained_share: float = 0.0
+    second_round: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -76,6 +77,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "retained_share": (0.0, 1.0),
     "distil_share": (0.0, 1.0),
     "abstained_share": (0.0, 1.0),
+    "second_round": (0.0, 2.0),
     "min_recall": (0.0, 1.0),
 }
 

@@ -66,7 +66,8 @@ class ScriptedGenerator(GeneratorServiceServicer):
     """Takes each line of a document for a sentence and writes two pairs about it, as fast as it may.
 
     `requests` holds what it was asked. `hold_after(n)` makes it wait before sentence n (counted from 0) until
-    `release()`. While `failure` is set, a call ends with it: at its start, or before sentence `fails_before`.
+    `release()`. While `failure` is set, a call ends with it: at its start, or before sentence `fails_before`. With
+    `writes_anew`, no two calls write the same questions.
     """
 
     def __init__(self, token: str) -> None:
@@ -76,6 +77,7 @@ class ScriptedGenerator(GeneratorServiceServicer):
         self.requests: list[GenerateRequest] = []
         self.failure: LiftError | None = None
         self.fails_before = 0
+        self.writes_anew = False
 
     def hold_before(self, sentence: int) -> None:
         """Makes calls wait before that sentence."""
@@ -100,7 +102,7 @@ class ScriptedGenerator(GeneratorServiceServicer):
         for index, line in enumerate(lines):
             self._stop_here(index, context)
             if index not in request.done_sentences:
-                yield from _about(index, line)
+                yield from _about(index, line, len(self.requests) if self.writes_anew else 1)
         written = len(lines) - len(request.done_sentences)
         yield GenerateResponse(coverage=Coverage(sentences=written, covered=written, pairs=2 * written))
 
@@ -116,8 +118,9 @@ def _lines(document: int, text: str) -> Iterator[Sentence]:
         yield Sentence(document=document, start=line.start(), end=line.end())
 
 
-def _about(index: int, line: str) -> Iterator[GenerateResponse]:
-    for question in (f"What is fact {index}?", f"Fact {index} is what?"):
+def _about(index: int, line: str, call: int) -> Iterator[GenerateResponse]:
+    again = " again" * (call - 1)
+    for question in (f"What is fact {index}{again}?", f"Fact {index} is what{again}?"):
         yield GenerateResponse(pair=Pair(question=question, answer=line, sentence_index=index, kind=Pair.KIND_WRITTEN))
     yield GenerateResponse(outcome=Outcome(sentence_index=index, pairs=2))
 

@@ -5,12 +5,12 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from lift.errors import InvalidOption, NothingWritten
+from lift.errors import InvalidOption, NothingWritten, TimedOut, Unavailable
 from storage.journal import Pair
 from storage.records import Stage
 from trainer.batches import Encoder, Example, draw, epoch
@@ -18,6 +18,7 @@ from trainer.beside import Beside, Share
 from trainer.hold import Hold
 from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
+from trainer.second_round import second_round, weak_sentences
 from trainer.stream import PairStream
 from trainer.teacher import Teacher
 
@@ -52,10 +53,12 @@ def train(
     *,
     beside: Sequence[Share] = (),
     teacher: Teacher | None = None,
+    again: Callable[[frozenset[int]], PairStream] | None = None,
 ) -> Training:
     """Trains an adapter, made with the same hyperparameters, for all epochs.
 
     `beside`: what it learns besides its document. With a teacher, pairs are learned as it would answer them.
+    `again` has new pairs written about the given sentences, for a second round.
 
     NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
     and the stream raise.
@@ -81,11 +84,13 @@ def train(
         for batch in epoch(examples, hyperparameters.batch_size, shuffler):
             hold.check()
             meter.step(others.added_to(batch), (total - meter.steps) / later)
+    if again and hyperparameters.second_round:
+        _second_round(again, material, adapter, hyperparameters, hold, meter=meter, others=others)
     log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
     return Training(
         pairs=tuple(material.pairs),
         held_out=tuple(material.held_out),
-        examples=tuple(examples),
+        examples=tuple(material.in_order()),
         steps=meter.steps,
         losses=meter.losses(),
         data_sha256=material.sha256(),
@@ -113,6 +118,37 @@ def _first_epoch(
     look_up()  # the last sentence may have been finished after its last pair was taken
 
 
+def _second_round(
+    again: Callable[[frozenset[int]], PairStream],
+    material: "_Material",
+    adapter: Adapter,
+    hyperparameters: Hyperparameters,
+    hold: Hold,
+    *,
+    meter: "_Meter",
+    others: Beside,
+) -> None:
+    """One more round for the weak sentences. A generator that fails costs the new questions, not the job."""
+    weak = weak_sentences(adapter, material.learned)
+    log.info("second_round", weak_sentences=len(weak))
+    if not weak:
+        return
+    before = len(material.examples)
+    try:
+        with again(weak) as stream:
+            while not stream.exhausted:
+                material.add(stream.take(1, hold.check))
+    except (Unavailable, TimedOut) as outage:
+        log.warning("second_round_without_new_pairs", error=str(outage))
+    log.info("second_round_written", pairs=len(material.examples) - before)
+    meter.new_epoch()
+    batches = list(second_round(material.learned, weak, meter.steps, hyperparameters))
+    hold.report(steps=meter.steps + len(batches))
+    for batch, left in batches:
+        hold.check()
+        meter.step(others.added_to(batch), left)
+
+
 class _Material:
     """The pairs that have come, each tokenised once."""
 
@@ -121,15 +157,19 @@ class _Material:
         self._held_out_share = held_out_share
         self._teacher = teacher
         self._taught: set[tuple[int, str]] = set()
+        self._seen: set[Pair] = set()
         self.pairs: list[Pair] = []
         self.held_out: list[Pair] = []
         self.examples: list[Example] = []
         self.left_out = 0
 
     def add(self, pairs: Sequence[Pair]) -> list[Example]:
-        """The examples of the pairs to train on; those that are too long or empty are left out and counted."""
+        """The examples of the new pairs to train on; those that are too long or empty are left out and counted."""
         added = []
         for pair in pairs:
+            if pair in self._seen:
+                continue
+            self._seen.add(pair)
             is_text = pair.kind == RAW
             example = self._encoder.text(pair.answer) if is_text else self._encoder.encode(pair.question, pair.answer)
             if example is None:
@@ -149,13 +189,19 @@ class _Material:
         if self._teacher is None:
             return [example for _, example in added]
         asked = [(pair.sentence_index, pair.question, example) for pair, example in added if pair.kind != RAW]
-        return [*self._teacher.taught(asked), *(example for pair, example in added if pair.kind == RAW)]
+        taught = iter(self._teacher.taught(asked))
+        return [example if pair.kind == RAW else next(taught) for pair, example in added]
 
     def _is_held_out(self, pair: Pair) -> bool:
         """Whether the share has room for the pair, and another question teaches its answer: no fact is given up."""
         due = self._held_out_share * (len(self.pairs) + len(self.held_out) + 1)
         answered = (pair.sentence_index, pair.answer) in self._taught
         return len(self.held_out) + 1 <= due and answered and pair.kind not in UNLIKE_A_PERSONS
+
+    @property
+    def learned(self) -> list[tuple[int, Example]]:
+        """The examples, each with its sentence."""
+        return [(pair.sentence_index, example) for pair, example in zip(self.pairs, self.examples, strict=True)]
 
     def in_order(self) -> list[Example]:
         """The examples in an order that does not depend on which pair came first, so that a seed repeats a run."""

@@ -30,6 +30,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "retained_share": (0.0, 1.0),
     "distil_share": (0.0, 1.0),
     "abstained_share": (0.0, 1.0),
+    "second_round": (0.0, 2.0),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""

@@ -13,6 +13,7 @@ from trainer.beside import Beside
 from trainer.generator import Generator
 from trainer.peft_learner import PeftLearner
 from trainer.retention import own_answers
+from trainer.second_round import weak_sentences
 from trainer.teacher import Teacher
 from trainer.testing import ScriptedGenerator, serving
 
@@ -337,6 +338,39 @@ def test_questions_that_nobody_can_answer_are_trained_on_beside_the_pairs_where_
     assert bench.state(abstaining).state is JobState.SUCCEEDED
     assert batches
     assert all(batches)
+
+
+def test_what_is_not_learned_is_asked_about_and_trained_on_once_more(bench):
+    bench.generator.writes_anew = True
+    job = bench.job(second_round=1.0)
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+    assert [asked(request) for request in bench.generator.requests] == [[0, 1, 2, 3], [0, 1, 2, 3]]
+    assert bench.catalogue.revisions.list("acme", job.adapter).items[0].pairs == 16
+    assert (bench.state(job).progress.step, bench.state(job).progress.steps) == (8, 8)
+    assert len({entry for entry in bench.journal(job) if isinstance(entry, Pair)}) == 16
+
+
+def test_what_is_learned_gets_no_second_round(bench, monkeypatch):
+    monkeypatch.setattr("trainer.second_round.WEAK_LOSS", math.inf)
+    job = bench.job(second_round=1.0)
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+    assert len(bench.generator.requests) == 1
+    assert bench.state(job).progress.steps == 4
+
+
+def test_a_generator_that_is_down_by_the_second_round_costs_the_new_questions_only(bench, monkeypatch):
+    def and_down(*arguments):
+        bench.generator.go_down()
+        return weak_sentences(*arguments)
+
+    monkeypatch.setattr("trainer.training.weak_sentences", and_down)
+    job = bench.job(second_round=1.0)
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+    assert bench.catalogue.revisions.list("acme", job.adapter).items[0].pairs == 8
+    assert bench.state(job).progress.step == 8
 
 
 def test_what_the_base_model_says_with_the_passage_before_it_is_learned_where_that_is_asked_for(bench, monkeypatch):
