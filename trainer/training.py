@@ -17,6 +17,7 @@ from trainer.batches import Encoder, Example, draw, epoch
 from trainer.beside import Beside, Share
 from trainer.hold import Hold
 from trainer.learner import Adapter
+from trainer.memory import give_back
 from trainer.profiles import Hyperparameters
 from trainer.second_round import second_round, weak_sentences
 from trainer.stream import PairStream
@@ -24,6 +25,8 @@ from trainer.teacher import Teacher
 
 log = structlog.get_logger()
 
+
+STEPS_BETWEEN_TRIMS = 50
 
 RAW = "raw"
 """Kind of a pair that is a piece of the document, without a question."""
@@ -243,6 +246,8 @@ class _Meter:
         self._tokens += sum(len(example.tokens) for example in batch)
         loss_sum, seen = self._epochs[-1]
         self._epochs[-1] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
+        if self.steps % STEPS_BETWEEN_TRIMS == 0:
+            give_back()
         ended_at = time.monotonic()
         self._seconds = ended_at - self._began_at
         self._stepping_seconds += ended_at - step_began_at
