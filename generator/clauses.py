@@ -80,6 +80,12 @@ def tagged_words(sentence: str) -> list[Word]:
     return found
 
 
+def verb_start(sentence: str) -> int:
+    """Where the first verb begins; 0 where there is none."""
+    verbal = {Tag.VERB, Tag.HELPER}
+    return next((word.start for word in tagged_words(sentence) if word.tag in verbal), 0)
+
+
 def _tag(text: str) -> Tag:
     lower = text.lower().replace("\u2019", "'")
     if text[-1].isdigit() or text[0].isdigit() or lower.split("-")[0] in words.NUMBER_WORDS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import openai
-from openai.types import Completion, CompletionUsage
+from openai.types import Completion, CompletionChoice, CompletionUsage
 from openai.types.chat import ChatCompletionMessageParam
 
 from lift.errors import EndpointUnavailable
@@ -38,6 +38,14 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A reply, and the mean log-probability of its tokens in nats, as the model has them without temperature."""
+
+    text: str
+    likelihood: float
 
 
 @dataclass(slots=True)
@@ -82,6 +90,19 @@ class Endpoint:
 
         RequestFailed, EndpointUnavailable.
         """
+        return (await self._completion(prompt, sampling, usage, model)).text
+
+    async def weigh(self, prompt: str, sampling: Sampling, usage: Usage, *, model: str = "") -> Weighed:
+        """As `complete`, with how likely the model found what it wrote."""
+        choice = await self._completion(prompt, sampling, usage, model, logprobs=0)
+        found = [weight for weight in (choice.logprobs and choice.logprobs.token_logprobs) or [] if weight is not None]
+        if not found and choice.text:
+            raise RequestFailed("the endpoint's reply holds no log-probabilities")
+        return Weighed(text=choice.text, likelihood=sum(found) / len(found) if found else 0.0)
+
+    async def _completion(
+        self, prompt: str, sampling: Sampling, usage: Usage, model: str, logprobs: int | openai.Omit = openai.omit
+    ) -> CompletionChoice:
         async with self._requesting():
             reply = await self._client.completions.create(
                 model=model or self._model,
@@ -90,11 +111,12 @@ class Endpoint:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 stop=list(sampling.stop),
+                logprobs=logprobs,
             )
             if not isinstance(reply, Completion) or not reply.choices or not isinstance(reply.choices[0].text, str):
                 raise RequestFailed("the endpoint's reply holds no text")  # the client checks no types
             usage.add(reply.usage)
-            return reply.choices[0].text
+            return reply.choices[0]
 
     async def chat(
         self, messages: Sequence[ChatCompletionMessageParam], sampling: Sampling, usage: Usage

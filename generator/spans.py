@@ -67,6 +67,7 @@ _CLAUSES = (
     (SpanKind.MANNER, re.compile(r"\bby \w+ing\b[^.,;!?]*")),
     (SpanKind.OCCASION, re.compile(r"\b(?:when|if|after|before|until|during|whenever) [^.,;!?]+", re.IGNORECASE)),
 )
+_SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that [^.,;!?]+)")
 _ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
 _TIME_KINDS = frozenset({SpanKind.DATE, SpanKind.FREQUENCY})
 _RANK = {kind: rank for rank, kind in enumerate(SpanKind)}
@@ -78,13 +79,13 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     for span in _candidates(sentence):
         in_time = any(other.kind in _TIME_KINDS and _inside(span, other) for other in found.values())
         fits = len(span.text) <= MAX_SHARE * len(sentence) and not in_time
-        if fits and not any(_same_place(span, other) for other in found.values()):
+        if fits and not any(same_place(span, other) for other in found.values()):
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
 
 
-def _same_place(span: AnswerSpan, other: AnswerSpan) -> bool:
+def same_place(span: AnswerSpan, other: AnswerSpan) -> bool:
     """Whether two spans say the same: one lies in the other and the difference is an article or so."""
     nested = _inside(span, other) or _inside(other, span)
     return nested and abs(len(span.text) - len(other.text)) <= 4
@@ -115,6 +116,9 @@ def _clauses(sentence: str) -> Iterator[AnswerSpan]:
             text = match.group().rstrip()
             if 1 < len(text.split()) <= MAX_CLAUSE_WORDS:
                 yield _span(sentence, match.start(), match.start() + len(text), kind)
+    for match in _SAID.finditer(sentence):
+        if len(match["said"].split()) <= MAX_CLAUSE_WORDS:
+            yield _span(sentence, match.start("said"), match.end("said"), SpanKind.THING)
 
 
 def _quantities(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:

@@ -12,11 +12,13 @@ from typing import Any, TypeAlias
 class Reply:
     """What the endpoint says to one request.
 
-    `body` replaces the JSON or the event stream as it stands. `waits_for` holds the reply back. `breaks_off` closes the
-    connection after the text of a stream, before its end.
+    `likelihood` is the log-probability of each token, where it is asked for. `body` replaces the JSON or the event
+    stream as it stands. `waits_for` holds the reply back. `breaks_off` closes the connection after the text of a
+    stream, before its end.
     """
 
     text: str = ""
+    likelihood: float = -0.5
     status: int = 200
     body: bytes | None = None
     waits_for: asyncio.Event | None = None
@@ -90,7 +92,8 @@ def _response(body: dict[str, Any], reply: Reply) -> bytes:
     elif body.get("stream"):
         content = _events(reply.text, ended=not reply.breaks_off)
     else:
-        content = json.dumps({"choices": [{"text": reply.text, "index": 0}], "usage": _usage(reply.text)}).encode()
+        choice = {"text": reply.text, "index": 0, "logprobs": _logprobs(body, reply)}
+        content = json.dumps({"choices": [choice], "usage": _usage(reply.text)}).encode()
     kind = "text/event-stream" if body.get("stream") else "application/json"
     length = len(content) + reply.breaks_off
     head = f"HTTP/1.1 {reply.status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
@@ -105,6 +108,13 @@ def _events(text: str, *, ended: bool) -> bytes:
     pieces += [{"choices": [], "usage": _usage(text)}] if ended else []
     events = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces)
     return (events + ("data: [DONE]\n\n" if ended else "")).encode()
+
+
+def _logprobs(body: dict[str, Any], reply: Reply) -> dict[str, Any] | None:
+    """Of each word, as if it were a token."""
+    tokens = reply.text.split()
+    asked = body.get("logprobs") is not None
+    return {"tokens": tokens, "token_logprobs": [reply.likelihood] * len(tokens)} if asked else None
 
 
 def _usage(text: str) -> dict[str, int]:

@@ -33,6 +33,15 @@ AUXILIARIES = word_set(
 )
 MODALS = word_set("can could may might must shall should will would cannot do does did")
 NAMING = word_set("called named")
+SAYING = word_set(
+    """
+    mean means meant show shows showed say says said believe believes believed think thinks thought know knows knew
+    hope hopes hoped agree agrees agreed decide decides decided demand demands demanded promise promises promised
+    report reports reported find finds found claim claims claimed prove proves proved warn warns warned argue argues
+    argued announce announces announced insist insists insisted require requires required order orders ordered
+    indicate indicates indicated suggest suggests suggested state states stated
+    """
+)
 CONJUNCTIONS = word_set(
     "and or but nor because while when where who which that whose whom if so though although whether what how why"
 )

@@ -4,6 +4,7 @@ The strategies ask either through one seam. A taught writer is an adapter of the
 asked by a name of its own; it needs no examples in its prompt, and asks as people do.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,15 +12,19 @@ from typing import Protocol
 from generator.llm import Endpoint, Sampling, Usage
 from generator.openings import Opening
 from generator.profiles import Profile, filled, prompt_file
-from lift.writing import answer_prompt, question_prompt
+from lift.writing import answer_prompt, proposal_prompt, question_prompt
 
 QUESTION_TOKENS = 32
 ANSWER_TOKENS = 24
 OPENINGS = 4
 SHOWN_TEMPERATURE = 0.6
 TAUGHT_TEMPERATURE = 0.8
-TAUGHT_SAMPLES = 4
+TAUGHT_SAMPLES = 5
+PROPOSALS = 6
+PROPOSAL_TEMPERATURE = 1.0
+PROPOSAL_TOKENS = 16
 TAUGHT_SENTENCES = 2
+LEAST_LIKELIHOOD = -1.2  # below it, most questions of a taught writer are nonsense
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,14 @@ class Start:
 FREE = Opening(text="")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A question, and the mean log-probability of its tokens: the higher, the more it is what people ask."""
+
+    question: str
+    likelihood: float = 0.0
+
+
 class Writer(Protocol):
     """Writes questions, and answers them from the sentence alone. RequestFailed, EndpointUnavailable."""
 
@@ -50,8 +63,12 @@ class Writer(Protocol):
         """The questions to ask for about one answer; `openings` fit it, the most fitting first."""
         ...
 
-    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> str:
-        """A question about the subject whose answer that is; empty where nothing came of the start."""
+    async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
+        """Words of the sentence that people would ask for; none where the writer has no notion of it."""
+        ...
+
+    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
+        """A question about the subject whose answer that is; an empty one where nothing came of the start."""
         ...
 
     async def answer(self, subject: Subject, question: str, usage: Usage) -> str:
@@ -72,7 +89,11 @@ class ShownWriter:
         led = [Start(opening=opening) for opening in openings[:OPENINGS]]
         return (*led, Start(opening=openings[0], temperature=SHOWN_TEMPERATURE))
 
-    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> str:
+    async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:  # noqa: ARG002
+        """None."""
+        return ()
+
+    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
         """See Writer."""
         prompt = filled(
             self._question_prompt,
@@ -81,7 +102,11 @@ class ShownWriter:
             sentence=subject.sentence,
             answer=answer,
         )
-        return await _question(self._endpoint, prompt, start, usage)
+        begun = f" {start.opening.text}".rstrip()
+        rest = await self._endpoint.complete(f"{prompt}{begun}", _asking(start), usage)
+        if not start.opening.may_end and not rest.strip(" ?"):
+            return Draft(question="")  # it adds nothing to an opening that says nothing yet
+        return Draft(question=_in_one_line(f"{begun}{rest}"))
 
     async def answer(self, subject: Subject, question: str, usage: Usage) -> str:
         """See Writer."""
@@ -90,44 +115,55 @@ class ShownWriter:
 
 
 class TaughtWriter:
-    """An adapter taught on human questions: it begins as it likes, several times, and then with the openings."""
+    """An adapter taught on human questions: it begins as it likes, and knows what people would hardly ask."""
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         self._endpoint = endpoint
         self._model = model
 
-    def starts(self, openings: Sequence[Opening]) -> tuple[Start, ...]:
-        """What it would ask first, what it might ask, and the openings."""
-        sampled = (Start(opening=FREE, temperature=TAUGHT_TEMPERATURE),) * TAUGHT_SAMPLES
-        led = [Start(opening=opening) for opening in openings[:OPENINGS]]
-        return (Start(opening=FREE), *sampled, *led)
+    def starts(self, openings: Sequence[Opening]) -> tuple[Start, ...]:  # noqa: ARG002
+        """What it would ask first, and what it might ask."""
+        return (Start(opening=FREE), *(Start(opening=FREE, temperature=TAUGHT_TEMPERATURE),) * TAUGHT_SAMPLES)
 
-    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> str:
-        """See Writer."""
-        window = _before(subject)
-        prompt = question_prompt(title=subject.title, window=window, sentence=subject.sentence, answer=answer)
-        return await _question(self._endpoint, prompt, start, usage, model=self._model)
+    async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
+        """What it would ask for first, and what it might ask for, each once and as the sentence has it."""
+        prompt = proposal_prompt(**_passage(subject))
+        samplings = [_proposing(0.0), *[_proposing(PROPOSAL_TEMPERATURE)] * PROPOSALS]
+        written = await asyncio.gather(
+            *(self._endpoint.complete(prompt, sampling, usage, model=self._model) for sampling in samplings)
+        )
+        return tuple(dict.fromkeys(text for text in map(str.strip, written) if text and text in subject.sentence))
+
+    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
+        """See Writer; an empty one where people would hardly ask that."""
+        prompt = question_prompt(**_passage(subject), answer=answer)
+        written = await self._endpoint.weigh(prompt, _asking(start), usage, model=self._model)
+        if written.likelihood < LEAST_LIKELIHOOD:
+            return Draft(question="")
+        return Draft(question=_in_one_line(written.text), likelihood=written.likelihood)
 
     async def answer(self, subject: Subject, question: str, usage: Usage) -> str:
         """See Writer."""
-        window = _before(subject)
-        prompt = answer_prompt(title=subject.title, window=window, sentence=subject.sentence, question=question)
+        prompt = answer_prompt(**_passage(subject), question=question)
         return await self._endpoint.complete(prompt, _answering(), usage, model=self._model)
 
 
-def _before(subject: Subject) -> str:
-    return " ".join(subject.preceding[-TAUGHT_SENTENCES:])
+def _passage(subject: Subject) -> dict[str, str]:
+    window = " ".join(subject.preceding[-TAUGHT_SENTENCES:])
+    return {"title": subject.title, "window": window, "sentence": subject.sentence}
+
+
+def _asking(start: Start) -> Sampling:
+    return Sampling(max_tokens=QUESTION_TOKENS, temperature=start.temperature, stop=("\n",))
 
 
 def _answering() -> Sampling:
     return Sampling(max_tokens=ANSWER_TOKENS, stop=("\n",))
 
 
-async def _question(endpoint: Endpoint, prompt: str, start: Start, usage: Usage, *, model: str = "") -> str:
-    """What the model makes of a start; empty where it adds nothing to an opening that says nothing yet."""
-    sampling = Sampling(max_tokens=QUESTION_TOKENS, temperature=start.temperature, stop=("\n",))
-    begun = f" {start.opening.text}".rstrip()
-    rest = await endpoint.complete(f"{prompt}{begun}", sampling, usage, model=model)
-    if not start.opening.may_end and not rest.strip(" ?"):
-        return ""
-    return " ".join(f"{begun}{rest}".split()).replace(" ?", "?")
+def _proposing(temperature: float) -> Sampling:
+    return Sampling(max_tokens=PROPOSAL_TOKENS, temperature=temperature, stop=("\n",))
+
+
+def _in_one_line(question: str) -> str:
+    return " ".join(question.split()).replace(" ?", "?")

@@ -1,8 +1,8 @@
 """Teaches a question writer: `python -m trainer.writer`, which `lift writer` becomes.
 
-The writer is a LoRA adapter of small rank that learns two things of each row of human questions: to ask the question
-that has the answer, and to read the answer to the question off. A row is one line of JSON with sentence, question and
-answer, and where there are any title and window (the text before the sentence).
+The writer is a LoRA adapter of small rank that learns three things of each row of human questions: what to ask for, to
+ask the question that has this answer, and to read the answer to the question off. A row is one line of JSON with
+sentence, question and answer, and where there are any title and window (the text before the sentence).
 """
 
 import json
@@ -28,7 +28,7 @@ from lift import logs
 from lift.cli.running import run
 from lift.errors import InvalidOption
 from lift.template import PromptTemplate
-from lift.writing import answer_prompt, question_prompt
+from lift.writing import answer_prompt, proposal_prompt
 from storage.revisions import MANIFEST, Manifest, describe
 from trainer.base_model import BaseModel, embedded, load
 from trainer.batches import Encoder, Example
@@ -101,11 +101,11 @@ def read_rows(file: Path) -> Rows:
 
 
 def examples_of(passage: Passage, encoder: Encoder, *, titled: bool) -> list[Example]:
-    """Two examples a row; those that are too long are left out."""
+    """Two examples a row, answer with question and question with answer; those that are too long are left out."""
     examples = []
     for row in passage:
         about = {"title": row.title if titled else "", "window": row.window, "sentence": row.sentence}
-        examples.append(encoder.raw(question_prompt(**about, answer=row.answer), f" {row.question}"))
+        examples.append(encoder.raw(proposal_prompt(**about), f" {row.answer}\nQuestion: {row.question}"))
         examples.append(encoder.raw(answer_prompt(**about, question=row.question), f" {row.answer}"))
     return [example for example in examples if example]
 

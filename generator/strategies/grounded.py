@@ -13,6 +13,7 @@ from itertools import chain, zip_longest
 from typing import Self
 
 from generator import cloze, matching
+from generator.clauses import verb_start
 from generator.inversion import inverted, shortened
 from generator.llm import Endpoint, RequestFailed, Usage
 from generator.openings import openings, whole_sentence_openings
@@ -20,12 +21,13 @@ from generator.pairs import Kind, QuestionAnswer
 from generator.profiles import Profile, chosen_profile
 from generator.references import resolved
 from generator.sentences import Passage
-from generator.spans import AnswerSpan, SpanKind, answer_spans
-from generator.writers import ShownWriter, Subject, TaughtWriter, Writer
+from generator.spans import AnswerSpan, SpanKind, answer_spans, same_place
+from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 
 MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 30
 HELD_PER_SPAN = 3
+MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6
 _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
 
@@ -90,9 +92,13 @@ class GroundedStrategy:
         for pair in chain.from_iterable(zip_longest(*plain.values())):  # one of each span, then the second of each
             if pair is not None:
                 yield pair
-        asked = {span: [pair.question for pair in pairs] for span, pairs in plain.items()}
-        work = [asyncio.create_task(self._held(span, asked[span], task, usage)) for span in task.spans]
         failures: list[RequestFailed] = []
+        try:
+            proposed = await self._proposed(task, usage)
+        except RequestFailed as failure:
+            proposed, failures = (), [failure]
+        asked = {span: [pair.question for pair in plain.get(span, ())] for span in (*task.spans, *proposed)}
+        work = [asyncio.create_task(self._held(span, begun, task, usage)) for span, begun in asked.items()]
         try:
             for done in asyncio.as_completed(work):
                 pairs, failure = await done
@@ -114,12 +120,25 @@ class GroundedStrategy:
             whole = AnswerSpan(start=0, end=len(sentence), text=sentence, kind=SpanKind.THING)
             return _Task(subject=subject, source=source, spans=(whole,))
         known = f" {' '.join(matching.normalised(passage.window))} "
-        spans = [span for span in answer_spans(sentence) if not _is_known(span, known)]
+        verb = verb_start(sentence)
+        spans = [span for span in answer_spans(sentence) if span.start >= verb or not _is_known(span, known)]
         if self._profile.name == "single-fact":
             spans = [
                 span for span in spans if span.kind not in _CLAUSES and len(span.text.split()) <= SINGLE_FACT_WORDS
             ]
         return _Task(subject=subject, source=source, spans=tuple(spans))
+
+    async def _proposed(self, task: _Task, usage: Usage) -> tuple[AnswerSpan, ...]:
+        """What the writer would ask for and no rule has found."""
+        found = list(task.spans)
+        if any(span.text == task.sentence for span in found):
+            return ()
+        for text in await self._writer.proposals(task.subject, usage):
+            start = task.sentence.find(text)
+            span = AnswerSpan(start=start, end=start + len(text), text=text, kind=SpanKind.THING)
+            if not any(same_place(span, other) for other in found):
+                found.append(span)
+        return tuple(found[len(task.spans) :][:MAX_PROPOSED])
 
     def _plain(self, span: AnswerSpan, task: _Task) -> list[QuestionAnswer]:
         """The questions of rules that make sense to somebody who sees nothing else, and the span asked for in place."""
@@ -135,16 +154,17 @@ class GroundedStrategy:
     async def _held(
         self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage
     ) -> tuple[list[QuestionAnswer], RequestFailed | None]:
-        """At most HELD_PER_SPAN questions of the writer that it answers with the span; what went wrong, if anything."""
+        """The likeliest questions of the writer that it answers with the span; what went wrong, if anything."""
         try:
             drafts = await self._drafts(span, asked, task, usage)
             held = await asyncio.gather(*(self._holds(draft, span, task, usage) for draft in drafts))
         except RequestFailed as failure:
             return [], failure
-        kept = [draft for draft, holds in zip(drafts, held, strict=True) if holds][:HELD_PER_SPAN]
-        return [_pair(question, span, Kind.GROUNDED) for question in kept], None
+        likeliest = sorted(zip(drafts, held, strict=True), key=lambda found: -found[0].likelihood)
+        kept = [draft for draft, holds in likeliest if holds][:HELD_PER_SPAN]
+        return [_pair(draft.question, span, Kind.GROUNDED) for draft in kept], None
 
-    async def _drafts(self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage) -> list[str]:
+    async def _drafts(self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage) -> list[Draft]:
         """What the writer makes of each start that stands alone; no question twice."""
         whole = span.text == task.sentence
         begun = whole_sentence_openings(task.sentence) if whole else openings(task.sentence, span)
@@ -152,15 +172,16 @@ class GroundedStrategy:
         written = await asyncio.gather(
             *(self._writer.question(task.subject, span.text, start, usage) for start in starts)
         )
-        drafts: list[str] = []
-        for question in written:
-            if _is_asked(question, span, task) and not matching.near_duplicate(question, [*asked, *drafts]):
-                drafts.append(question)
+        drafts: list[Draft] = []
+        for draft in written:
+            others = [*asked, *(other.question for other in drafts)]
+            if _is_asked(draft.question, span, task) and not matching.near_duplicate(draft.question, others):
+                drafts.append(draft)
         return drafts
 
-    async def _holds(self, question: str, span: AnswerSpan, task: _Task, usage: Usage) -> bool:
+    async def _holds(self, draft: Draft, span: AnswerSpan, task: _Task, usage: Usage) -> bool:
         """Whether the writer gives the span back when it is shown sentence and question."""
-        reply = await self._writer.answer(task.subject, question, usage)
+        reply = await self._writer.answer(task.subject, draft.question, usage)
         if span.text == task.sentence:
             return bool(matching.normalised(reply)) and matching.grounded(reply, task.sentence)
         return matching.same_answer(reply, span.text)
@@ -171,7 +192,7 @@ def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:
 
 
 def _is_known(span: AnswerSpan, known: str) -> bool:
-    """Whether a plain noun phrase was spoken of before: "the vault" is what the text is about, not what it says."""
+    """Whether a plain noun phrase was spoken of before. As a subject it is what the text is about, not what it says."""
     return span.kind in {SpanKind.THING, SpanKind.PLACE} and f" {' '.join(matching.normalised(span.text))} " in known
 
 

@@ -1,17 +1,19 @@
 """Who writes the questions: which model is asked, with which text, and how often."""
 
 from contextlib import aclosing
+from dataclasses import replace
+from itertools import count
 
 import pytest
 
-from generator.llm import Usage
+from generator.llm import RequestFailed, Usage
 from generator.openings import Opening
 from generator.pairs import Kind
 from generator.profiles import chosen_profile
 from generator.sentences import Passage
-from generator.strategies.grounded import GroundedStrategy
+from generator.strategies.grounded import HELD_PER_SPAN, GroundedStrategy
 from generator.testing import Reply
-from generator.writers import FREE, OPENINGS, TAUGHT_SAMPLES, ShownWriter, Start, Subject, TaughtWriter
+from generator.writers import FREE, PROPOSALS, TAUGHT_SAMPLES, Draft, ShownWriter, Start, Subject, TaughtWriter
 from lift.writing import WRITER, answer_prompt, question_prompt
 
 BRIDGE = Subject(
@@ -39,7 +41,7 @@ def shown(client):
 async def test_a_taught_writer_is_asked_by_its_name_with_the_texts_that_it_was_taught_on(asking):
     client, endpoint = await asking(lambda _: Reply(text=" When was the bridge built?"))
     writer = TaughtWriter(client, WRITER)
-    question = await writer.question(BRIDGE, "1802", Start(opening=FREE), Usage())
+    question = (await writer.question(BRIDGE, "1802", Start(opening=FREE), Usage())).question
     answer = await writer.answer(BRIDGE, question, Usage())
     about = {"title": BRIDGE.title, "window": "Oss is old. Its bridge crosses the Teasel.", "sentence": BRIDGE.sentence}
     assert question == "When was the bridge built?"
@@ -54,27 +56,48 @@ async def test_a_taught_writer_is_asked_by_its_name_with_the_texts_that_it_was_t
 async def test_a_shown_writer_is_the_endpoints_own_model(asking):
     client, endpoint = await asking(lambda _: Reply(text=" built?"), model="base")
     question = await shown(client).question(BRIDGE, "1802", Start(opening=WHEN), Usage())
-    assert question == "When was the bridge built?"
+    assert question == Draft(question="When was the bridge built?")
     assert endpoint.requests[0]["model"] == "base"
     assert endpoint.requests[0]["prompt"].endswith("When was the bridge")
 
 
-@pytest.mark.parametrize("kind", ["taught", "shown"])
-async def test_an_opening_that_says_nothing_yet_and_is_not_gone_on_from_is_no_question(asking, kind):
+async def test_an_opening_that_says_nothing_yet_and_is_not_gone_on_from_is_no_question(asking):
     client, _ = await asking(lambda _: Reply(text="?"))
-    writer = TaughtWriter(client, WRITER) if kind == "taught" else shown(client)
-    assert await writer.question(BRIDGE, "1802", Start(opening=WHEN), Usage()) == ""
-    complete = Opening(text="When was the bridge built", may_end=True)
-    assert await writer.question(BRIDGE, "1802", Start(opening=complete), Usage()) == "When was the bridge built?"
+    writer = shown(client)
+    assert await writer.question(BRIDGE, "1802", Start(opening=WHEN), Usage()) == Draft(question="")
+    complete = Start(opening=Opening(text="When was the bridge built", may_end=True))
+    assert await writer.question(BRIDGE, "1802", complete, Usage()) == Draft(question="When was the bridge built?")
 
 
-async def test_a_taught_writer_begins_as_it_likes_and_then_with_the_openings(asking):
+async def test_a_taught_writer_begins_as_it_likes(asking):
     client, _ = await asking(lambda _: Reply())
-    starts = TaughtWriter(client, WRITER).starts([WHEN] * (OPENINGS + 3))
+    starts = TaughtWriter(client, WRITER).starts([WHEN])
     assert starts[0] == Start(opening=FREE)
-    assert [start.opening for start in starts].count(FREE) == 1 + TAUGHT_SAMPLES
-    assert all(start.temperature > 0 for start in starts[1 : 1 + TAUGHT_SAMPLES])
-    assert [start.opening for start in starts].count(WHEN) == OPENINGS
+    assert len(starts) == 1 + TAUGHT_SAMPLES
+    assert all(start.opening == FREE and start.temperature > 0 for start in starts[1:])
+
+
+async def test_a_question_that_a_taught_writer_finds_unlikely_is_none(asking):
+    client, _ = await asking(lambda body: Reply(text=" Is it?", likelihood=-5 if "Oss" in body["prompt"] else -0.25))
+    writer = TaughtWriter(client, WRITER)
+    assert await writer.question(BRIDGE, "1802", Start(opening=FREE), Usage()) == Draft(question="")
+    elsewhere = replace(BRIDGE, title="", preceding=())
+    likely = await writer.question(elsewhere, "1802", Start(opening=FREE), Usage())
+    assert likely == Draft(question="Is it?", likelihood=-0.25)
+
+
+async def test_an_endpoint_that_weighs_nothing_is_of_no_use_to_a_taught_writer(asking):
+    client, _ = await asking(lambda _: Reply(body=b'{"choices": [{"text": " Is it?", "index": 0}]}'))
+    with pytest.raises(RequestFailed, match="log-probabilities"):
+        await TaughtWriter(client, WRITER).question(BRIDGE, "1802", Start(opening=FREE), Usage())
+
+
+async def test_proposals_are_words_of_the_sentence_each_once(asking):
+    replies = iter([" Ada Holm", " 1802", " Ada Holm", " Paris", ""])
+    client, endpoint = await asking(lambda _: Reply(text=next(replies, " 1802")))
+    assert set(await TaughtWriter(client, WRITER).proposals(BRIDGE, Usage())) == {"Ada Holm", "1802"}
+    assert len(endpoint.requests) == 1 + PROPOSALS
+    assert await shown(client).proposals(BRIDGE, Usage()) == ()
 
 
 @pytest.mark.parametrize(("name", "prompt", "model"), [("", "", WRITER), ("needle", "", "base"), ("", "P", "base")])
@@ -91,7 +114,8 @@ async def test_needles_and_own_prompts_are_written_by_the_endpoints_model(asking
 async def test_questions_of_a_taught_writer_are_kept_where_it_reads_the_answer_back(asking):
     def script(body):
         if body["prompt"].endswith("Answer:"):
-            return Reply(text=" 1802" if "When was" in body["prompt"] else " nobody knows")
+            asked = "Question:" in body["prompt"]
+            return Reply(text=" 1802" if "When was" in body["prompt"] or not asked else " nobody knows")
         asks_year = "Answer: 1802\n" in body["prompt"] and body["prompt"].endswith("Question:")
         return Reply(text=" When was the old bridge built?" if asks_year else " Which bridge is it?")
 
@@ -101,3 +125,24 @@ async def test_questions_of_a_taught_writer_are_kept_where_it_reads_the_answer_b
     async with aclosing(strategy.write(passage, Usage())) as written:
         held = {(pair.question, pair.answer) async for pair in written if pair.kind is Kind.GROUNDED}
     assert held == {("When was the old bridge built?", "1802")}
+
+
+async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_the_likeliest_questions_are_kept(asking):
+    def script(body):
+        prompt = body["prompt"]
+        if prompt.endswith("Answer:") and "Question:" not in prompt:
+            return Reply(text=" in 1802 by Ada Holm")
+        if prompt.endswith("Answer:"):
+            return Reply(text=" in 1802 by Ada Holm" if "bridge come about" in prompt else " nobody knows")
+        number = next(numbers)
+        return Reply(text=f" How did bridge {number} of the bridge come about?", likelihood=-0.1 * (number % 10))
+
+    numbers = count()
+    client, _ = await asking(script, model="base", writer=WRITER)
+    strategy = GroundedStrategy.of_request(endpoint=client, name="", pairs_per_sentence=0, custom_prompt="")
+    window = " ".join(map(str, range(200)))
+    passage = Passage(title="The bridge", window=window, sentence=BRIDGE.sentence, preceding=())
+    async with aclosing(strategy.write(passage, Usage())) as written:
+        held = [pair async for pair in written if pair.answer == "in 1802 by Ada Holm"]
+    assert len(held) == HELD_PER_SPAN
+    assert "in 1802 by Ada Holm" not in strategy.spans(passage)
