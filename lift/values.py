@@ -202,6 +202,7 @@ class TrainingOptions:
     distil_share: float | None = None
     abstained_share: float | None = None
     second_round: float | None = None
+    least_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

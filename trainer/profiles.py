@@ -19,7 +19,8 @@ class Hyperparameters:
     not become current. `retained_share`: unrelated questions beside each batch, with the base model's own answers, as a
     share of its size; `abstained_share`: questions that nobody can answer, with the answer that says so, likewise.
     `distil_share`: how much of what is expected of an answer token is what the base model says with the passage before
-    it. `second_round`: steps for what is not learned after the epochs, as a share of those made before; 0: none.
+    it. `least_steps`: a short document is trained on in smaller batches, then more often, until that many steps were
+    made after the first epoch. `second_round`: steps for what is not learned by then, as a share of those made before.
     """
 
     rank: int = 128
@@ -38,6 +39,7 @@ class Hyperparameters:
     distil_share: float = 0.0
     abstained_share: float = 0.0
     second_round: float = 0.0
+    least_steps: int = 0
     min_recall: float = 0.0
 
     @property
@@ -61,7 +63,13 @@ PROFILES: dict[str, Hyperparameters] = {
     "qwen3": Hyperparameters(),
     # For SmolLM2-135M; docs/why.md has the measurements.
     "embedded": Hyperparameters(
-        learning_rate=1e-3, epochs=6, batch_size=24, decay=True, max_pair_tokens=512, retained_share=0.06
+        learning_rate=1e-3,
+        epochs=6,
+        batch_size=24,
+        decay=True,
+        max_pair_tokens=512,
+        retained_share=0.06,
+        least_steps=60,
     ),
 }
 
@@ -78,6 +86,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "distil_share": (0.0, 1.0),
     "abstained_share": (0.0, 1.0),
     "second_round": (0.0, 2.0),
+    "least_steps": (0, 100_000),
     "min_recall": (0.0, 1.0),
 }
 

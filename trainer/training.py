@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 
 STEPS_BETWEEN_TRIMS = 50
+SMALLEST_BATCH = 8  # pairs that a short document has in a step; fewer cost nearly as much
 
 RAW = "raw"
 """Kind of a pair that is a piece of the document, without a question."""
@@ -77,14 +78,14 @@ def train(
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
     examples = material.in_order()
-    per_epoch = math.ceil(len(examples) / hyperparameters.batch_size)
-    later = per_epoch * (hyperparameters.epochs - 1)
+    batch_size, epochs = later_epochs(len(examples), hyperparameters)
+    later = math.ceil(len(examples) / batch_size) * epochs
     total = meter.steps + later
     hold.report(stage=Stage.TRAIN, steps=total)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
-    for _ in range(1, hyperparameters.epochs):
+    for _ in range(epochs):
         meter.new_epoch()
-        for batch in epoch(examples, hyperparameters.batch_size, shuffler):
+        for batch in epoch(examples, batch_size, shuffler):
             hold.check()
             meter.step(others.added_to(batch), (total - meter.steps) / later)
     if again and hyperparameters.second_round:
@@ -98,6 +99,15 @@ def train(
         losses=meter.losses(),
         data_sha256=material.sha256(),
     )
+
+
+def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, int]:
+    """Pairs a step and number of the epochs after the first, so that they have `least_steps` steps."""
+    epochs, least = hyperparameters.epochs - 1, hyperparameters.least_steps
+    if not least:
+        return hyperparameters.batch_size, epochs
+    batch_size = min(hyperparameters.batch_size, max(SMALLEST_BATCH, examples * epochs // least))
+    return batch_size, max(epochs, math.ceil(least / math.ceil(examples / batch_size)))
 
 
 def _first_epoch(

@@ -95,8 +95,8 @@ class GroundedStrategy:
         failures: list[RequestFailed] = []
         try:
             proposed = await self._proposed(task, usage)
-        except RequestFailed as failure:
-            proposed, failures = (), [failure]
+        except RequestFailed as unproposed:
+            proposed, failures = (), [unproposed]
         asked = {span: [pair.question for pair in plain.get(span, ())] for span in (*task.spans, *proposed)}
         work = [asyncio.create_task(self._held(span, begun, task, usage)) for span, begun in asked.items()]
         try:

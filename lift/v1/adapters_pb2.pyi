@@ -302,6 +302,8 @@ class TrainingOptions(_message.Message):
     RETAINED_SHARE_FIELD_NUMBER: _builtins.int
     DISTIL_SHARE_FIELD_NUMBER: _builtins.int
     ABSTAINED_SHARE_FIELD_NUMBER: _builtins.int
+    SECOND_ROUND_FIELD_NUMBER: _builtins.int
+    LEAST_STEPS_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -347,6 +349,12 @@ class TrainingOptions(_message.Message):
     """Questions about invented things that are trained on beside the pairs, with "I do not know." as the answer, so that it
     invents less: as a share of the pairs.
     """
+    second_round: _builtins.float
+    """One more round of questions and training for the sentences that are not learned once the epochs are over: at most this
+    many steps, as a share of those before.
+    """
+    least_steps: _builtins.int
+    """Steps after the first epoch that a document gets at least, however short: in smaller batches, then in more epochs."""
     def __init__(
         self,
         *,
@@ -367,10 +375,12 @@ class TrainingOptions(_message.Message):
         retained_share: _builtins.float | None = ...,
         distil_share: _builtins.float | None = ...,
         abstained_share: _builtins.float | None = ...,
+        second_round: _builtins.float | None = ...,
+        least_steps: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
@@ -386,6 +396,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__held_out: _TypeAlias = _typing.Literal["_held_out", b"_held_out"]  # noqa: Y015
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__least_steps: _TypeAlias = _typing.Literal["least_steps"]  # noqa: Y015
+    _WhichOneofArgType__least_steps: _TypeAlias = _typing.Literal["_least_steps", b"_least_steps"]  # noqa: Y015
     _WhichOneofReturnType__min_recall: _TypeAlias = _typing.Literal["min_recall"]  # noqa: Y015
     _WhichOneofArgType__min_recall: _TypeAlias = _typing.Literal["_min_recall", b"_min_recall"]  # noqa: Y015
     _WhichOneofReturnType__pairs_per_sentence: _TypeAlias = _typing.Literal["pairs_per_sentence"]  # noqa: Y015
@@ -394,6 +406,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
     _WhichOneofReturnType__retained_share: _TypeAlias = _typing.Literal["retained_share"]  # noqa: Y015
     _WhichOneofArgType__retained_share: _TypeAlias = _typing.Literal["_retained_share", b"_retained_share"]  # noqa: Y015
+    _WhichOneofReturnType__second_round: _TypeAlias = _typing.Literal["second_round"]  # noqa: Y015
+    _WhichOneofArgType__second_round: _TypeAlias = _typing.Literal["_second_round", b"_second_round"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__shrink_epsilon: _TypeAlias = _typing.Literal["shrink_epsilon"]  # noqa: Y015
@@ -413,6 +427,8 @@ class TrainingOptions(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__least_steps) -> _WhichOneofReturnType__least_steps | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_recall) -> _WhichOneofReturnType__min_recall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pairs_per_sentence) -> _WhichOneofReturnType__pairs_per_sentence | None: ...
@@ -420,6 +436,8 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retained_share) -> _WhichOneofReturnType__retained_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__second_round) -> _WhichOneofReturnType__second_round | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload

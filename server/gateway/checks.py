@@ -31,6 +31,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "distil_share": (0.0, 1.0),
     "abstained_share": (0.0, 1.0),
     "second_round": (0.0, 2.0),
+    "least_steps": (0, 100_000),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""
