@@ -69,7 +69,7 @@ PROFILES: dict[str, Hyperparameters] = {
         decay=True,
         max_pair_tokens=512,
         retained_share=0.06,
-        least_steps=60,
+        least_steps=40,
     ),
 }
 
