@@ -6,6 +6,7 @@ to be filled; other braces stand for themselves.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 from lift.errors import InvalidOption
@@ -54,6 +55,7 @@ def chosen_profile(
     )
 
 
+@cache
 def prompt_file(strategy: str, name: str) -> str:
     """The text of a prompt file."""
     return (files("generator") / "prompts" / strategy / f"{name}.txt").read_text(encoding="utf-8").strip()

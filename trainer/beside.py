@@ -1,4 +1,4 @@
-"""Draws what each batch has beside it: examples that are not about the document, in a set share."""
+"""Draws what each batch has beside it: other examples, in a set share."""
 
 import random
 from collections.abc import Sequence

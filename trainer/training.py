@@ -90,7 +90,9 @@ def train(
             meter.step(others.added_to(batch), (total - meter.steps) / later)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, hold, meter=meter, others=others)
-    log.info("training_ended", pairs=len(examples), left_out=material.left_out, steps=meter.steps, **meter.figures())
+    log.info(
+        "training_ended", pairs=len(material.examples), left_out=material.left_out, steps=meter.steps, **meter.figures()
+    )
     return Training(
         pairs=tuple(material.pairs),
         held_out=tuple(material.held_out),

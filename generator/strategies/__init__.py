@@ -3,15 +3,16 @@
 from generator.llm import Endpoint
 from generator.pairs import Strategy
 from generator.strategies.grounded import GroundedStrategy
-from generator.strategies.raw import RawStrategy, WithRaw
-from generator.strategies.sections import WithSections
+from generator.strategies.raw import RawStrategy
+from generator.strategies.sections import SectionStrategy
 from generator.strategies.sentence import SentenceStrategy
+from generator.strategies.together import Together
 from lift.errors import InvalidOption
 from lift.internal.v1 import generator_pb2 as pb
 
 _ASKING = {strategy.name: strategy for strategy in (SentenceStrategy, GroundedStrategy)}
-_SECTIONS = "sentence+sections"
-_ALSO_RAW = "+raw"
+_SECTIONS = f"{SentenceStrategy.name}+{SectionStrategy.name}"
+_ALSO_RAW = f"+{RawStrategy.name}"
 STRATEGIES = (*_ASKING, _SECTIONS, RawStrategy.name, *(f"{name}{_ALSO_RAW}" for name in (*_ASKING, _SECTIONS)))
 
 
@@ -23,12 +24,14 @@ def strategy_of_request(request: pb.GenerateRequest, *, endpoint: Endpoint, defa
     if name == RawStrategy.name:
         return RawStrategy()
     asking, *added = name.split("+")
-    strategy: Strategy = _ASKING[asking].of_request(
+    strategy = _ASKING[asking].of_request(
         endpoint=endpoint,
         name=request.profile,
         pairs_per_sentence=request.pairs_per_sentence,
         custom_prompt=request.custom_prompt,
     )
-    if "sections" in added:
-        strategy = WithSections(strategy, endpoint)
-    return WithRaw(strategy) if "raw" in added else strategy
+    if not added:
+        return strategy
+    raw = [RawStrategy()] if RawStrategy.name in added else []  # it costs nothing, so it comes first
+    sections = [SectionStrategy(endpoint)] if SectionStrategy.name in added else []
+    return Together(name, [*raw, strategy, *sections])

@@ -131,8 +131,6 @@ class GroundedStrategy:
     async def _proposed(self, task: _Task, usage: Usage) -> tuple[AnswerSpan, ...]:
         """What the writer would ask for and no rule has found."""
         found = list(task.spans)
-        if any(span.text == task.sentence for span in found):
-            return ()
         for text in await self._writer.proposals(task.subject, usage):
             start = task.sentence.find(text)
             span = AnswerSpan(start=start, end=start + len(text), text=text, kind=SpanKind.THING)

@@ -1,4 +1,4 @@
-"""Adds questions about whole sections: what happened in which order, how things differ, how many, what is not said.
+"""Turns sections into questions about all of each: what came first, how things differ, how many, what is not said.
 
 Sentence by sentence nobody asks such things, and long-dependency questions want them (LIFT, section 5.2). Writing them
 takes a capable LLM.
@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from generator.llm import Endpoint, Usage
-from generator.pairs import Kind, QuestionAnswer, Strategy
+from generator.pairs import Kind, QuestionAnswer
 from generator.profiles import filled, prompt_file
 from generator.replies import structured_pairs
 from generator.sentences import Passage
@@ -18,37 +18,29 @@ TOKENS_PER_PAIR = 192  # summaries are longer than facts
 LEAST_SENTENCES = 3  # fewer have nothing to put in order or to compare
 
 
-class WithSections:
-    """Another strategy's pairs, and behind those of a section's last sentence the section's own."""
+class SectionStrategy:
+    """One request a section, where its last sentence is written about."""
 
-    def __init__(self, strategy: Strategy, endpoint: Endpoint) -> None:
-        self._strategy = strategy
+    name = "sections"
+
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self.name = f"{strategy.name}+sections"
 
-    def spans(self, passage: Passage) -> tuple[str, ...]:
-        """Those of the other strategy."""
-        return self._strategy.spans(passage)
+    def spans(self, passage: Passage) -> tuple[str, ...]:  # noqa: ARG002 - the LLM itself chooses what to ask about
+        """None."""
+        return ()
 
     async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
-        """The pairs of the sentence, then one reply about the section that it ends."""
-        async with aclosing(self._strategy.write(passage, usage)) as pairs:
-            async for pair in pairs:
-                yield pair
+        """Pairs about the section that the sentence ends (`structured_pairs`)."""
         if len(passage.section) < LEAST_SENTENCES:
             return
-        async with aclosing(self._of_section(passage, usage)) as pairs:
-            async for pair in pairs:
-                yield pair
-
-    def _of_section(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
         instructions = filled(
             prompt_file("sections", "general"),
             title=passage.title or "untitled",
             section=" ".join(passage.section),
             count=str(PAIRS_PER_SECTION),
         )
-        return structured_pairs(
+        written = structured_pairs(
             self._endpoint,
             instructions,
             usage,
@@ -56,3 +48,6 @@ class WithSections:
             most=PAIRS_PER_SECTION,
             tokens_per_pair=TOKENS_PER_PAIR,
         )
+        async with aclosing(written) as pairs:
+            async for pair in pairs:
+                yield pair
