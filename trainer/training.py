@@ -104,9 +104,9 @@ def train(
 
 
 def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, int]:
-    """Pairs a step and number of the epochs after the first, so that they have `least_steps` steps."""
+    """Pairs a step and number of the epochs after the first, so that they have `least_steps` steps if there are any."""
     epochs, least = hyperparameters.epochs - 1, hyperparameters.least_steps
-    if not least:
+    if not least or not epochs:
         return hyperparameters.batch_size, epochs
     batch_size = min(hyperparameters.batch_size, max(SMALLEST_BATCH, examples * epochs // least))
     return batch_size, max(epochs, math.ceil(least / math.ceil(examples / batch_size)))

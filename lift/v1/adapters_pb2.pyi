@@ -354,7 +354,9 @@ class TrainingOptions(_message.Message):
     many steps, as a share of those before.
     """
     least_steps: _builtins.int
-    """Steps after the first epoch that a document gets at least, however short: in smaller batches, then in more epochs."""
+    """Steps after the first epoch that a document gets at least, however short: in smaller batches, then in more epochs. One
+    epoch stays one.
+    """
     def __init__(
         self,
         *,

@@ -25,3 +25,8 @@ def test_a_longer_document_is_trained_on_as_its_profile_says():
 @pytest.mark.parametrize("name", ["paper", "llama3-niah"])
 def test_the_papers_profiles_leave_it_at_their_epochs(name):
     assert later_epochs(3, PROFILES[name]) == (PROFILES[name].batch_size, PROFILES[name].epochs - 1)
+
+
+@pytest.mark.parametrize("pairs", [3, 1000])
+def test_who_asks_for_one_epoch_gets_one(pairs):
+    assert later_epochs(pairs, Hyperparameters(epochs=1, batch_size=24, least_steps=40)) == (24, 0)
