@@ -3,7 +3,7 @@
 from generator.llm import Endpoint
 from generator.pairs import Strategy
 from generator.strategies.grounded import GroundedStrategy
-from generator.strategies.raw import RawStrategy
+from generator.strategies.raw import RawStrategy, RunsStrategy
 from generator.strategies.sections import SectionStrategy
 from generator.strategies.sentence import SentenceStrategy
 from generator.strategies.together import Together
@@ -32,6 +32,6 @@ def strategy_of_request(request: pb.GenerateRequest, *, endpoint: Endpoint, defa
     )
     if not added:
         return strategy
-    raw = [RawStrategy()] if RawStrategy.name in added else []  # it costs nothing, so it comes first
+    raw = [RunsStrategy()] if RawStrategy.name in added else []  # it costs nothing, so it comes first
     sections = [SectionStrategy(endpoint)] if SectionStrategy.name in added else []
     return Together(name, [*raw, strategy, *sections])

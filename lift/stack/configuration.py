@@ -109,7 +109,7 @@ def _embedded(
             "address": f"{local(generator.get('host', ''))}:{generator.get('port', ports['generator'])}",
             "endpoint": f"http://{engine_http_host}:{engine.get('http_port', ports['engine_http'])}/v1",
             "api_key": node_token,
-            "strategy": "grounded",
+            "strategy": "grounded+raw",
             "writer": WRITER if engine.get("writer", writer) and asks_own_engine else "",
         },
         "trainer": {"profile": "embedded"},

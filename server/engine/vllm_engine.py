@@ -20,6 +20,7 @@ from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from lift.errors import EngineUnavailable, RevisionNotResident, RevisionRejected
 from lift.settings import EngineSettings, ModelSettings
@@ -47,7 +48,11 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
     own = bool(engine.writer)
     device: dict[str, Any] = {"gpu_memory_utilization": engine.gpu_memory_utilization}
     if current_platform.is_cpu():
-        device = {"block_size": CPU_BLOCK_TOKENS, "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30))}
+        device = {
+            "block_size": CPU_BLOCK_TOKENS,
+            "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30)),
+            "distributed_executor_backend": UniProcExecutor,
+        }
     return AsyncEngineArgs(
         model=str(folder),
         dtype=dtype_for(model.dtype, on_cpu=current_platform.is_cpu()),

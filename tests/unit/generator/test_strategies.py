@@ -275,9 +275,20 @@ async def test_raw_text_stands_beside_the_pairs_of_another_strategy(asking):
     client, _ = await asking(lambda _: Reply(text=structured(("Who?", "Ada"))))
     chosen = strategy_of_request(pb.GenerateRequest(strategy="sentence+raw"), endpoint=client, default="raw")
     assert chosen.name == "sentence+raw"
-    assert [pair.kind for pair in await pairs_of(chosen)] == [Kind.RAW, Kind.WRITTEN]
+    ended = replace(BRIDGE, section=SECTION)
+    assert [pair.kind for pair in await pairs_of(chosen, ended)] == [Kind.RAW, Kind.WRITTEN]
     also = pb.GenerateRequest(strategy="sentence+sections+raw")
     assert strategy_of_request(also, endpoint=client, default="raw").name == "sentence+sections+raw"
+
+
+async def test_beside_questions_each_sentence_stands_in_one_run_of_raw_text(asking):
+    client, _ = await asking(lambda _: Reply(text=structured(("Who?", "Ada"))))
+    chosen = strategy_of_request(pb.GenerateRequest(strategy="sentence+raw"), endpoint=client, default="raw")
+    section = ("a" * 399 + ".", "b" * 198 + ".", "c" * 700 + ".", "Four.", "Five.")
+    runs = [pair.answer for pair in await pairs_of(chosen, replace(BRIDGE, section=section)) if pair.kind is Kind.RAW]
+    assert runs == [" ".join(section[:2]), section[2], " ".join(section[3:])]
+    within = await pairs_of(chosen, replace(BRIDGE, section=()))
+    assert [pair.kind for pair in within] == [Kind.WRITTEN]
 
 
 @pytest.mark.parametrize("name", ["raw+sentence", "sentence+", "raw+raw", "Raw", "grounded+sections"])
