@@ -94,7 +94,7 @@ def _tag(text: str) -> Tag:
         return Tag.MARK
     if lower in words.AUXILIARIES:
         return Tag.HELPER
-    return Tag.FUNCTION if lower in words.FUNCTION_WORDS else Tag.CONTENT
+    return Tag.FUNCTION if lower in words.FUNCTION_WORDS or words.is_adverb(text) else Tag.CONTENT
 
 
 def _verbs(found: list[Word]) -> dict[int, Tag]:
@@ -111,7 +111,7 @@ def _verbs(found: list[Word]) -> dict[int, Tag]:
         if word.tag is not Tag.CONTENT or word.is_capital or before is None:
             continue
         participle = word.lower.endswith(("ed", "ing")) or word.lower in IRREGULAR_FORMS
-        told_of = found[at - 2] if before.lower in words.ADVERBS and at > 1 else before
+        told_of = found[at - 2] if words.is_adverb(before.text) and at > 1 else before
         noun_before = told_of.is_nominal and at - 1 not in verbs
         nothing_owned = after is None or not after.is_nominal or after.is_capital
         helped = participle or word.lower.endswith("en") or told_of.lower in words.MODALS
@@ -140,7 +140,7 @@ def _takes_object(after: Word | None) -> bool:
 
 def _inherited(before: Word, after: Word | None, inherits: bool) -> bool:
     """Whether a verb may stand here with the subject of the clause before: "... and arrived by sledge"."""
-    joined = before.lower in _INHERITS | words.PREPOSITIONS | words.ADVERBS
+    joined = before.lower in _INHERITS | words.PREPOSITIONS or words.is_adverb(before.text)
     return inherits and joined and after is not None and after.lower not in {"of", ",", ".", "and"}
 
 
@@ -162,7 +162,7 @@ def predication(found: list[Word], place: int) -> Predication | None:
     if at is None:
         return None
     first = at
-    while first > 0 and (found[first - 1].tag is Tag.HELPER or found[first - 1].lower in words.ADVERBS):
+    while first > 0 and (found[first - 1].tag is Tag.HELPER or words.is_adverb(found[first - 1].text)):
         first -= 1
     helper = found[first].lower if found[first].tag is Tag.HELPER else _helper_of(found[at].lower)
     verb = _behind_subject(found[first : at + 1]) if found[at].tag is Tag.VERB else ""

@@ -61,10 +61,11 @@ def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:
 
 def _of_subject(sentence: str, found: list[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "Ada Holm lit the lamp" answers "Who lit the lamp?"."""
-    at = next((at for at, word in enumerate(found) if word.start >= span.end), len(found))
-    if at == len(found) or found[at].tag not in {Tag.VERB, Tag.HELPER}:
+    behind = (word for word in found if word.start >= span.end and not words.is_adverb(word.text))
+    verb = next(behind, None)
+    if verb is None or verb.tag not in {Tag.VERB, Tag.HELPER}:
         return ()
-    end = _clause_end(found, found[at].end, len(sentence))
+    end = _clause_end(found, verb.end, len(sentence))
     asked = f"How many {span.unit}" if span.unit else "Who" if is_person(span) else "What"
     question = _question(asked, sentence[span.end : end])
     return (question,) if len(question.split()) <= MAX_WORDS else ()

@@ -81,7 +81,7 @@ def _first_predication(found: list[Word], place: int) -> Predication | None:
     if first is None:
         return None
     last = first
-    while last + 1 < len(found) and (found[last + 1].tag in _VERBAL or found[last + 1].lower in words.ADVERBS):
+    while last + 1 < len(found) and (found[last + 1].tag in _VERBAL or words.is_adverb(found[last + 1].text)):
         last += 1
     return predication(found, found[last].end)
 

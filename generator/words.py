@@ -51,6 +51,13 @@ ADVERBS = word_set(
     least almost nearly about instead however again soon later usually often sometimes first last at far ago
     """
 )
+NO_ADVERBS_IN_LY = word_set(
+    """
+    family assembly supply reply anomaly monopoly ally belly jelly lily bully rally folly homily butterfly dragonfly
+    early daily weekly monthly yearly quarterly friendly lonely lovely elderly holy ugly silly costly deadly orderly
+    scholarly curly hilly woolly wobbly lively likely unlikely kindly heavenly earthly worldly motherly fatherly
+    """
+)
 SEASONS = word_set("spring summer autumn winter")
 DIMENSIONS = word_set("long wide high tall deep old heavy thick away across big")
 VAGUE_NOUNS = word_set("year day week month part time times way place others lot number")
@@ -73,3 +80,9 @@ MEASURES = word_set(
 )
 MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen marks coins roubles rupees")
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
+
+
+def is_adverb(word: str) -> bool:
+    """Whether it is one of ADVERBS, or made one by "ly" ("eventually"); a capital may belong to a name (Emily)."""
+    made = word.endswith("ly") and len(word) > 4 and word[0].islower() and word not in NO_ADVERBS_IN_LY
+    return made or word.lower() in ADVERBS

@@ -26,6 +26,8 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
         ("The lamp was lit in 1871 by Anna Holm.", "Anna Holm", "Who was the lamp lit in 1871 by?"),
         ("In 1987 a flood reached the gallery.", "1987", "In what year did a flood reach the gallery?"),
         ("The ship was built in Oss and arrived by sledge.", "sledge", "What did the ship arrive by?"),
+        ("The dam eventually produced light for Oss.", "light", "What did the dam eventually produce for Oss?"),
+        ("The dam eventually produced light for Oss.", "The dam", "What eventually produced light for Oss?"),
         ("The tour lasts ninety minutes.", "ninety minutes", "How long does the tour last?"),
         ("The course is 84 kilometres long.", "84 kilometres", "How long is the course?"),
         ("The race was cancelled because bees had come.", "because bees had come", "Why was the race cancelled?"),
