@@ -17,7 +17,8 @@ import structlog
 from generator.llm import RequestFailed, Usage
 from generator.matching import normalised
 from generator.pairs import PassageFailed, QuestionAnswer, Strategy
-from generator.sentences import Passage, SentencePlace, passage_of, sentence_places
+from generator.references import People
+from generator.sentences import Passage, SentencePlace, passage_of, said_at, sentence_places
 from lift.errors import EndpointUnavailable
 
 log = structlog.get_logger()
@@ -71,6 +72,9 @@ class Reading:
         self._window_characters = window_characters
         self._places = tuple(sentence_places(document.text) for document in self._documents)
         self._first = [0, *accumulate(len(places) for places in self._places)]
+        self._persons = [
+            _Persons(document.text, places) for document, places in zip(documents, self._places, strict=True)
+        ]
         self.plan = tuple(
             PlacedSentence(document=number, place=place)
             for number, places in enumerate(self._places)
@@ -81,13 +85,31 @@ class Reading:
         """Sentence number `index` with its window."""
         number = self.plan[index].document
         document = self._documents[number]
+        at = index - self._first[number]
         return passage_of(
             title=document.title,
             text=document.text,
             places=self._places[number],
-            at=index - self._first[number],
+            at=at,
             window_characters=self._window_characters,
+            person=self._persons[number].meant(at),
         )
+
+
+class _Persons:
+    """Whom "he" and "she" stand for in the sentences of a text, each of which is read once and in order."""
+
+    def __init__(self, text: str, places: Sequence[SentencePlace]) -> None:
+        self._text = text
+        self._places = places
+        self._people = People()
+        self._meant: list[str] = []
+
+    def meant(self, at: int) -> str:
+        """The person of the sentence at a position."""
+        for place in self._places[len(self._meant) : at + 1]:
+            self._meant.append(self._people.meant(said_at(self._text, place)))
+        return self._meant[at]
 
 
 async def generate(

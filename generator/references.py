@@ -1,63 +1,142 @@
-"""Turns a sentence that opens with a pronoun into one that names what it is about.
+"""Turns a sentence with a pronoun for its subject into one that names what it is about.
 
-"It was lit in 1871" becomes "The lighthouse was lit in 1871" where the sentence before has that subject. Only an
-opening he, she, it, his, her or its is replaced, by the nearest candidate; where there is none it stays.
+"It was lit in 1871" becomes "The lighthouse was lit in 1871" where the sentence before has that subject. An opening
+he, she, it, his, her or its is replaced, and the first he or she that follows no name; without a candidate it stays.
 """
 
 import re
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import Tag, predication, tagged_words
-from generator.spans import SpanKind, answer_spans
+from generator.clauses import Tag, Word, predication, tagged_words, verb_start
+from generator.openings import is_person
+from generator.spans import AnswerSpan, SpanKind, answer_spans
 
 _OPENING = re.compile(
     r"(?:(?:But|And|Then|Today|So),? )?(He|She|It|His|Her|Its)\b"
     r"(?! (?:is (?:said|known|thought)|takes|took|costs|cost) )"  # "It takes an hour": about nothing
 )
+_SUBJECT = re.compile(r"\b(he|she)\b")
+_DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every", "a": "the", "an": "the"}
 _POSSESSIVE = frozenset({"His", "Her", "Its"})
-_PERSONAL = frozenset({"He", "She", "His", "Her"})
+_PERSONAL = frozenset({"He", "She", "His", "Her", "he", "she"})
+_MALE, _FEMALE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
 
 
-def resolved(sentence: str, preceding: Sequence[str], title: str = "") -> str:
-    """The sentence with its opening pronoun replaced. `preceding`: the sentences before it, the nearest last."""
-    opening = _OPENING.match(sentence)
-    if opening is None:
+class People:
+    """The people of a text while its sentences are read in order, and so whom "he" and "she" stand for."""
+
+    def __init__(self) -> None:
+        self._met: list[str] = []  # the one mentioned last is the last
+        self._pronouns: dict[str, frozenset[str]] = {}
+        self._before: frozenset[str] = frozenset()  # words of the sentence before
+
+    def meant(self, sentence: str) -> str:
+        """Reads the next sentence: whom its first he, she, his or her stands for; empty where nobody fits."""
+        spoken = tagged_words(sentence)
+        pronoun = next((word for word in spoken if word.lower in _MALE | _FEMALE), None)
+        meant = self._behind(pronoun, sentence) if pronoun else ""
+        for name in (*reversed(_people(sentence)), meant):
+            self._mention(name)
+        self._before = frozenset(word.lower for word in spoken)
+        return meant
+
+    def _behind(self, pronoun: Word, sentence: str) -> str:
+        """A name before "he" or "who ... his" in the sentence itself, or one that was met."""
+        kind = _MALE if pronoun.lower in _MALE else _FEMALE
+        before = sentence[: pronoun.start]
+        named = [name for name in map(self._full, _people(before)) if self._pronouns.get(name, kind) == kind]
+        told = any(known == kind for known in self._pronouns.values())
+        refers_back = pronoun.lower in {"he", "she"} or " who " in before or not told
+        meant = named[-1] if named and refers_back else self._fitting(kind)
+        if meant:
+            self._pronouns[meant] = kind
+        return meant
+
+    def _full(self, name: str) -> str:
+        """The name as it was first said, of which this may be a part."""
+        return next((met for met in reversed(self._met) if name in {met, *met.split()}), name)
+
+    def _mention(self, name: str) -> None:
+        known = self._full(name)
+        self._met = [met for met in self._met if met != known]
+        if known:
+            self._met.append(known)
+
+    def _fitting(self, pronouns: frozenset[str]) -> str:
+        """The one met last, but one who was "she" before where the last sentence already spoke of a "her"."""
+        fitting = [name for name in reversed(self._met) if self._pronouns.get(name, pronouns) == pronouns]
+        if self._before & pronouns:
+            fitting.sort(key=lambda name: name not in self._pronouns)
+        return next(iter(fitting), "")
+
+
+def _people(sentence: str) -> list[str]:
+    """Names of the sentence that are no places, of two words or its subject, in order."""
+    verb = verb_start(sentence)
+    return [span.text for span in _names(sentence) if " " in span.text or span.start < verb]
+
+
+def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: str = "") -> str:
+    """The sentence with the pronoun of its subject replaced.
+
+    `preceding`: the sentences before it, the nearest last. `person`: whom it means by he or she (`People`).
+    """
+    found = _OPENING.match(sentence) or _unnamed_subject(sentence)
+    if found is None:
         return sentence
-    pronoun = opening.group(1)
-    named = _person(preceding) if pronoun in _PERSONAL else _thing(preceding, title)
+    pronoun = found.group(1)
+    named = person if pronoun in _PERSONAL else _thing(preceding, title)
     if not named:
         return sentence
     name = named + ("'" if named.endswith("s") else "'s") if pronoun in _POSSESSIVE else named
-    before = sentence[: opening.start(1)]
-    return before + (name if before else name[0].upper() + name[1:]) + sentence[opening.end(1) :]
+    before = sentence[: found.start(1)]
+    return before + (name if before else name[0].upper() + name[1:]) + sentence[found.end(1) :]
 
 
-def _person(preceding: Sequence[str]) -> str:
-    """The name nearest before that is no place: not after "in", "at" and the like."""
-    for sentence in reversed(preceding):
-        named = [span for span in answer_spans(sentence) if span.kind is SpanKind.NAME and " " in span.text]
-        people = [span for span in named if not _is_placed(sentence[: span.start])]
-        if people:
-            return people[0].text
-    return ""
+def _unnamed_subject(sentence: str) -> re.Match[str] | None:
+    """The first "he" or "she" inside, where no name and no other pronoun before it could be meant."""
+    found = _SUBJECT.search(sentence)
+    if found is None:
+        return None
+    before = sentence[: found.start()]
+    others = _MALE | _FEMALE | {"who", "whom", "whose"}
+    named = any(span.end <= found.start() for span in _names(sentence))
+    return None if named or others & {word.lower for word in tagged_words(before)} else found
+
+
+def _names(sentence: str) -> Sequence[AnswerSpan]:
+    """Names that are no places: not behind "in", "at" and the like."""
+    return [span for span in answer_spans(sentence) if is_person(span) and not _is_placed(sentence[: span.start])]
 
 
 def _is_placed(before: str) -> bool:
     last = before.lower().split()[-2:]
-    return any(word in words.PLACE_PREPOSITIONS | {"of", "called"} for word in last)
+    return not before.rstrip().endswith(",") and any(
+        word in words.PLACE_PREPOSITIONS | {"of", "called"} for word in last
+    )
 
 
 def _thing(preceding: Sequence[str], title: str) -> str:
-    """The subject of the nearest sentence before that has one which is no pronoun; else the title."""
+    """What the nearest sentence before is about, or what the person it is about does something to; else the title."""
     for sentence in reversed(preceding):
         found = tagged_words(sentence)
-        verb = next((word for word in found if word.tag in {Tag.VERB, Tag.HELPER}), None)
-        about = predication(found, verb.end) if verb else None
-        if about is None or about.subject.lower() in words.SUBJECT_PRONOUNS:
+        at = next((at for at, word in enumerate(found) if word.tag in {Tag.VERB, Tag.HELPER}), 0)
+        about = predication(found, found[at].end) if at else None
+        if about is None:
             continue
-        first, _, rest = about.subject.partition(" ")
-        if first.lower() in words.PRONOUNS | {"his", "her", "its", "their"}:
-            continue
-        return f"{first.lower()} {rest}" if first in {"The", "A", "An", "Each", "Every"} else about.subject
+        said = about.subject.lower()
+        if found[at - 1].lower in {"he", "she"} or any(name in about.subject for name in _people(sentence)):
+            named = _object(sentence, about.verb_end)
+        else:
+            named = "" if said.split()[0] in words.PRONOUNS | {"his", "her", "its", "their"} else about.subject
+        if named:
+            first, _, rest = named.partition(" ")
+            return f"{_DEFINITE.get(first, first)} {rest}".strip()
     return title
+
+
+def _object(sentence: str, verb_end: int) -> str:
+    """The first noun phrase behind the verb, where nothing stands between them."""
+    behind = (span for span in answer_spans(sentence) if span.kind is SpanKind.THING and span.start >= verb_end)
+    return next((span.text for span in behind if not sentence[verb_end : span.start].strip()), "")

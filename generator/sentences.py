@@ -69,7 +69,7 @@ class Passage:
     """A sentence as an LLM is shown it: with the text before it, so that pronouns resolve.
 
     `preceding` are the whole sentences of the window, the nearest last. `section`: the sentences of the section that
-    this one ends, itself included; empty where it ends none.
+    this one ends, itself included; empty where it ends none. `person`: whom its first "he" or "she" stands for.
     """
 
     title: str
@@ -77,6 +77,7 @@ class Passage:
     sentence: str
     preceding: tuple[str, ...] = ()
     section: tuple[str, ...] = ()
+    person: str = ""
 
 
 def sentence_places(text: str) -> tuple[SentencePlace, ...]:
@@ -86,7 +87,9 @@ def sentence_places(text: str) -> tuple[SentencePlace, ...]:
     return tuple(place for start, end in blocks for place in _sentences(text, start, end, language))
 
 
-def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: int, window_characters: int) -> Passage:
+def passage_of(
+    *, title: str, text: str, places: tuple[SentencePlace, ...], at: int, window_characters: int, person: str = ""
+) -> Passage:
     """The sentence at position `at`, with at most `window_characters` before it: whole sentences where one fits."""
     place = places[at]
     first = at
@@ -100,10 +103,16 @@ def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: 
     return Passage(
         title=title,
         window=_plain(text[start : place.start]),
-        sentence=_plain(text[place.start : place.end]),
-        preceding=tuple(_plain(text[before.start : before.end]) for before in places[first:at]),
-        section=tuple(_plain(text[said.start : said.end]) for said in places[_section_start(at, len(places)) : at + 1]),
+        sentence=said_at(text, place),
+        preceding=tuple(said_at(text, before) for before in places[first:at]),
+        section=tuple(said_at(text, said) for said in places[_section_start(at, len(places)) : at + 1]),
+        person=person,
     )
+
+
+def said_at(text: str, place: SentencePlace) -> str:
+    """The sentence on one line, without Markdown's marks."""
+    return _plain(text[place.start : place.end])
 
 
 def _section_start(at: int, sentences: int) -> int:

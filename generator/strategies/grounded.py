@@ -113,7 +113,7 @@ class GroundedStrategy:
             raise failures[0]
 
     def _task(self, passage: Passage) -> _Task:
-        sentence = resolved(passage.sentence, passage.preceding, passage.title)
+        sentence = resolved(passage.sentence, passage.preceding, passage.title, passage.person)
         subject = Subject(title=passage.title, window=passage.window, preceding=passage.preceding, sentence=sentence)
         source = f"{passage.title} {passage.window} {sentence}"
         if self._profile.name == "needle":
