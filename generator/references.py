@@ -2,13 +2,14 @@
 
 "It was lit in 1871" becomes "The lighthouse was lit in 1871" where the sentence before has that subject. An opening
 he, she, it, his, her or its is replaced, and the first he or she that follows no name; without a candidate it stays.
+"She sold it" says what, where the sentence before is about a person who did something to it.
 """
 
 import re
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import Tag, Word, predication, tagged_words, verb_start
+from generator.clauses import Predication, Tag, Word, predication, tagged_words, verb_start
 from generator.openings import is_person
 from generator.spans import AnswerSpan, SpanKind, answer_spans
 
@@ -18,6 +19,7 @@ _OPENING = re.compile(
 )
 _SUBJECT = re.compile(r"\b(he|she)\b")
 _DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every", "a": "the", "an": "the"}
+_OBJECT = re.compile(r"^((?: [\w-]+){1,2}) it\b(?! (?:is|was|has|had|would|will|could|can|might|may|should|must)\b)")
 _POSSESSIVE = frozenset({"His", "Her", "Its"})
 _PERSONAL = frozenset({"He", "She", "His", "Her", "he", "she"})
 _MALE, _FEMALE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
@@ -90,8 +92,10 @@ def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: s
     if not named:
         return sentence
     name = named + ("'" if named.endswith("s") else "'s") if pronoun in _POSSESSIVE else named
-    before = sentence[: found.start(1)]
-    return before + (name if before else name[0].upper() + name[1:]) + sentence[found.end(1) :]
+    before, behind = sentence[: found.start(1)], sentence[found.end(1) :]
+    if pronoun.lower() in {"he", "she"} and preceding and (thing := _done_to(preceding[-1])):
+        behind = _OBJECT.sub(lambda verb: f"{verb.group(1)} {thing}", behind)
+    return before + (name if before else name[0].upper() + name[1:]) + behind
 
 
 def _unnamed_subject(sentence: str) -> re.Match[str] | None:
@@ -120,20 +124,38 @@ def _is_placed(before: str) -> bool:
 def _thing(preceding: Sequence[str], title: str) -> str:
     """What the nearest sentence before is about, or what the person it is about does something to; else the title."""
     for sentence in reversed(preceding):
-        found = tagged_words(sentence)
-        at = next((at for at, word in enumerate(found) if word.tag in {Tag.VERB, Tag.HELPER}), 0)
-        about = predication(found, found[at].end) if at else None
+        about, of_person = _about(sentence)
         if about is None:
             continue
-        said = about.subject.lower()
-        if found[at - 1].lower in {"he", "she"} or any(name in about.subject for name in _people(sentence)):
+        if of_person:
             named = _object(sentence, about.verb_end)
         else:
-            named = "" if said.split()[0] in words.PRONOUNS | {"his", "her", "its", "their"} else about.subject
+            first = about.subject.lower().split()[0]
+            named = "" if first in words.PRONOUNS | {"his", "her", "its", "their"} else about.subject
         if named:
-            first, _, rest = named.partition(" ")
-            return f"{_DEFINITE.get(first, first)} {rest}".strip()
+            return _definite(named)
     return title
+
+
+def _done_to(sentence: str) -> str:
+    """What a person does something to, where the sentence is about a person; else empty."""
+    about, of_person = _about(sentence)
+    return _definite(_object(sentence, about.verb_end)) if about and of_person else ""
+
+
+def _about(sentence: str) -> tuple[Predication | None, bool]:
+    """What the sentence's first verb says, and whether of a person."""
+    found = tagged_words(sentence)
+    at = next((at for at, word in enumerate(found) if word.tag in {Tag.VERB, Tag.HELPER}), 0)
+    about = predication(found, found[at].end) if at else None
+    if about is None:
+        return None, False
+    return about, found[at - 1].lower in {"he", "she"} or any(name in about.subject for name in _people(sentence))
+
+
+def _definite(phrase: str) -> str:
+    first, _, rest = phrase.partition(" ")
+    return f"{_DEFINITE.get(first, first)} {rest}".strip()
 
 
 def _object(sentence: str, verb_end: int) -> str:
