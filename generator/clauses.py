@@ -75,9 +75,18 @@ _INHERITS = word_set("and but or who which that ,")
 def tagged_words(sentence: str) -> list[Word]:
     """The words and marks of a sentence in order."""
     found = [Word(start=m.start(), end=m.end(), text=m.group(), tag=_tag(m.group())) for m in _WORD.finditer(sentence)]
+    for at in range(1, len(found)):
+        if numbers_a_name(found[at - 1], found[at]):
+            found[at] = replace(found[at], tag=Tag.CONTENT)
     for at, tag in _verbs(found).items():
         found[at] = replace(found[at], tag=tag)
     return found
+
+
+def numbers_a_name(before: Word, word: Word) -> bool:
+    """Whether digits belong to the name before them: "the Corvane 40", and not "in March 40 people"."""
+    is_name = before.tag is Tag.CONTENT and before.is_capital and before.text not in words.MONTHS | words.WEEKDAYS
+    return is_name and word.text.isdigit()
 
 
 def verb_start(sentence: str) -> int:

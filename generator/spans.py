@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from generator import words
-from generator.clauses import Tag, Word, tagged_words
+from generator.clauses import Tag, Word, numbers_a_name, tagged_words
 
 MAX_SPANS = 10
 MAX_PHRASE_WORDS = 8
@@ -166,6 +166,7 @@ def _names(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
             and _capital_at(tokens, at + 1)
         ):
             at += 1
+        at += at < len(tokens) and numbers_a_name(tokens[at - 1], tokens[at])
         start = first + 1 if tokens[first].lower in words.FUNCTION_WORDS else first
         before_noun = at < len(tokens) and tokens[at].tag is Tag.CONTENT
         if start == at or (start == 0 and at == 1) or before_noun or tokens[at - 1].lower.endswith("'s"):

@@ -54,6 +54,14 @@ def test_a_sentence_that_says_little_breaks_nothing(sentence):
     assert len(answer_spans(sentence)) <= 1
 
 
+def test_a_number_behind_a_name_belongs_to_it():
+    assert found("The Corvane 40 moves ninety litres.") == {
+        "The Corvane 40": SpanKind.NAME,
+        "ninety litres": SpanKind.QUANTITY,
+    }
+    assert "40 people" in found("In March 40 people came.")
+
+
 def test_of_many_spans_numbers_and_names_are_kept():
     sentence = ", ".join(f"the thing of kind{n} and the lamp in 19{n:02}" for n in range(10, 40)) + "."
     spans = answer_spans(sentence)
