@@ -17,7 +17,7 @@ import structlog
 from generator.llm import RequestFailed, Usage
 from generator.matching import normalised
 from generator.pairs import PassageFailed, QuestionAnswer, Strategy
-from generator.references import People
+from generator.people import People
 from generator.sentences import Passage, SentencePlace, passage_of, said_at, sentence_places
 from lift.errors import EndpointUnavailable
 

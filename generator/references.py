@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import Predication, Tag, Word, predication, tagged_words, verb_start
-from generator.openings import is_person
-from generator.spans import AnswerSpan, SpanKind, answer_spans
+from generator.clauses import Predication, Tag, predication, tagged_words
+from generator.people import FEMALE, MALE, names_of, people_of
+from generator.spans import SpanKind, answer_spans
 
 _OPENING = re.compile(
     r"(?:(?:But|And|Then|Today|So),? )?(He|She|It|His|Her|Its)\b"
@@ -22,67 +22,12 @@ _DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every
 _OBJECT = re.compile(r"^((?: [\w-]+){1,2}) it\b(?! (?:is|was|has|had|would|will|could|can|might|may|should|must)\b)")
 _POSSESSIVE = frozenset({"His", "Her", "Its"})
 _PERSONAL = frozenset({"He", "She", "His", "Her", "he", "she"})
-_MALE, _FEMALE = frozenset({"he", "him", "his", "himself"}), frozenset({"she", "her", "hers", "herself"})
-
-
-class People:
-    """The people of a text while its sentences are read in order, and so whom "he" and "she" stand for."""
-
-    def __init__(self) -> None:
-        self._met: list[str] = []  # the one mentioned last is the last
-        self._pronouns: dict[str, frozenset[str]] = {}
-        self._before: frozenset[str] = frozenset()  # words of the sentence before
-
-    def meant(self, sentence: str) -> str:
-        """Reads the next sentence: whom its first he, she, his or her stands for; empty where nobody fits."""
-        spoken = tagged_words(sentence)
-        pronoun = next((word for word in spoken if word.lower in _MALE | _FEMALE), None)
-        meant = self._behind(pronoun, sentence) if pronoun else ""
-        for name in (*reversed(_people(sentence)), meant):
-            self._mention(name)
-        self._before = frozenset(word.lower for word in spoken)
-        return meant
-
-    def _behind(self, pronoun: Word, sentence: str) -> str:
-        """A name before "he" or "who ... his" in the sentence itself, or one that was met."""
-        kind = _MALE if pronoun.lower in _MALE else _FEMALE
-        before = sentence[: pronoun.start]
-        named = [name for name in map(self._full, _people(before)) if self._pronouns.get(name, kind) == kind]
-        told = any(known == kind for known in self._pronouns.values())
-        refers_back = pronoun.lower in {"he", "she"} or " who " in before or not told
-        meant = named[-1] if named and refers_back else self._fitting(kind)
-        if meant:
-            self._pronouns[meant] = kind
-        return meant
-
-    def _full(self, name: str) -> str:
-        """The name as it was first said, of which this may be a part."""
-        return next((met for met in reversed(self._met) if name in {met, *met.split()}), name)
-
-    def _mention(self, name: str) -> None:
-        known = self._full(name)
-        self._met = [met for met in self._met if met != known]
-        if known:
-            self._met.append(known)
-
-    def _fitting(self, pronouns: frozenset[str]) -> str:
-        """The one met last, but one who was "she" before where the last sentence already spoke of a "her"."""
-        fitting = [name for name in reversed(self._met) if self._pronouns.get(name, pronouns) == pronouns]
-        if self._before & pronouns:
-            fitting.sort(key=lambda name: name not in self._pronouns)
-        return next(iter(fitting), "")
-
-
-def _people(sentence: str) -> list[str]:
-    """Names of the sentence that are no places, of two words or its subject, in order."""
-    verb = verb_start(sentence)
-    return [span.text for span in _names(sentence) if " " in span.text or span.start < verb]
 
 
 def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: str = "") -> str:
     """The sentence with the pronoun of its subject replaced.
 
-    `preceding`: the sentences before it, the nearest last. `person`: whom it means by he or she (`People`).
+    `preceding`: the sentences before it, the nearest last. `person`: whom it means by he or she (`generator.people`).
     """
     found = _OPENING.match(sentence) or _unnamed_subject(sentence)
     if found is None:
@@ -104,21 +49,9 @@ def _unnamed_subject(sentence: str) -> re.Match[str] | None:
     if found is None:
         return None
     before = sentence[: found.start()]
-    others = _MALE | _FEMALE | {"who", "whom", "whose"}
-    named = any(span.end <= found.start() for span in _names(sentence))
+    others = MALE | FEMALE | {"who", "whom", "whose"}
+    named = any(span.end <= found.start() for span in names_of(sentence))
     return None if named or others & {word.lower for word in tagged_words(before)} else found
-
-
-def _names(sentence: str) -> Sequence[AnswerSpan]:
-    """Names that are no places: not behind "in", "at" and the like."""
-    return [span for span in answer_spans(sentence) if is_person(span) and not _is_placed(sentence[: span.start])]
-
-
-def _is_placed(before: str) -> bool:
-    last = before.lower().split()[-2:]
-    return not before.rstrip().endswith(",") and any(
-        word in words.PLACE_PREPOSITIONS | {"of", "called"} for word in last
-    )
 
 
 def _thing(preceding: Sequence[str], title: str) -> str:
@@ -150,7 +83,7 @@ def _about(sentence: str) -> tuple[Predication | None, bool]:
     about = predication(found, found[at].end) if at else None
     if about is None:
         return None, False
-    return about, found[at - 1].lower in {"he", "she"} or any(name in about.subject for name in _people(sentence))
+    return about, found[at - 1].lower in {"he", "she"} or any(name in about.subject for name in people_of(sentence))
 
 
 def _definite(phrase: str) -> str:

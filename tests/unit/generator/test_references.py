@@ -2,7 +2,8 @@
 
 import pytest
 
-from generator.references import People, resolved
+from generator.people import People
+from generator.references import resolved
 
 
 def told(*sentences: str) -> list[str]:
