@@ -59,7 +59,7 @@ def serve(
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
     shrunk_rank: Annotated[int, typer.Option(help="LoRA rank after shrinking.")] = 32,
     adapters: Annotated[int, typer.Option(help="Distinct adapters in a batch.")] = 8,
-    threads: Annotated[int, typer.Option(help="CPU threads of each engine; 0 leaves the choice to vLLM.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads of each engine; 0 leaves each its own choice.")] = 0,
     repeats: Annotated[int, typer.Option(help="Interleaved measurements of each figure.")] = 3,
     rivals: Annotated[bool, typer.Option(help="Also measure stock vLLM, which takes most of the time.")] = True,
     plot: Plot = None,

@@ -182,7 +182,10 @@ async def serve(setup: dict[str, Any], say: Any) -> None:
 
     base_model = Path(setup["base_model"])
     engine, model = EngineSettings(**setup["engine"]), ModelSettings(**setup["model"])
-    llm = AsyncLLM.from_engine_args(engine_args(base_model, engine, model))
+    arguments = engine_args(base_model, engine, model)
+    if not os.environ["VLLM_PLUGINS"]:
+        arguments.distributed_executor_backend = None  # vLLM as it is published chooses its own
+    llm = AsyncLLM.from_engine_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="lift-bench-") as folder:
             vllm_engine = VllmEngine(llm, base_model)

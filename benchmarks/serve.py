@@ -30,7 +30,7 @@ WAITS = ("fetch", "validate", "load", "cold", "warm")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to measure. `rivals`: also stock vLLM. `threads`: of each engine, 0 leaves the choice to vLLM.
+    """What to measure. `rivals`: also stock vLLM. `threads`: of each engine, 0 leaves each its own choice.
 
     `say` is told each figure as it comes.
     """

@@ -143,7 +143,7 @@ class EngineSettings(Section):
     max_num_seqs: int = Field(default=64, gt=0)
     gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
     cpu_kv_cache_gib: float = Field(default=1, gt=0)
-    threads: int = Field(default=0, ge=0, description="CPU threads; 0 leaves the choice to vLLM")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes one a core")
     max_revision_bytes: int = Field(default=4096 * MIB, gt=0)
     drain_seconds: float = Field(default=30, ge=0)
 

@@ -18,5 +18,5 @@ def environment(settings: Settings) -> dict[str, str]:
     if Path(settings.model.base_model).is_dir():
         variables |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if settings.engine.threads:
-        variables["OMP_NUM_THREADS"] = str(settings.engine.threads)
+        variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(settings.engine.threads)}
     return variables

@@ -51,7 +51,7 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
         device = {
             "block_size": CPU_BLOCK_TOKENS,
             "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30)),
-            "distributed_executor_backend": UniProcExecutor,
+            "distributed_executor_backend": UniProcExecutor,  # for a worker's process a core would do nothing but wait
         }
     return AsyncEngineArgs(
         model=str(folder),
@@ -70,7 +70,7 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
 
 
 class VllmEngine:
-    """`server.engine.llm.LLM` on vLLM, whose engine and workers are processes of their own."""
+    """`server.engine.llm.LLM` on vLLM, whose engine is a process of its own, as workers on GPUs may be."""
 
     def __init__(self, llm: AsyncLLM, folder: Path) -> None:
         self._llm = llm
