@@ -76,7 +76,7 @@ def answers(port: int) -> bool:
 
 def test_an_engine_that_loses_vllm_ends_with_an_error_and_leaves_no_process(process) -> None:
     children = process.children(recursive=True)
-    engine_core = next(child for child in process.children() if child.children())
+    engine_core = next(child for child in children if child.name() == "VLLM::EngineCore")
     engine_core.send_signal(signal.SIGKILL)
     assert process.wait(END_SECONDS) == 1
     _, alive = psutil.wait_procs(children, END_SECONDS)
