@@ -138,6 +138,27 @@ def catalogue(
     _run(lambda: bench_catalogue(Plan(adapters=_numbers("adapters", adapters), say=_say)), as_json, plot, of_catalogue)
 
 
+@app.command()
+def recipes(
+    state: State = DEFAULT_STATE,
+    *,
+    data: Annotated[list[Path], typer.Option(help="A document, with its questions beside it as FILE.tsv.")],
+    out: Annotated[Path, typer.Option(help="Folder of the pairs and results; a rerun goes on in it.")],
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE,…", help="Values of a training option to try.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Training options against each other on the same pairs: questions answered, knowledge kept, seconds."""
+    from benchmarks.recipes import Plan, bench_recipes
+    from lift.stack.folder import StateFolder
+
+    named = (each.partition("=") for each in values or ())
+    given = {name: tuple(text.split(",")) for name, _, text in named}
+    folder = StateFolder(state.resolve())
+    _run(lambda: bench_recipes(Plan(state=folder, data=data, values=given, out=out, say=_say)), as_json)
+
+
 def _numbers(option: str, text: str) -> tuple[int, ...]:
     """The numbers of a text such as "1,4,16". InvalidOption."""
     try:

@@ -11,14 +11,10 @@ from benchmarks.contestants import encoded
 from lift.errors import NothingWritten, StackStopped
 from lift.settings import Settings
 from lift.stack.folder import StateFolder, holder
-from lift.template import PromptTemplate
-from trainer import base_model
-from trainer.batches import Encoder, epoch
-from trainer.fused import FusedLearner
+from trainer.batches import epoch
 from trainer.generator import Generator, Source
-from trainer.learner import Learner
-from trainer.peft_learner import PeftLearner
 from trainer.profiles import hyperparameters
+from trainer.workshop import Workshop
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -27,16 +23,11 @@ class Alone:
     """A stack's generator, and a learner of this process on the stack's base model and profile."""
 
     def __init__(self, settings: Settings) -> None:
-        trainer, model = settings.trainer, settings.model
         self._generator = Generator(settings.generator.address, settings.node_token.get_secret_value())
-        self._hyperparameters = hyperparameters({}, trainer.profile, model.max_lora_rank)
-        base = base_model.load(model.base_model, trainer.device, trainer.threads, model.dtype)
-        vocabulary = base.tokenizer.get_vocab()
-        known = model.template == "auto"
-        template = PromptTemplate.for_vocabulary(vocabulary) if known else PromptTemplate.named(model.template)
-        self._encoder = Encoder(base.tokenizer, template, self._hyperparameters.max_pair_tokens)
-        fast = FusedLearner.takes(base.model.config)
-        self._learner: Learner = FusedLearner(base.model) if fast else PeftLearner(base.model)
+        self._hyperparameters = hyperparameters({}, settings.trainer.profile, settings.model.max_lora_rank)
+        workshop = Workshop.of(settings)
+        self._encoder = workshop.encoder(self._hyperparameters.max_pair_tokens)
+        self._learner = workshop.learner
 
     @classmethod
     def of(cls, state: StateFolder) -> Self:

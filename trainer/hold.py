@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import structlog
 
@@ -20,6 +20,19 @@ log = structlog.get_logger()
 
 class Stopping(Exception):
     """The trainer is being stopped: the job goes back to the queue."""
+
+
+class Watch(Protocol):
+    """Who hears how work goes, and says whether it may go on."""
+
+    def check(self) -> None:
+        """Raises what the work must end with."""
+
+    def report(self, **changes: Any) -> None:
+        """Changes fields of the work's progress."""
+
+    def took(self, **seconds: float) -> None:
+        """Sets seconds of stages, by the names of lift.v1.StageSeconds."""
 
 
 class Hold:

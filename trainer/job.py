@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Self
@@ -25,7 +24,6 @@ from lift.errors import (
 )
 from lift.internal.v1 import generator_pb2
 from lift.settings import Settings
-from lift.template import PromptTemplate
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.journal import Journal
@@ -34,19 +32,14 @@ from storage.objects import ObjectStore
 from storage.records import Job, JobKind, Lease, Node, Revision, RevisionRef, Stage
 from storage.s3 import S3Objects
 from storage.text import read_text
-from trainer import base_model
 from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
 from trainer.beside import Share
 from trainer.engines import Engines
 from trainer.examination import Examiner, Material
-from trainer.fused import FusedLearner
 from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
-from trainer.learner import Learner
-from trainer.parallel import ParallelLearner, Worker
-from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
 from trainer.retention import kept_answers
@@ -55,20 +48,12 @@ from trainer.shrink import shrink
 from trainer.stream import PairStream
 from trainer.teacher import Teacher, passage
 from trainer.training import train
+from trainer.workshop import Workshop
 
 MAX_PAUSE_SECONDS = 300.0
 JOIN_AFTER_SECONDS = 1.0
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
-    """What stays warm between jobs: the base model, what is trained on it, and the template of its prompts."""
-
-    base: BaseModel
-    learner: Learner
-    template: PromptTemplate
 
 
 class Unworthy(Exception):
@@ -231,14 +216,7 @@ class Trainer:
     def _warm(self) -> Workshop:
         with self._loading:
             if self._workshop is None:
-                model, trainer = self._settings.model, self._settings.trainer
-                base = base_model.load(model.base_model, trainer.device, trainer.threads, model.dtype)
-                template = (
-                    PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
-                    if model.template == "auto"
-                    else PromptTemplate.named(model.template)
-                )
-                self._workshop = Workshop(base=base, learner=_learner(base, trainer.devices), template=template)
+                self._workshop = Workshop.of(self._settings)
             return self._workshop
 
     def _own_answers(self, workshop: Workshop) -> tuple[Example, ...]:
@@ -262,7 +240,7 @@ class Trainer:
     ) -> tuple[Revision, Material]:
         """Trains while the questions are being written, and publishes the files."""
         job = hold.lease.job
-        encoder = Encoder(workshop.base.tokenizer, workshop.template, chosen.max_pair_tokens)
+        encoder = workshop.encoder(chosen.max_pair_tokens)
         journal = Journal(self._objects, job.tenant, job.id, hold.lease.token)
         with (
             workshop.learner.adapter(chosen) as adapter,
@@ -338,19 +316,3 @@ def _sentences(
         )
         for place in plan
     )
-
-
-def _learner(base: BaseModel, devices: int) -> Learner:
-    """The fast learner for the models that it takes, the plain one for all others. InvalidOption: too many devices."""
-    learner: Learner
-    model_type = base.model.config.model_type
-    if not FusedLearner.takes(base.model.config):
-        if devices > 1:
-            raise InvalidOption(option="trainer.devices", value=devices, expected=f"1 for a model of type {model_type}")
-        learner = PeftLearner(base.model)
-    elif devices > 1:
-        learner = SharedLearner(ParallelLearner(base.model, Worker.beside(base, devices)))
-    else:
-        learner = SharedLearner(FusedLearner(base.model))
-    log.info("learner_chosen", learner=type(learner).__name__, model_type=model_type, devices=devices)
-    return learner

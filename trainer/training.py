@@ -15,7 +15,7 @@ from storage.journal import Pair
 from storage.records import Stage
 from trainer.batches import Encoder, Example, draw, epoch
 from trainer.beside import Beside, Share
-from trainer.hold import Hold
+from trainer.hold import Watch
 from trainer.learner import Adapter
 from trainer.memory import give_back
 from trainer.profiles import Hyperparameters
@@ -53,7 +53,7 @@ def train(
     encoder: Encoder,
     adapter: Adapter,
     hyperparameters: Hyperparameters,
-    hold: Hold,
+    watch: Watch,
     *,
     beside: Sequence[Share] = (),
     teacher: Teacher | None = None,
@@ -64,16 +64,16 @@ def train(
     `beside`: what it learns besides its document. With a teacher, pairs are learned as it would answer them.
     `again` has new pairs written about the given sentences, for a second round.
 
-    NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `hold.check`
+    NothingWritten: there is no pair to train on. InvalidOption: the loss is no longer a number. And what `watch.check`
     and the stream raise.
     """
     material = _Material(encoder, hyperparameters.held_out, teacher)
-    hold.report(stage=Stage.GENERATE)
-    meter = _Meter(adapter, hold)
+    watch.report(stage=Stage.GENERATE)
+    meter = _Meter(adapter, watch)
     others = Beside(beside, hyperparameters.seed)
-    for batch in _first_epoch(stream, material, hyperparameters, hold):
+    for batch in _first_epoch(stream, material, hyperparameters, watch):
         if not meter.steps:
-            hold.took(first_step=stream.seconds)
+            watch.took(first_step=stream.seconds)
         meter.step(others.added_to(batch))
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
@@ -81,15 +81,15 @@ def train(
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
     later = math.ceil(len(examples) / batch_size) * epochs
     total = meter.steps + later
-    hold.report(stage=Stage.TRAIN, steps=total)
+    watch.report(stage=Stage.TRAIN, steps=total)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     for _ in range(epochs):
         meter.new_epoch()
         for batch in epoch(examples, batch_size, shuffler):
-            hold.check()
+            watch.check()
             meter.step(others.added_to(batch), (total - meter.steps) / later)
     if again and hyperparameters.second_round:
-        _second_round(again, material, adapter, hyperparameters, hold, meter=meter, others=others)
+        _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(
         "training_ended", pairs=len(material.examples), left_out=material.left_out, steps=meter.steps, **meter.figures()
     )
@@ -113,7 +113,7 @@ def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, 
 
 
 def _first_epoch(
-    stream: PairStream, material: "_Material", hyperparameters: Hyperparameters, hold: Hold
+    stream: PairStream, material: "_Material", hyperparameters: Hyperparameters, watch: Watch
 ) -> Iterator[list[Example]]:
     """Batches from whatever has come; blocks while less than a batch is there and more may come."""
     batch_size = hyperparameters.batch_size
@@ -121,9 +121,9 @@ def _first_epoch(
     waiting: list[Example] = []
 
     def look_up() -> None:
-        hold.check()
-        hold.report(sentences=stream.sentences, sentences_done=stream.sentences_done, pairs=stream.pairs)
-        hold.took(first_pair=stream.seconds_to_first_pair, generate=stream.seconds_to_last_pair)
+        watch.check()
+        watch.report(sentences=stream.sentences, sentences_done=stream.sentences_done, pairs=stream.pairs)
+        watch.took(first_pair=stream.seconds_to_first_pair, generate=stream.seconds_to_last_pair)
 
     while waiting or not stream.exhausted:
         waiting += material.add(stream.take(batch_size - len(waiting), look_up))
@@ -138,7 +138,7 @@ def _second_round(
     material: "_Material",
     adapter: Adapter,
     hyperparameters: Hyperparameters,
-    hold: Hold,
+    watch: Watch,
     *,
     meter: "_Meter",
     others: Beside,
@@ -152,15 +152,15 @@ def _second_round(
     try:
         with again(weak) as stream:
             while not stream.exhausted:
-                material.add(stream.take(1, hold.check))
+                material.add(stream.take(1, watch.check))
     except (Unavailable, TimedOut) as outage:
         log.warning("second_round_without_new_pairs", error=str(outage))
     log.info("second_round_written", pairs=len(material.examples) - before)
     meter.new_epoch()
     batches = list(second_round(material.learned, weak, meter.steps, hyperparameters))
-    hold.report(steps=meter.steps + len(batches))
+    watch.report(steps=meter.steps + len(batches))
     for batch, left in batches:
-        hold.check()
+        watch.check()
         meter.step(others.added_to(batch), left)
 
 
@@ -231,9 +231,9 @@ class _Material:
 class _Meter:
     """Steps the adapter and reports how that goes."""
 
-    def __init__(self, adapter: Adapter, hold: Hold) -> None:
+    def __init__(self, adapter: Adapter, watch: Watch) -> None:
         self._adapter = adapter
-        self._hold = hold
+        self._watch = watch
         self._began_at = 0.0
         self._seconds = 0.0
         self._stepping_seconds = 0.0
@@ -263,8 +263,8 @@ class _Meter:
         ended_at = time.monotonic()
         self._seconds = ended_at - self._began_at
         self._stepping_seconds += ended_at - step_began_at
-        self._hold.report(step=self.steps, loss=loss)
-        self._hold.took(train=self._seconds, starved=self._seconds - self._stepping_seconds)
+        self._watch.report(step=self.steps, loss=loss)
+        self._watch.took(train=self._seconds, starved=self._seconds - self._stepping_seconds)
 
     def losses(self) -> tuple[float, ...]:
         """Mean loss per answer token of each epoch, in nats."""

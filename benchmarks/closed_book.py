@@ -1,0 +1,56 @@
+"""Asks a base model questions with LoRA weights added to its own, in this process and without a document."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from trainer.workshop import Workshop
+
+ASKED_AT_ONCE = 32
+PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"  # as PEFT names weights
+
+
+def answers(workshop: Workshop, questions: Sequence[str], max_tokens: int) -> list[str]:
+    """What the model says to each question, greedily, at most `max_tokens` tokens."""
+    said: list[str] = []
+    for start in range(0, len(questions), ASKED_AT_ONCE):
+        said += _answered(workshop, questions[start : start + ASKED_AT_ONCE], max_tokens)
+    return said
+
+
+@contextmanager
+def merged(workshop: Workshop, weights: Mapping[str, Tensor], scaling: float) -> Iterator[None]:
+    """Each adapted layer's W is W + s B A for the length of the block; bf16, so rounded once more than when served."""
+    own: list[tuple[Tensor, Tensor]] = []
+    try:
+        with torch.no_grad():
+            for name in (name.removesuffix(A) for name in weights if name.endswith(A)):
+                layer = workshop.base.model.get_submodule(name.removeprefix(PREFIX)).weight
+                own.append((layer, layer.clone()))
+                layer += (scaling * weights[name + B].float() @ weights[name + A].float()).to(layer)
+        yield
+    finally:
+        for layer, before in own:
+            layer.data.copy_(before)
+
+
+@torch.inference_mode()
+def _answered(workshop: Workshop, questions: Sequence[str], max_tokens: int) -> Iterator[str]:
+    base, encoder = workshop.base, workshop.encoder(max_pair_tokens=1 << 16)
+    prompts, stop = [encoder.prompt(question) for question in questions], encoder.stop[-1]
+    longest = max(map(len, prompts))
+    # Filled up on the left, so that every answer begins in the same column.
+    ids = torch.tensor([(stop,) * (longest - len(prompt)) + prompt for prompt in prompts], device=base.model.device)
+    mask = torch.tensor([(0,) * (longest - len(prompt)) + (1,) * len(prompt) for prompt in prompts], device=ids.device)
+    written = base.model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        max_new_tokens=max_tokens,
+        do_sample=False,
+        eos_token_id=stop,
+        pad_token_id=stop,
+    )
+    for row in written[:, longest:]:
+        yield base.tokenizer.decode(row, skip_special_tokens=True).strip()

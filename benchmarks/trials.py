@@ -1,0 +1,147 @@
+"""Trains an adapter on a document's kept pairs with the learner of this process, and asks it closed-book."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.closed_book import answers, merged
+from evals.cases import Case, Document, Question, digest_of
+from evals.datasets.forgetting import GENERAL
+from evals.datasets.reading import questions_of
+from evals.scores import contains
+from lift.errors import GeneratorUnavailable
+from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse
+from lift.settings import Settings
+from storage import keys
+from storage.journal import Journal
+from storage.memory import MemoryObjects
+from trainer.beside import Share
+from trainer.generator import Generation, Generator, Source
+from trainer.profiles import hyperparameters
+from trainer.retention import kept_answers
+from trainer.stream import PairStream
+from trainer.training import train
+from trainer.workshop import Workshop
+
+ANSWER_TOKENS = 64
+WRITING = ("generation_profile", "strategy", "pairs_per_sentence", "custom_prompt")
+"""Options on which the pairs depend."""
+
+Choice = Mapping[str, Any]
+"""Training options by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of a choice for one document. `kept`: of the `general` questions that the base model answers right."""
+
+    right: int
+    questions: int
+    kept: int
+    general: int
+    pairs: int
+    steps: int
+    final_loss: float
+    seconds: float
+
+
+class Trials:
+    """A base model, its learner, and a folder of pairs."""
+
+    def __init__(self, settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
+        """Asks the base model what it knows. BaseModelMissing."""
+        self._settings = settings
+        self._folder = folder
+        self._say = say
+        self._workshop = Workshop.of(settings)
+        questions = questions_of(GENERAL, "")
+        self._general = [question for question in questions if self._right([question])]
+        self._say(f"the base model knows {len(self._general)} of {len(questions)} general questions")
+
+    def tried(self, case: Case, choice: Choice) -> Tried:
+        """Trains an adapter and asks it. GeneratorUnavailable; InvalidOption: training diverged; NothingWritten."""
+        chosen = hyperparameters(choice, self._settings.trainer.profile, self._settings.model.max_lora_rank)
+        stream = self._pairs(case.document, choice)
+        beside = []
+        if chosen.retained_share:
+            cache = self._settings.state_dir / "cache"
+            own_answers = kept_answers(cache, self._workshop.base, self._workshop.template)
+            beside = [Share(examples=own_answers, share=chosen.retained_share)]
+        encoder = self._workshop.encoder(chosen.max_pair_tokens)
+        with stream, self._workshop.learner.adapter(chosen) as adapter:
+            began_at = time.perf_counter()
+            training = train(stream, encoder, adapter, chosen, Unwatched(), beside=beside)
+            seconds = time.perf_counter() - began_at
+            weights = adapter.weights()
+        with merged(self._workshop, weights, chosen.scaling):
+            right, kept = self._right(case.questions), self._right(self._general)
+        return Tried(
+            right=right,
+            questions=len(case.questions),
+            kept=kept,
+            general=len(self._general),
+            pairs=len(training.pairs),
+            steps=training.steps,
+            final_loss=training.losses[-1],
+            seconds=seconds,
+        )
+
+    def _right(self, questions: Sequence[Question]) -> int:
+        said = answers(self._workshop, [question.text for question in questions], ANSWER_TOKENS)
+        return int(sum(contains(answer, q.references, q.keywords) for answer, q in zip(said, questions, strict=True)))
+
+    def _pairs(self, document: Document, choice: Choice) -> PairStream:
+        """The document's pairs, as those kept in the folder; where there are none, they are written and kept first."""
+        writing = {name: choice[name] for name in WRITING if name in choice}
+        file = self._folder / f"pairs-{digest_of(document.text, json.dumps(writing, sort_keys=True))}.jsonl"
+        if not file.exists():
+            self._say(f"{document.title}: questions are being written")
+            self._write(document, writing, file)
+        objects = MemoryObjects()
+        objects.put(f"{_PREFIX}0000000001-00000000.jsonl", file.read_bytes())
+        return PairStream(Journal(objects, *_NAMES, token=1), lambda _: Generation(_Ended()))
+
+    def _write(self, document: Document, writing: Choice, file: Path) -> None:
+        objects = MemoryObjects()
+        address, token = self._settings.generator.address, self._settings.node_token.get_secret_value()
+        source = Source(title=document.title, text=document.text)
+        with closing(Generator(address, token)) as generator:
+            journal = Journal(objects, *_NAMES, token=1)
+            with PairStream(journal, lambda done: generator.generate([source], writing, done)) as stream:
+                while not stream.exhausted:
+                    stream.take(1, lambda: None)
+        chunks = [objects.get(key) for key in objects.list(_PREFIX)]
+        if not chunks:
+            raise GeneratorUnavailable(problem="it wrote nothing")
+        file.write_bytes(b"\n".join(chunks))
+
+
+class Unwatched:
+    """Work that is nobody's job."""
+
+    def check(self) -> None:
+        """Goes on."""
+
+    def report(self, **changes: Any) -> None:
+        """Tells nobody."""
+
+    def took(self, **seconds: float) -> None:
+        """Tells nobody."""
+
+
+class _Ended:
+    """A generator's call that has no more to say."""
+
+    def __iter__(self) -> Iterator[GenerateResponse]:
+        yield GenerateResponse(coverage=Coverage())
+
+    def cancel(self) -> None:
+        """Nothing is running."""
+
+
+_NAMES = ("bench", "recipes")
+_PREFIX = keys.journal(*_NAMES)
