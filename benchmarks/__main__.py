@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.growth import Growth, draw, of_catalogue, of_load, of_pipeline, of_serving
+from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_serving
 from lift import logs
 from lift.cli.options import DEFAULT_STATE, Json, State
 from lift.cli.pictures import checked
@@ -136,6 +136,27 @@ def catalogue(
     from benchmarks.catalogue import Plan, bench_catalogue
 
     _run(lambda: bench_catalogue(Plan(adapters=_numbers("adapters", adapters), say=_say)), as_json, plot, of_catalogue)
+
+
+@app.command()
+def breakeven(
+    state: State = DEFAULT_STATE,
+    *,
+    sentences: Annotated[str, typer.Option(help="Lengths of documents.")] = "25,100",
+    concurrency: Annotated[str, typer.Option(help="Questions at once, each level in turn.")] = "1,8",
+    repeats: Annotated[int, typer.Option(help="Interleaved measurements of each level.")] = 3,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """A running stack's adapters beside long context and retrieval: after how many questions each has cost more."""
+    from benchmarks.breakeven import Plan, bench_breakeven
+
+    def measure() -> dict[str, Any]:
+        lengths, levels = _numbers("sentences", sentences), _numbers("concurrency", concurrency)
+        plan = Plan(state_dir=state, sentences=lengths, concurrency=levels, repeats=repeats, say=_say)
+        return bench_breakeven(plan)
+
+    _run(measure, as_json, plot, of_breakeven)
 
 
 @app.command()

@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.plot import Line, plot
 
+MOST_QUESTIONS = 4096
+
 Result = Mapping[str, Any]
 
 
@@ -65,6 +67,18 @@ def of_catalogue(result: Result) -> Growth:
         for name, milliseconds in calls.items():
             lines.setdefault(name, []).append((float(size), milliseconds["p50"]))
     return Growth(title="Calls of the gateway", x="adapters in the catalogue", y="milliseconds", lines=lines)
+
+
+def of_breakeven(result: Result) -> Growth:
+    """Seconds in all against questions asked one at a time, or as few at once as was measured: the longest document."""
+    length, found = max(result["sentences"].items(), key=lambda item: int(item[0]))
+    level, measured = min(found["concurrency"].items(), key=lambda item: int(item[0]))
+    asked = [2.0**power for power in range(MOST_QUESTIONS.bit_length())]
+    lines = {}
+    for name, seconds in measured["seconds_a_question"].items():
+        once = found["training_seconds"] if name == "adapter" else 0.0
+        lines[name] = [(questions, once + questions * seconds["median"]) for questions in asked]
+    return Growth(title=f"{length} sentences, {level} at once", x="questions", y="seconds in all", lines=lines)
 
 
 def draw(file: Path, growth: Growth) -> None:

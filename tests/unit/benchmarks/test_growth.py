@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from benchmarks.growth import draw, of_load, of_pipeline, of_serving
+from benchmarks.growth import draw, of_breakeven, of_load, of_pipeline, of_serving
 from lift.errors import InvalidOption
 
 SERVING = {
@@ -28,6 +28,17 @@ LOAD = {
 SECONDS = ("accepted_to_first_token_seconds", "generation_alone_seconds", "training_alone_seconds")
 PIPELINE = {"sentences": {"5": {name: {"median": 9} for name in SECONDS}}}
 
+EACH = {"adapter": {"median": 1}, "long context": {"median": 3}}
+BREAKEVEN = {
+    "sentences": {
+        "25": {
+            "training_seconds": 10,
+            "concurrency": {"8": {"seconds_a_question": {}}, "1": {"seconds_a_question": EACH}},
+        },
+        "5": {"training_seconds": 2, "concurrency": {}},
+    }
+}
+
 
 def test_serving_is_drawn_against_adapters_with_its_limits_and_stock_vllm():
     lines = of_serving(SERVING).lines
@@ -41,7 +52,13 @@ def test_load_is_drawn_against_queries_at_once_where_there_were_answers():
     assert of_load(LOAD).lines == {"first token, p50": [(1, 0.1)], "answer, p50": [(1, 0.5)]}
 
 
-@pytest.mark.parametrize("growth", [of_serving(SERVING), of_load(LOAD), of_pipeline(PIPELINE)])
+def test_break_even_is_drawn_for_the_longest_document_and_the_fewest_questions_at_once():
+    lines = of_breakeven(BREAKEVEN).lines
+    assert lines["adapter"][:3] == [(1, 11), (2, 12), (4, 14)]
+    assert lines["long context"][:3] == [(1, 3), (2, 6), (4, 12)]
+
+
+@pytest.mark.parametrize("growth", [of_serving(SERVING), of_load(LOAD), of_pipeline(PIPELINE), of_breakeven(BREAKEVEN)])
 def test_a_picture_comes_of_it_also_where_there_is_one_point(growth, tmp_path):
     draw(tmp_path / "growth.png", growth)
     with Image.open(tmp_path / "growth.png") as drawn:
