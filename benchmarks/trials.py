@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Trials:
         self._say = say
         self._workshop = Workshop.of(settings)
         questions = questions_of(GENERAL, "")
-        self._general = [question for question in questions if self._right([question])]
+        self._general = list(compress(questions, self._are_right(questions)))
         self._say(f"the base model knows {len(self._general)} of {len(questions)} general questions")
 
     def tried(self, case: Case, choice: Choice) -> Tried:
@@ -78,7 +79,7 @@ class Trials:
             seconds = time.perf_counter() - began_at
             weights = adapter.weights()
         with merged(self._workshop, weights, chosen.scaling):
-            right, kept = self._right(case.questions), self._right(self._general)
+            right, kept = sum(self._are_right(case.questions)), sum(self._are_right(self._general))
         return Tried(
             right=right,
             questions=len(case.questions),
@@ -90,9 +91,10 @@ class Trials:
             seconds=seconds,
         )
 
-    def _right(self, questions: Sequence[Question]) -> int:
+    def _are_right(self, questions: Sequence[Question]) -> list[bool]:
         said = answers(self._workshop, [question.text for question in questions], ANSWER_TOKENS)
-        return int(sum(contains(answer, q.references, q.keywords) for answer, q in zip(said, questions, strict=True)))
+        asked = zip(said, questions, strict=True)
+        return [contains(answer, question.references, question.keywords) > 0 for answer, question in asked]
 
     def _pairs(self, document: Document, choice: Choice) -> PairStream:
         """The document's pairs, as those kept in the folder; where there are none, they are written and kept first."""

@@ -1,5 +1,7 @@
 """Turns a sentence and a span of it into a question by asking for the span in its place: the last resort."""
 
+import re
+
 from generator import words
 from generator.spans import AnswerSpan, SpanKind
 
@@ -11,12 +13,22 @@ _WORDS = {
     SpanKind.MANNER: "how",
     SpanKind.OCCASION: "when",
 }
+_SAID_BY_WHEN = re.compile(r"\b(?:in|on|at|every) $", re.IGNORECASE)
+_OWNER = re.compile(r"\b(?:its|his|her|their|our|my|your) $", re.IGNORECASE)
+
+
+def is_apart(sentence: str, span: AnswerSpan) -> bool:
+    """Whether a comma parts the span from the verb: "The pilot, Tobias Renn, is young" cannot be asked in place."""
+    behind = sentence[span.end :].startswith(",")
+    return behind and (span.start == 0 or sentence[: span.start].endswith(", "))
 
 
 def in_place(sentence: str, span: AnswerSpan) -> str:
     """ "The door weighs fourteen tonnes." with "fourteen tonnes" becomes "The door weighs how many tonnes?" """
-    asked = _asked(span, sentence[: span.start].lower().split()[-1:])
-    question = f"{sentence[: span.start]}{asked}{sentence[span.end :]}".rstrip(" .!?;:")
+    before = sentence[: span.start]
+    asked = _asked(span, before.lower().split()[-1:])
+    before = _SAID_BY_WHEN.sub("", before) if asked == "when" else _OWNER.sub("", before)
+    question = f"{before}{asked}{sentence[span.end :]}".rstrip(" .!?;:")
     return question[0].upper() + question[1:] + "?"
 
 
@@ -25,6 +37,9 @@ def _asked(span: AnswerSpan, before: list[str]) -> str:
         return "which year"
     if span.kind is SpanKind.NAME and before and before[0] in words.PLACE_PREPOSITIONS:
         return "where"
-    if span.kind is SpanKind.NAME and span.text.split()[0].lower() in words.ARTICLES:
+    of_a_thing = before == ["of"] or bool(before and before[0] in words.NAMED_THINGS)
+    if span.kind is SpanKind.NAME and (of_a_thing or span.text.split()[0].lower() in words.ARTICLES):
         return "what"
+    if span.kind is SpanKind.QUANTITY and span.text.split()[-1] in words.FRACTIONS:
+        return "how much"
     return f"how many {span.unit}".rstrip() if span.kind is SpanKind.QUANTITY else _WORDS.get(span.kind, "what")

@@ -5,10 +5,11 @@ cellar cooled by?".
 """
 
 import re
+from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import Predication, Tag, Word, tagged_words
-from generator.openings import is_person, openings, predication_about
+from generator.clauses import SHOULD, Predication, Tag, Word, tagged_words
+from generator.openings import AMOUNT_PREPOSITIONS, is_person, openings, predication_about
 from generator.spans import AnswerSpan, SpanKind
 from generator.voice import active
 
@@ -20,7 +21,10 @@ MAX_OPENINGS = 2
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 _DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
-_ADVERBIAL = ("When", "How often", "Where", "Why", "How long", "How far", "In what year")
+_ADVERBIAL = (
+    *("When", "How often", "Where", "Why", "How long", "How far", "In what year"),
+    *(f"{preposition.capitalize()} how" for preposition in AMOUNT_PREPOSITIONS),
+)
 
 
 def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
@@ -31,17 +35,22 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
         asked = next(opening.text for opening in openings(sentence, span) if opening.may_end)
         return (f"{asked}?", f"What {asked.split()[1]} {span.holder}'s profession?")
     named = _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
-    if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT):
+    if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT and not _is_owned(before)):
         return named  # "the botanist Ada Holm" cannot be taken apart
     about = predication_about(found, span)
     if about is None:
         return _of_subject(sentence, found, span)
+    related = _of_relation(before, span, about)
+    if related:
+        return related
     between, behind = _around(sentence, found, span, about)
     if any(word.lower in _DANGLES for word in tagged_words(between)):
         return ()
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
     questions = [*active(sentence, found, span, about)]
     questions += [question for opening in begun for question in _led_by(opening, between, behind)]
+    if span.start < about.verb_start or about.helper == SHOULD:  # nothing is left of "When did the people put?"
+        questions = [question for question in questions if question.endswith(_question(behind))]
     return tuple(dict.fromkeys(question for question in questions if len(question.split()) <= MAX_WORDS))
 
 
@@ -59,7 +68,7 @@ def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:
     return _question(opening, between, behind), _question(opening, between)
 
 
-def _of_subject(sentence: str, found: list[Word], span: AnswerSpan) -> tuple[str, ...]:
+def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "Ada Holm lit the lamp" answers "Who lit the lamp?"."""
     behind = (word for word in found if word.start >= span.end and not words.is_adverb(word.text))
     verb = next(behind, None)
@@ -71,7 +80,7 @@ def _of_subject(sentence: str, found: list[Word], span: AnswerSpan) -> tuple[str
     return (question,) if len(question.split()) <= MAX_WORDS else ()
 
 
-def _of_apposition(sentence: str, before: list[Word], span: AnswerSpan) -> tuple[str, ...]:
+def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "The pilot, Tobias Renn, is ..." answers "Who is the pilot?"."""
     apart = len(before) > 1 and before[-1].text == "," and sentence[span.end : span.end + 1] in {",", "."}
     if not apart or span.kind not in {SpanKind.NAME, SpanKind.THING}:
@@ -85,16 +94,40 @@ def _of_apposition(sentence: str, before: list[Word], span: AnswerSpan) -> tuple
     return (f"{'Who' if is_person(span) else 'What'} is {phrase}?",)
 
 
-def _of_name(sentence: str, before: list[Word], span: AnswerSpan) -> tuple[str, ...]:
-    """ "A machine called the Blue Sister" answers "What is the name of the machine?"."""
-    if span.kind is not SpanKind.NAME or len(before) < 2 or before[-1].lower not in words.NAMING:
+def _of_name(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
+    """ "A machine called the Blue Sister" and "the river Ember" answer "What is the name of the machine?"."""
+    named = span.kind is SpanKind.NAME and len(before) > 1
+    if named and before[-1].lower in words.NAMING:
+        end = len(before) - 1
+        begin = _noun_start(before, end)
+        while begin > 1 and before[begin - 1].lower == "of":  # "a book of 612 pages called"
+            end, begin = begin - 1, _noun_start(before, begin - 1)
+    elif named and before[-1].part == "NN1" and not before[-1].is_capital and before[-2].lower in words.ARTICLES:
+        begin, end = len(before) - 1, len(before)
+    else:
         return ()
-    told_of = next((word for word in reversed(before[:-1]) if not word.is_nominal), None)
-    thing = sentence[told_of.end if told_of else 0 : before[-1].start].strip()
+    thing = sentence[before[begin].start : before[end - 1].end] if begin < end else ""
     return (f"What is the name of the {thing}?", f"What is the {thing} called?") if thing else ()
 
 
-def _around(sentence: str, found: list[Word], span: AnswerSpan, about: Predication) -> tuple[str, str]:
+def _of_relation(before: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
+    """ "Ada Holm lived with her sister Clementine" answers "Who was Ada Holm's sister?"."""
+    if span.kind is not SpanKind.NAME or not _is_owned(before) or not about.subject[0].isupper():
+        return ()
+    owner = about.subject + ("'" if about.subject.endswith("s") else "'s")
+    return (f"Who was {owner} {before[-1].text}?", f"What was the name of {owner} {before[-1].text}?")
+
+
+def _is_owned(before: Sequence[Word]) -> bool:
+    return len(before) > 1 and before[-2].lower in {"his", "her"} and words.is_person(before[-1].lower)
+
+
+def _noun_start(before: Sequence[Word], end: int) -> int:
+    """Where the run of nouns that ends before word `end` begins."""
+    return next((at + 1 for at in range(end - 1, -1, -1) if not before[at].is_nominal), 0)
+
+
+def _around(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, str]:
     """The text between verb and span, and from the span to the end of the clause."""
     end = _clause_end(found, max(about.verb_end, span.end), len(sentence))
     if span.start < about.verb_end:
@@ -103,7 +136,7 @@ def _around(sentence: str, found: list[Word], span: AnswerSpan, about: Predicati
 
 
 def _question(*parts: str) -> str:
-    return " ".join(" ".join(parts).split()).strip(" ,;:.!") + "?"
+    return " ".join(" ".join(parts).split()).strip(" ,;:.!").removesuffix(" so") + "?"
 
 
 def _without_last_preposition(text: str) -> str:
@@ -115,7 +148,7 @@ def _without_last_preposition(text: str) -> str:
     return " ".join(said)
 
 
-def _clause_end(found: list[Word], place: int, end: int) -> int:
+def _clause_end(found: Sequence[Word], place: int, end: int) -> int:
     """Where the clause around `place` ends: before a conjunction or a mark, or "and" with a verb soon behind it."""
     for at, word in enumerate(found):
         if word.start < place:

@@ -3,6 +3,7 @@
 A small LLM left alone asks "What is the name of" about everything. Given "When was the lamp" it goes on as it should.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator import words
@@ -24,6 +25,7 @@ _BY_KIND = {
 }
 _COPULAS = frozenset({"is", "are", "was", "were"})
 _VERBAL = frozenset({Tag.HELPER, Tag.VERB})
+AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by"})
 _LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 
 
@@ -45,7 +47,7 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     if about is None:
         return _of_subject(found, span)
     after = next((word.lower for word in found if word.start >= span.end), "")
-    asked = _of_quantity(span, after) if span.kind is SpanKind.QUANTITY else _asked(span, before)
+    asked = _of_quantity(span, before, after, about) if span.kind is SpanKind.QUANTITY else _asked(span, before)
     tail = f" {about.helper} {subject_inside(about, found)}"
     is_complement = about.helper in _COPULAS and not about.verb
     plain = [Opening(text=text.format(tail), may_end=is_complement and "{}" in text) for text in asked]
@@ -54,13 +56,13 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     return tuple({opening.text: opening for opening in ordered}.values())
 
 
-def _tense(found: list[Word]) -> str:
+def _tense(found: Sequence[Word]) -> str:
     """ "is" or "was", as the sentence's first verb has it."""
     verb = next((word.lower for word in found if word.tag in _VERBAL), "is")
     return "was" if verb in {"was", "were", "had", "did"} or verb.endswith("ed") or verb in PAST_FORMS else "is"
 
 
-def predication_about(found: list[Word], span: AnswerSpan) -> Predication | None:
+def predication_about(found: Sequence[Word], span: AnswerSpan) -> Predication | None:
     """What the sentence says that has the span in it; None where the span is the subject or no verb is found."""
     about = predication(found, span.start)
     if about is None and _is_adjunct([word for word in found if word.end <= span.start], span):
@@ -76,7 +78,7 @@ def whole_sentence_openings(sentence: str) -> tuple[Opening, ...]:
     return (*subject, Opening(text="What"), Opening(text="Who"))
 
 
-def _first_predication(found: list[Word], place: int) -> Predication | None:
+def _first_predication(found: Sequence[Word], place: int) -> Predication | None:
     first = next((at for at, word in enumerate(found) if word.start >= place and word.tag in _VERBAL), None)
     if first is None:
         return None
@@ -86,10 +88,10 @@ def _first_predication(found: list[Word], place: int) -> Predication | None:
     return predication(found, found[last].end)
 
 
-def _is_adjunct(before: list[Word], span: AnswerSpan) -> bool:
+def _is_adjunct(before: Sequence[Word], span: AnswerSpan) -> bool:
     """Whether words before the verb say when or where, and are not the subject: "In 1987 a flood ..."."""
     preposition = bool(before) and before[-1].lower in words.PREPOSITIONS - {"of"}
-    return preposition or span.kind in {
+    return (preposition and span.kind is not SpanKind.THING) or span.kind in {
         SpanKind.DATE,
         SpanKind.OCCASION,
         SpanKind.REASON,
@@ -98,7 +100,7 @@ def _is_adjunct(before: list[Word], span: AnswerSpan) -> bool:
     }
 
 
-def _of_subject(found: list[Word], span: AnswerSpan) -> tuple[Opening, ...]:
+def _of_subject(found: Sequence[Word], span: AnswerSpan) -> tuple[Opening, ...]:
     """The span is what the sentence is about: ask with its verb."""
     verb = next((at for at, word in enumerate(found) if word.start >= span.end and word.tag in _VERBAL), None)
     if verb is None:
@@ -110,44 +112,63 @@ def _of_subject(found: list[Word], span: AnswerSpan) -> tuple[Opening, ...]:
     return tuple(Opening(text=f"{word} {said}") for word in asked)
 
 
-def subject_inside(about: Predication, found: list[Word]) -> str:
+def subject_inside(about: Predication, found: Sequence[Word]) -> str:
     """The subject as it reads inside a question: "The door" with a small letter, a name as it is."""
     first = next(word for word in found if word.start == about.subject_start)
     is_name = first.tag is Tag.CONTENT and (first.start > 0 or found[1].is_capital or first.lower.endswith("'s"))
     return about.subject if is_name else about.subject[0].lower() + about.subject[1:]
 
 
-def _asked(span: AnswerSpan, before: list[Word]) -> tuple[str, ...]:
+def _asked(span: AnswerSpan, before: Sequence[Word]) -> tuple[str, ...]:
     """Question words by kind; `{}` is where helper and subject go."""
     last = before[-1].lower if before else ""
     last = before[-2].lower if last in words.ARTICLES and len(before) > 1 else last
     if span.kind is SpanKind.NAME and last in words.PLACE_PREPOSITIONS:
         return ("Where{}", "What is the name of")
-    if span.kind is SpanKind.NAME and not is_person(span):
+    if span.kind is SpanKind.NAME and (last == "of" or not is_person(span)):
         return ("What{}", "What is the name of")
-    if span.kind is SpanKind.THING and last == "by":
-        return ("Who{}", "What{}") if span.text.split()[-1][0].isupper() else ("What{}", "Who{}")
+    if span.kind is SpanKind.THING and (last == "by" or is_person(span)):
+        is_who = span.text.split()[-1][0].isupper() or is_person(span)
+        return ("Who{}", "What{}") if is_who else ("What{}", "Who{}")
     if span.kind is SpanKind.DATE and span.text.isdigit():
         return ("In what year{}", "When{}")
     return _BY_KIND[span.kind]
 
 
 def is_person(span: AnswerSpan) -> bool:
-    """Persons have no article: Tobias Renn, the Fat Bishop."""
-    return span.kind is SpanKind.NAME and span.text.split()[0].lower() not in words.ARTICLES
+    """Persons' names have no article: Tobias Renn, the Fat Bishop. Of other phrases their last noun decides."""
+    said = span.text.split()
+    if span.kind is SpanKind.THING:
+        head = said[: said.index("of")] if "of" in said[1:] else said
+        named = head[-1][0].isupper() and any(words.is_person(word) for word in head)  # "the historian Ada Holm"
+        return named or words.is_person(head[-1])
+    return span.kind is SpanKind.NAME and said[0].lower() not in words.ARTICLES
 
 
-def _of_quantity(span: AnswerSpan, after: str) -> tuple[str, ...]:
+def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Predication) -> tuple[str, ...]:
     """Questions for an amount; `after` is the word behind it: "84 kilometres long"."""
-    unit = span.unit.split(" ")[-1]
+    preposition = before[-1].lower if before else ""
     if after in words.DIMENSIONS - {"away", "across"}:
         return (f"How {after}{{}}", f"How many {span.unit}{{}}")
+    if preposition in AMOUNT_PREPOSITIONS and span.unit:
+        return (f"{preposition.capitalize()} how many {span.unit}{{}}",)
+    if span.unit or span.text[0] in "£$€":
+        return _of_unit(span)
+    if span.text.split()[-1] in words.FRACTIONS:
+        return ("How much{}",)
+    return ("How old{}", "How many{}", "What{}") if about.helper in _COPULAS and not about.verb else ("How many{}",)
+
+
+def _of_unit(span: AnswerSpan) -> tuple[str, ...]:
+    counted, _, substance = span.unit.partition(" of ")
+    unit = counted.split(" ")[-1]
+    many = f"How many {span.unit}{{}}"
     if span.text[0] in "£$€" or unit in words.MONEY:
         return ("How much{}", "What{}")
     if unit.rstrip("s") in _DURATIONS:
-        return ("How long{}", "How many " + span.unit + "{}")
+        return ("How long{}", many)
     if unit.rstrip("s") in _LENGTHS and unit == span.unit:
-        return ("How", "How far{}", "How many " + span.unit + "{}")
+        return ("How", "How far{}", many)
     if unit in words.MEASURES:
-        return ("How much{}", "How", "How many " + span.unit + "{}")
-    return ("How many " + span.unit + "{}", "How many") if span.unit else ("How old{}", "How many{}", "What{}")
+        return (f"How much {substance}{{}}", many) if substance else ("How much{}", "How", many)
+    return (many, "How many")

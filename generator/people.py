@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from generator import words
 from generator.clauses import Word, tagged_words, verb_start
 from generator.openings import is_person
-from generator.spans import AnswerSpan, answer_spans
+from generator.spans import AnswerSpan, SpanKind, answer_spans
 
 MALE = frozenset({"he", "him", "his", "himself"})
 FEMALE = frozenset({"she", "her", "hers", "herself"})
@@ -70,7 +70,8 @@ def people_of(sentence: str) -> list[str]:
 
 def names_of(sentence: str) -> Sequence[AnswerSpan]:
     """Names that are no places: not behind "in", "at" and the like."""
-    return [span for span in answer_spans(sentence) if is_person(span) and not _is_placed(sentence[: span.start])]
+    named = (span for span in answer_spans(sentence) if span.kind is SpanKind.NAME and is_person(span))
+    return [span for span in named if not _is_placed(sentence[: span.start])]
 
 
 def _is_placed(before: str) -> bool:

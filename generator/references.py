@@ -2,7 +2,7 @@
 
 "It was lit in 1871" becomes "The lighthouse was lit in 1871" where the sentence before has that subject. An opening
 he, she, it, his, her or its is replaced, and the first he or she that follows no name; without a candidate it stays.
-"She sold it" says what, where the sentence before is about a person who did something to it.
+"She sold it" says what, where the sentence before is about a person who did something to it, and "Rinse it" as well.
 """
 
 import re
@@ -20,6 +20,7 @@ _OPENING = re.compile(
 _SUBJECT = re.compile(r"\b(he|she)\b")
 _DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every", "a": "the", "an": "the"}
 _OBJECT = re.compile(r"^((?: [\w-]+){1,2}) it\b(?! (?:is|was|has|had|would|will|could|can|might|may|should|must)\b)")
+_OBJECT_TOLD = re.compile(r"^(\w+) it\b")
 _POSSESSIVE = frozenset({"His", "Her", "Its"})
 _PERSONAL = frozenset({"He", "She", "His", "Her", "he", "she"})
 
@@ -31,7 +32,8 @@ def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: s
     """
     found = _OPENING.match(sentence) or _unnamed_subject(sentence)
     if found is None:
-        return sentence
+        thing = _thing(preceding, title) if _is_told(sentence) else ""
+        return _OBJECT_TOLD.sub(f"\\g<1> {thing}", sentence) if thing else sentence
     pronoun = found.group(1)
     named = person if pronoun in _PERSONAL else _thing(preceding, title)
     if not named:
@@ -40,7 +42,17 @@ def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: s
     before, behind = sentence[: found.start(1)], sentence[found.end(1) :]
     if pronoun.lower() in {"he", "she"} and preceding and (thing := _done_to(preceding[-1])):
         behind = _OBJECT.sub(lambda verb: f"{verb.group(1)} {thing}", behind)
-    return before + (name if before else name[0].upper() + name[1:]) + behind
+    if not before:
+        return name[0].upper() + name[1:] + behind
+    said = tagged_words(before)[-1]
+    apart = said.tag is not Tag.FUNCTION and said.text != ","  # "In 1869 she" has no name beside the year
+    return f"{before.rstrip()}{',' if apart else ''} {name}{behind}"
+
+
+def _is_told(sentence: str) -> bool:
+    """Whether it is an imperative about an "it": "Rinse it with vinegar"."""
+    found = tagged_words(sentence)
+    return len(found) > 1 and found[0].tag is Tag.VERB and found[1].lower == "it"
 
 
 def _unnamed_subject(sentence: str) -> re.Match[str] | None:

@@ -6,12 +6,12 @@ harm, since its questions do not survive the round trip of the grounded strategy
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from generator import words
-from generator.clauses import Tag, Word, numbers_a_name, tagged_words
+from generator.clauses import Tag, Word, begins_anew, numbers_a_name, tagged_words
 
 MAX_SPANS = 10
 MAX_PHRASE_WORDS = 8
@@ -49,6 +49,7 @@ class AnswerSpan:
     holder: str = ""
 
 
+_PART_OF_DAY = "|".join(words.TIMES_OF_DAY)
 _MONTH = "|".join(words.MONTHS)
 _DAY = "|".join(words.WEEKDAYS)
 _DATE = re.compile(
@@ -57,10 +58,11 @@ _DATE = re.compile(
     rf"|(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?)?\b(?:{_MONTH})\b(?: \d{{1,2}}(?:st|nd|rd|th)?\b)?(?:,? \d{{4}})?"
     r"|\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b\w+ o['\u2019]clock"
     r"|(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
+    rf"|\b(?:the )?(?:first|last|{'|'.join(words.ORDINALS)}) (?:{_PART_OF_DAY}|day|week|month|year|century)\b"
 )
 _TIMES = "days?|weeks?|months?|years?|hours?|minutes?|mornings?|nights?|autumn|spring|summer|winter"
 _CLAUSES = (
-    (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b")),
+    (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b(?: of \w+)?")),
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:once|twice|\w+ times) (?:a|per|each|every) (?:{_TIMES})\b")),
     (SpanKind.REASON, re.compile(r"\b(?:because|so that|in order to) [^.;!?]+", re.IGNORECASE)),
     (SpanKind.REASON, re.compile(r"(?<=, )since (?!then\b|\d)[^.;!?]+")),
@@ -98,30 +100,44 @@ def _inside(span: AnswerSpan, other: AnswerSpan) -> bool:
 def _candidates(sentence: str) -> Iterator[AnswerSpan]:
     tokens = tagged_words(sentence)
     for match in _DATE.finditer(sentence):
-        yield _span(sentence, match.start(), match.end(), SpanKind.DATE)
-    yield from _clauses(sentence)
+        if not _names_a_person(tokens, match.start(), match.end()):
+            yield _span(sentence, match.start(), match.end(), SpanKind.DATE)
+    yield from _clauses(sentence, tokens)
     yield from _roles(sentence, tokens)
     yield from _quantities(sentence, tokens)
     yield from _names(sentence, tokens)
     yield from _phrases(sentence, tokens)
 
 
+def _names_a_person(tokens: Sequence[Word], start: int, end: int) -> bool:
+    """Whether a month or a day stands inside a name: "Baron August Hessler"."""
+    at = next((at for at, token in enumerate(tokens) if token.start == start and token.end == end), None)
+    return at is not None and at > 0 and tokens[at - 1].is_capital and _capital_at(tokens, at - 1)
+
+
 def _span(sentence: str, start: int, end: int, kind: SpanKind, unit: str = "") -> AnswerSpan:
     return AnswerSpan(start=start, end=end, text=sentence[start:end], kind=kind, unit=unit)
 
 
-def _clauses(sentence: str) -> Iterator[AnswerSpan]:
+def _clauses(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     for kind, pattern in _CLAUSES:
         for match in pattern.finditer(sentence):
             text = match.group().rstrip()
-            if 1 < len(text.split()) <= MAX_CLAUSE_WORDS:
+            inside = [token for token in tokens if match.start() <= token.start < match.end()]
+            of_a_person = text.lower().startswith("after ") and not any(map(_tells_time, inside))
+            if 1 < len(text.split()) <= MAX_CLAUSE_WORDS and not of_a_person:  # "named after her mother"
                 yield _span(sentence, match.start(), match.start() + len(text), kind)
     for match in _SAID.finditer(sentence):
         if len(match["said"].split()) <= MAX_CLAUSE_WORDS:
             yield _span(sentence, match.start("said"), match.end("said"), SpanKind.THING)
 
 
-def _quantities(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
+def _tells_time(token: Word) -> bool:
+    counted = token.tag is Tag.NUMBER or token.part == "ORD"
+    return counted or token.part.startswith("V") or token.lower in words.DURATIONS | words.TIMES_OF_DAY
+
+
+def _quantities(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     """Runs of number words with the words that they count: "eleven thousand sheets", "7.4 metres", "£6"."""
     at = 0
     while at < len(tokens):
@@ -133,25 +149,45 @@ def _quantities(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
             tokens[at].tag is Tag.NUMBER or (tokens[at].lower == "and" and _number_at(tokens, at + 1))
         ):
             at += 1
-        last = at - 1
-        unit = ""
-        if at < len(tokens) and tokens[at].text in {"%", "°"}:
+        last, unit = at - 1, ""
+        if at < len(tokens) and tokens[at].text in {"%", "\u00b0"}:
             last = at
-        elif at < len(tokens) and tokens[at].is_nominal and not tokens[at].is_capital:
-            last, unit = at, tokens[at].lower
-            modifier = unit.endswith(("ic", "al", "ous", "ed", "y", "an"))
-            if modifier and at + 1 < len(tokens) and tokens[at + 1].is_nominal and not tokens[at + 1].is_capital:
-                last, unit = at + 1, f"{unit} {tokens[at + 1].lower}"
-        if last == first and tokens[first].lower in {"half", "double", "quarter"}:
-            continue
-        yield _span(sentence, tokens[first].start, tokens[last].end, SpanKind.QUANTITY, unit)
+        elif at < len(tokens) and _counted(tokens[at]):
+            last = _unit_end(tokens, at)
+            unit = " ".join(token.lower for token in tokens[at : last + 1])
+        multiplied = all(token.lower in {"half", "double", "quarter"} for token in tokens[first:at])
+        if not multiplied:
+            yield _span(sentence, tokens[first].start, tokens[last].end, SpanKind.QUANTITY, unit)
+    for at, token in enumerate(tokens[1:], start=1):
+        after = tokens[at + 1] if at + 1 < len(tokens) else None
+        is_share = token.lower in words.FRACTIONS and tokens[at - 1].lower in {"a", "one"}
+        if is_share and not (after and (after.is_nominal or after.lower == "of")):
+            yield _span(sentence, tokens[at - 1].start, token.end, SpanKind.QUANTITY)
 
 
-def _number_at(tokens: list[Word], at: int) -> bool:
+def _counted(token: Word) -> bool:
+    return token.is_nominal and not token.is_capital
+
+
+def _unit_end(tokens: Sequence[Word], at: int) -> int:
+    """The last word of what is counted: candle makers, square kilometres, litres of water."""
+    last = at
+    while not tokens[last].lower.endswith("s") and last + 1 < len(tokens) and _counted(tokens[last + 1]):
+        last += 1
+    behind = tokens[last + 1 : last + 3]
+    amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
+    if amount and _counted(behind[1]):
+        last += 2
+        while last + 1 < len(tokens) and _counted(tokens[last + 1]) and tokens[last].part.startswith("AJ"):
+            last += 1
+    return last
+
+
+def _number_at(tokens: Sequence[Word], at: int) -> bool:
     return at < len(tokens) and tokens[at].tag is Tag.NUMBER
 
 
-def _names(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
+def _names(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     """Runs of capitalised words, joined by "of", "de" and the like. A lone first word is no evidence of a name."""
     at = 0
     while at < len(tokens):
@@ -175,7 +211,7 @@ def _names(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
         yield _span(sentence, tokens[start].start, tokens[at - 1].end, SpanKind.NAME)
 
 
-def _roles(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
+def _roles(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     """What a person is: "the smith" before "Ada Holm", "a baker" before "named", "a former smith" behind the comma."""
     for at, word in enumerate(tokens):
         is_first = word.is_capital and not (at and _capital_at(tokens, at - 1)) and not word.lower.endswith("'s")
@@ -201,11 +237,11 @@ def _role(sentence: str, start: int, end: int, holder: str) -> AnswerSpan:
     return AnswerSpan(start=start, end=end, text=sentence[start:end], kind=SpanKind.ROLE, holder=holder)
 
 
-def _capital_at(tokens: list[Word], at: int) -> bool:
+def _capital_at(tokens: Sequence[Word], at: int) -> bool:
     return at < len(tokens) and tokens[at].is_capital and tokens[at].is_nominal
 
 
-def _phrases(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
+def _phrases(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     """Noun phrases: runs of nouns and what stands before them, with their article, and lists of such phrases."""
     found = [run for run in _runs(tokens) if _says_something(tokens, *run)]
     at = 0
@@ -222,7 +258,7 @@ def _phrases(sentence: str, tokens: list[Word]) -> Iterator[AnswerSpan]:
         at = last + 1
 
 
-def _runs(tokens: list[Word]) -> Iterator[tuple[int, int]]:
+def _runs(tokens: Sequence[Word]) -> Iterator[tuple[int, int]]:
     """Word positions begin..end of runs of nouns, with "of" inside and "called" or "holding" and its object behind."""
     at = 0
     while at < len(tokens):
@@ -236,27 +272,35 @@ def _runs(tokens: list[Word]) -> Iterator[tuple[int, int]]:
         yield first, at
 
 
-def _says_something(tokens: list[Word], begin: int, end: int) -> bool:
+def _says_something(tokens: Sequence[Word], begin: int, end: int) -> bool:
     """Whether a run can be an answer; one word after "is" is most often an adjective."""
     complement = begin > 0 and tokens[begin - 1].tag is Tag.HELPER and not tokens[begin].is_capital
-    only = tokens[begin].lower if end - begin == 1 else ""
-    vague = bool(only) and (len(only) < 3 or only in words.VAGUE_NOUNS or only.endswith(("ed", "ing", "ly")))
-    return not complement and not vague and end - begin <= MAX_PHRASE_WORDS
+    only = tokens[begin] if end - begin == 1 else None
+    vague = only is not None and (
+        len(only.lower) < 3
+        or only.lower in words.VAGUE_NOUNS
+        or only.lower.endswith(("ed", "ing", "ly"))
+        or (only.part[:2] in {"AJ", "AV"} and not only.is_capital)
+    )
+    every = only is not None and only.lower in words.DURATIONS | words.TIMES_OF_DAY  # "five hours a night"
+    is_rate = every and begin > 1 and tokens[begin - 1].lower in {"a", "an"} and tokens[begin - 2].is_nominal
+    return not complement and not vague and not is_rate and end - begin <= MAX_PHRASE_WORDS
 
 
-def _joined(tokens: list[Word], left: tuple[int, int], right: tuple[int, int]) -> bool:
+def _joined(tokens: Sequence[Word], left: tuple[int, int], right: tuple[int, int]) -> bool:
     """Whether only a comma or "and", and an article, stand between two runs."""
     between = [token.lower for token in tokens[left[1] : right[0]]]
     marks = [word for word in between if word not in words.DETERMINERS]
     return bool(between) and all(word in {",", "and", "or"} for word in marks) and 0 < len(marks) <= 2
 
 
-def _is_subject(tokens: list[Word], end: int) -> bool:
+def _is_subject(tokens: Sequence[Word], end: int) -> bool:
     """Whether a verb follows at once: then "and" joined clauses and no list."""
     return end < len(tokens) and tokens[end].tag in {Tag.VERB, Tag.HELPER}
 
 
-def _run_end(tokens: list[Word], at: int) -> int:
+def _run_end(tokens: Sequence[Word], first: int) -> int:
+    at = first
     while at < len(tokens):
         of_inside = tokens[at].lower == "of" and at + 1 < len(tokens)
         if of_inside and tokens[at + 1].is_nominal:
@@ -268,16 +312,21 @@ def _run_end(tokens: list[Word], at: int) -> int:
             and tokens[at + 2].is_nominal
         ):
             at += 3
-        elif tokens[at].is_nominal:
+        elif tokens[at].is_nominal and not (at > first and begins_anew(tokens, at)):
             at += 1
         else:
             break
     return at
 
 
-def _phrase(sentence: str, tokens: list[Word], begin: int, end: int) -> AnswerSpan:
+def _phrase(sentence: str, tokens: Sequence[Word], begin: int, end: int) -> AnswerSpan:
     start = begin - 1 if begin and tokens[begin - 1].lower in words.ARTICLES else begin
     start -= start > 0 and tokens[start - 1].lower in {"most", "least"}
     preposition = tokens[start - 1].lower if start else ""
-    kind = SpanKind.PLACE if preposition in words.PLACE_PREPOSITIONS else SpanKind.THING
+    head = tokens[end - 1]
+    bare = start == begin and not head.is_capital  # "from red granite", "in packs of six"
+    at_place = preposition in words.PLACE_PREPOSITIONS and not bare and not words.is_person(head.lower)
+    kind = SpanKind.PLACE if at_place else SpanKind.THING
+    if preposition in words.PREPOSITIONS - {"of", "for"} and head.lower in words.TIMES_OF_DAY:
+        kind = SpanKind.OCCASION
     return _span(sentence, tokens[start].start, tokens[end - 1].end, kind)

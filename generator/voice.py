@@ -4,6 +4,8 @@
 has only learned by whom the lamp was lit does not know who lit it.
 """
 
+from collections.abc import Sequence
+
 from generator import words
 from generator.clauses import Predication, Tag, Word
 from generator.openings import is_person, subject_inside
@@ -13,7 +15,7 @@ from generator.verbs import simple_past, third_person
 _PASSIVE = {"was": simple_past, "were": simple_past, "is": third_person, "are": third_person}
 
 
-def active(sentence: str, found: list[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
+def active(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
     """Questions for a span behind "by"; none where the clause is not passive."""
     between = sentence[about.verb_end : span.start].split()
     while between and between[-1].lower() in words.ARTICLES:
@@ -21,7 +23,8 @@ def active(sentence: str, found: list[Word], span: AnswerSpan, about: Predicatio
     doer = span.kind in {SpanKind.NAME, SpanKind.THING} and bool(between) and between[-1].lower() == "by"
     participle = about.verb.split()[-1] if about.verb else ""
     is_passive = about.helper in _PASSIVE and any(
-        word.tag is Tag.VERB and word.end == about.verb_end and word.lower == participle for word in found
+        word.tag in {Tag.VERB, Tag.NONFINITE} and word.end == about.verb_end and word.lower == participle
+        for word in found
     )
     if not doer or not is_passive or "not" in about.verb.split():
         return ()

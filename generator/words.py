@@ -59,6 +59,31 @@ NO_ADVERBS_IN_LY = word_set(
     """
 )
 SEASONS = word_set("spring summer autumn winter")
+TIMES_OF_DAY = word_set("morning afternoon evening night noon midnight dawn dusk sunrise sunset midday weekend")
+ORDINALS = word_set(
+    """
+    second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
+    sixteenth seventeenth eighteenth nineteenth twentieth
+    """
+)
+FRACTIONS = word_set("half third quarter fifth sixth seventh eighth ninth tenth")
+PERSONS = word_set(
+    """
+    person man woman boy girl child baby king queen prince princess baron baroness duke duchess lord lady mayor
+    president minister governor emperor empress monk nun priest bishop abbot pope rabbi imam knight captain general
+    admiral sailor soldier guard owner founder leader member maker builder baker butcher brewer tailor cobbler
+    carpenter mason miller smith blacksmith watchmaker merchant trader shopkeeper innkeeper landlord farmer shepherd
+    fisherman hunter gardener forester keeper warden watchman lawyer judge doctor surgeon nurse midwife dentist
+    teacher professor headmaster pupil student scholar scientist engineer architect designer inventor astronomer
+    botanist chemist physicist biologist historian philosopher mathematician explorer pilot driver conductor
+    painter sculptor artist composer musician singer pianist violinist poet writer author novelist editor publisher
+    printer journalist actor actress dancer director producer player coach manager director secretary clerk worker
+    striker apprentice servant cook chef waiter thief robber diver visitor guest tourist traveller neighbour friend
+    husband wife widow widower father mother son daughter brother sister uncle aunt cousin nephew niece
+    grandfather grandmother islander villager citizen settler refugee caretaker librarian curator organist guide
+    """
+)
+NAMED_THINGS = word_set("river lake sea mount island ship boat ferry firm company village town city port street planet")
 DIMENSIONS = word_set("long wide high tall deep old heavy thick away across big")
 VAGUE_NOUNS = word_set("year day week month part time times way place others lot number")
 NUMBER_WORDS = word_set(
@@ -78,8 +103,16 @@ MEASURES = word_set(
     kilometre kilogram tonne litre hour minute day week month year mile foot km m cm mm kg g l ha mph
     """
 )
+DURATIONS = word_set("seconds minutes hours days weeks months years decades centuries hour minute day week month year")
 MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen marks coins roubles rupees")
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
+
+
+def is_person(noun: str) -> bool:
+    """Whether it is one of PERSONS, or several of them."""
+    many = {"men": "man", "women": "woman", "children": "child", "wives": "wife", "people": "person", "crew": "person"}
+    one = many.get(noun, noun)
+    return one in PERSONS or one.removesuffix("s") in PERSONS or one.endswith(("man", "woman", "men", "women"))
 
 
 def is_adverb(word: str) -> bool:

@@ -145,7 +145,7 @@ class GroundedStrategy:
         written = inverted(task.sentence, span)
         said = dict.fromkeys([*written, *map(shortened, written)])
         questions = [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, task)]
-        if span.kind is SpanKind.ROLE:
+        if span.kind is SpanKind.ROLE or cloze.is_apart(task.sentence, span):
             return questions  # "by what Ada Holm?" asks for nothing
         return [*questions, _pair(cloze.in_place(task.sentence, span), span, Kind.CLOZE)]
 

@@ -1,9 +1,11 @@
 """Questions that rules write by putting the helper before the subject."""
 
+import random
+
 import pytest
 
 from generator.clauses import tagged_words
-from generator.cloze import in_place
+from generator.cloze import in_place, is_apart
 from generator.inversion import inverted, shortened
 from generator.spans import answer_spans
 
@@ -41,9 +43,58 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
             "What does the winner receive?",
         ),
         ("Every basket must carry a live hen.", "a live hen", "What must every basket carry?"),
+        ("The panel has three lamps.", "three lamps", "How many lamps does the panel have?"),
+        ("Women had to sit behind a curtain.", "a curtain", "Where did women have to sit?"),
+        ("The oven used 640 coal bricks in May.", "640 coal bricks", "How many coal bricks did the oven use in May?"),
+        ("The pump moves ninety litres of oil.", "ninety litres of oil", "How much oil does the pump move?"),
+        ("The strike ended after nine days.", "nine days", "After how many days did the strike end?"),
+        ("The wages were raised by a quarter.", "a quarter", "How much were the wages raised by?"),
+        ("The baron hired the men.", "The baron", "Who hired the men?"),
+        ("On the ninth day the lamps went out.", "the ninth day", "When did the lamps go out?"),
+        ("For weeks boys fished with nets.", "nets", "What did boys fish with?"),
+        ("Tuition at private schools varies with age.", "age", "What does tuition at private schools vary with?"),
+        (
+            "The farm has a breed of sheep with four horns that eats mostly seaweed.",
+            "seaweed",
+            "What does a breed of sheep with four horns eat mostly?",
+        ),
+        ("The ship sank in the river Ember.", "Ember", "What is the name of the river?"),
+        ("Ada Holm lived with her sister Ottilie.", "Ottilie", "Who was Ada Holm's sister?"),
+        ("He wrote a book of 612 pages called The Garden.", "The Garden", "What is the name of the book?"),
     ],
 )
 def test_a_sentence_becomes_a_plain_question(sentence, answer, question):
+    assert question in asked(sentence, answer)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer", "question"),
+    [
+        ("Rinse the filter with vinegar.", "vinegar", "What should you rinse the filter with?"),
+        ("In winter, drain the pump.", "winter", "When should you drain the pump?"),
+        ("If the lamps blink, call the office in Oss.", "Oss", "Where should you call the office?"),
+        ("Open the hatch and remove the blue ring.", "the blue ring", "What should you remove?"),
+    ],
+)
+def test_an_instruction_is_asked_for(sentence, answer, question):
+    assert question in asked(sentence, answer)
+
+
+@pytest.mark.parametrize("sentence", ["The twins, Ada and Eve, run a mill.", "Birds sing and foxes run."])
+def test_what_is_told_of_somebody_is_no_instruction(sentence):
+    questions = [question for span in answer_spans(sentence) for question in inverted(sentence, span)]
+    assert not [question for question in questions if "should" in question]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer", "question"),
+    [
+        ("The Corvane is a pump made by the firm Lathe.", "the firm Lathe", "Who makes the pump?"),
+        ("He lived in a hut made of turf.", "turf", "What was the hut made of?"),
+        ("The emblem is a heron standing on a spanner.", "a spanner", "What is the heron standing on?"),
+    ],
+)
+def test_a_participle_says_something_of_its_noun(sentence, answer, question):
     assert question in asked(sentence, answer)
 
 
@@ -101,6 +152,35 @@ def test_a_span_can_be_asked_for_in_its_place():
     sentence = "The door weighs fourteen tonnes."
     span = next(span for span in answer_spans(sentence) if span.text == "fourteen tonnes")
     assert in_place(sentence, span) == "The door weighs how many tonnes?"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer", "question"),
+    [
+        ("The baron sold his works to a maker.", "works", "The baron sold what to a maker?"),
+        ("The strike began in May 1887.", "May 1887", "The strike began when?"),
+        ("Pay was cut by a fifth, as bread was dear.", "a fifth", "Pay was cut by how much, as bread was dear?"),
+        ("It sank in the river Ember.", "Ember", "It sank in the river what?"),
+    ],
+)
+def test_what_is_asked_for_in_its_place_reads_as_people_speak(sentence, answer, question):
+    assert in_place(sentence, next(span for span in answer_spans(sentence) if span.text == answer)) == question
+
+
+@pytest.mark.parametrize(("answer", "apart"), [("The pilot", True), ("Tobias Renn", True), ("a small hat", False)])
+def test_what_a_comma_parts_from_its_verb_is_not_asked_for_in_its_place(answer, apart):
+    sentence = "The pilot, Tobias Renn, wears a small hat."
+    assert is_apart(sentence, next(span for span in answer_spans(sentence) if span.text == answer)) is apart
+
+
+def test_sentences_of_any_words_in_any_order_break_nothing():
+    words = "the a fifth 1802 Ada Holm boys weeks lamps rinse went it her , of that by was has to and not call named"
+    order = random.Random(0)
+    for _ in range(400):
+        sentence = " ".join(order.choices(words.split(), k=order.randint(1, 14))) + "."
+        for span in answer_spans(sentence):
+            assert sentence[span.start : span.end] == span.text
+            assert all(question.endswith("?") for question in inverted(sentence, span))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ def test_a_pronoun_at_the_start_is_resolved_from_the_sentences_before(preceding,
     assert told(*preceding, sentence)[-1] == expected
 
 
+def test_an_instruction_about_it_says_what():
+    assert told("The filter is a basket.", "Rinse it with vinegar.")[-1] == "Rinse the filter with vinegar."
+
+
 def test_the_title_stands_in_where_nothing_precedes():
     assert resolved("It was built in 1748.", [], "the Halvern mill") == "The Halvern mill was built in 1748."
 
@@ -46,7 +50,7 @@ LIFE = ("Ada Holm was a smith.", "Her father mended clocks.")
 @pytest.mark.parametrize(
     ("between", "sentence", "expected"),
     [
-        ((), "As a child she kept a hedgehog.", "As a child Ada Holm kept a hedgehog."),
+        ((), "As a child she kept a hedgehog.", "As a child, Ada Holm kept a hedgehog."),
         (("Her teacher was Ignatius Feld.",), "She died in May.", "Ada Holm died in May."),
         (("The guide Tavo Lenn saved her life.",), "She gave him a compass.", "Ada Holm gave him a compass."),
         (("Her teacher was Ignatius Feld.",), "He died in May.", "Ignatius Feld died in May."),

@@ -27,7 +27,7 @@ def begun(sentence: str, text: str) -> list[str]:
         ("The vat holds 3,200 litres.", "3,200 litres", SpanKind.QUANTITY),
         ("Eleven thousand sheets were lost.", "Eleven thousand sheets", SpanKind.QUANTITY),
         ("He is ninety-one.", "ninety-one", SpanKind.QUANTITY),
-        ("The tank takes 2,600 cubic metres of gas.", "2,600 cubic metres", SpanKind.QUANTITY),
+        ("The tank takes 2,600 cubic metres of gas.", "2,600 cubic metres of gas", SpanKind.QUANTITY),
         ("The mill was built by Josiah Pemberthy.", "Josiah Pemberthy", SpanKind.NAME),
         ("A vat called Old Bess leaks.", "Old Bess", SpanKind.NAME),
         ("It was sold because the roof leaked.", "because the roof leaked", SpanKind.REASON),
