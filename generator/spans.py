@@ -279,7 +279,7 @@ def _says_something(tokens: Sequence[Word], begin: int, end: int) -> bool:
     vague = only is not None and (
         len(only.lower) < 3
         or only.lower in words.VAGUE_NOUNS
-        or only.lower.endswith(("ed", "ing", "ly"))
+        or (only.lower.endswith(("ed", "ing", "ly")) and not only.part.startswith("NN"))
         or (only.part[:2] in {"AJ", "AV"} and not only.is_capital)
     )
     every = only is not None and only.lower in words.DURATIONS | words.TIMES_OF_DAY  # "five hours a night"
