@@ -93,7 +93,7 @@ def tagged_words(sentence: str) -> tuple[Word, ...]:
         counts_a_noun = found[at - 1].part == "ORD" and found[at].part[:2] in {"NN", "AJ"}
         if counts_a_noun and found[at - 1].tag is Tag.FUNCTION:
             found[at - 1] = replace(found[at - 1], tag=Tag.CONTENT)  # "the first book"
-        if numbers_a_name(found[at - 1], found[at]):
+        if numbers_a_name(found[at - 1], found[at]) or _is_the_first(found[at - 1], found[at]):
             found[at] = replace(found[at], tag=Tag.CONTENT)
     for at, tag in _verbs(found).items():
         found[at] = replace(found[at], tag=tag)
@@ -104,6 +104,11 @@ def numbers_a_name(before: Word, word: Word) -> bool:
     """Whether digits belong to the name before them: "the Corvane 40", and not "in March 40 people"."""
     is_name = before.tag is Tag.CONTENT and before.is_capital and before.text not in words.MONTHS | words.WEEKDAYS
     return is_name and word.text.isdigit()
+
+
+def _is_the_first(before: Word, word: Word) -> bool:
+    """Whether this is no pronoun but a number: "Richard I"."""
+    return word.text == "I" and before.tag is Tag.CONTENT and before.is_capital and before.part == "NP0"
 
 
 def begins_anew(found: Sequence[Word], at: int) -> bool:
@@ -226,6 +231,8 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     end = first
     while end > 0 and found[end - 1].lower in {"who", "which", "that", ","}:
         end -= 1
+    if end and found[end - 1].text == ")":  # "The Normans (Norman: Nourmands) were"
+        end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
     begin = _subject_start(found, end, whole=end == first or _disagree(found[end - 1], found[first]))
     helper, verb = _parted(found[first : at + 1])
     said = Predication(

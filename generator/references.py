@@ -1,7 +1,8 @@
 """Turns a sentence with a pronoun for its subject into one that names what it is about.
 
 "It was lit in 1871" becomes "The lighthouse was lit in 1871" where the sentence before has that subject. An opening
-he, she, it, his, her or its is replaced, and the first he or she that follows no name; without a candidate it stays.
+he, she, it, they, his, her, its or their is replaced, and the first he or she that follows no name; without a
+candidate it stays.
 "She sold it" says what, where the sentence before is about a person who did something to it, and "Rinse it" as well.
 """
 
@@ -12,16 +13,18 @@ from generator import words
 from generator.clauses import Predication, Tag, predication, tagged_words
 from generator.people import FEMALE, MALE, names_of, people_of
 from generator.spans import SpanKind, answer_spans
+from generator.words import is_plural
 
 _OPENING = re.compile(
-    r"(?:(?:But|And|Then|Today|So),? )?(He|She|It|His|Her|Its)\b"
+    r"(?:(?:But|And|Then|Today|So),? )?(He|She|It|They|His|Her|Its|Their)\b"
     r"(?! (?:is (?:said|known|thought)|takes|took|costs|cost) )"  # "It takes an hour": about nothing
 )
 _SUBJECT = re.compile(r"\b(he|she)\b")
 _DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every", "a": "the", "an": "the"}
 _OBJECT = re.compile(r"^((?: [\w-]+){1,2}) it\b(?! (?:is|was|has|had|would|will|could|can|might|may|should|must)\b)")
 _OBJECT_TOLD = re.compile(r"^(\w+) it\b")
-_POSSESSIVE = frozenset({"His", "Her", "Its"})
+_POSSESSIVE = frozenset({"His", "Her", "Its", "Their"})
+_SEVERAL = frozenset({"They", "Their"})
 _PERSONAL = frozenset({"He", "She", "His", "Her", "he", "she"})
 
 
@@ -35,7 +38,7 @@ def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: s
         thing = _thing(preceding, title) if _is_told(sentence) else ""
         return _OBJECT_TOLD.sub(f"\\g<1> {thing}", sentence) if thing else sentence
     pronoun = found.group(1)
-    named = person if pronoun in _PERSONAL else _thing(preceding, title)
+    named = person if pronoun in _PERSONAL else _several(preceding) if pronoun in _SEVERAL else _thing(preceding, title)
     if not named:
         return sentence
     name = named + ("'" if named.endswith("s") else "'s") if pronoun in _POSSESSIVE else named
@@ -80,6 +83,17 @@ def _thing(preceding: Sequence[str], title: str) -> str:
         if named:
             return _definite(named)
     return title
+
+
+def _several(preceding: Sequence[str]) -> str:
+    """What several things or people the nearest sentence before, that speaks of such, is about."""
+    for sentence in reversed(preceding):
+        about, _ = _about(sentence)
+        if about is None or about.subject.lower().split()[0] in words.PRONOUNS | {"their"}:
+            continue
+        head = about.subject.partition(" of ")[0].split()[-1]
+        return _definite(about.subject) if is_plural(head) else ""
+    return ""
 
 
 def _done_to(sentence: str) -> str:

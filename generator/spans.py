@@ -57,6 +57,7 @@ _DATE = re.compile(
     rf"(?: (?:of|in) (?:the |each |every )?(?:month|{_MONTH}))?"
     rf"|(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?)?\b(?:{_MONTH})\b(?: \d{{1,2}}(?:st|nd|rd|th)?\b)?(?:,? \d{{4}})?"
     r"|\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b\w+ o['\u2019]clock"
+    r"|(?:the )?(?:early |late |mid-)?\d{1,2}(?:st|nd|rd|th)(?: and \d{1,2}(?:st|nd|rd|th))? centur(?:y|ies)\b"
     r"|(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
     rf"|\b(?:the )?(?:first|last|{'|'.join(words.ORDINALS)}) (?:{_PART_OF_DAY}|day|week|month|year|century)\b"
 )
@@ -203,9 +204,11 @@ def _names(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
         ):
             at += 1
         at += at < len(tokens) and numbers_a_name(tokens[at - 1], tokens[at])
-        start = first + 1 if tokens[first].lower in words.FUNCTION_WORDS else first
+        is_name = first > 0 and tokens[first].lower not in words.ARTICLES  # "the Near East"
+        start = first if is_name or tokens[first].lower not in words.FUNCTION_WORDS else first + 1
         before_noun = at < len(tokens) and tokens[at].tag is Tag.CONTENT
-        if start == at or (start == 0 and at == 1) or before_noun or tokens[at - 1].lower.endswith("'s"):
+        describes = at == start + 1 and tokens[start].part.startswith("AJ")  # "French"
+        if start == at or (start == 0 and at == 1) or describes or before_noun or tokens[at - 1].lower.endswith("'s"):
             continue  # "the Hartnoll brewery" and "Whitlock's hen" are noun phrases
         start -= start > 0 and tokens[start - 1].lower in words.ARTICLES
         yield _span(sentence, tokens[start].start, tokens[at - 1].end, SpanKind.NAME)
@@ -280,11 +283,12 @@ def _says_something(tokens: Sequence[Word], begin: int, end: int) -> bool:
         len(only.lower) < 3
         or only.lower in words.VAGUE_NOUNS
         or (only.lower.endswith(("ed", "ing", "ly")) and not only.part.startswith("NN"))
-        or (only.part[:2] in {"AJ", "AV"} and not only.is_capital)
     )
+    last = tokens[end - 1]
+    describes = last.part[:2] in {"AJ", "AV"} and not last.is_capital  # "a major political, cultural impact"
     every = only is not None and only.lower in words.DURATIONS | words.TIMES_OF_DAY  # "five hours a night"
     is_rate = every and begin > 1 and tokens[begin - 1].lower in {"a", "an"} and tokens[begin - 2].is_nominal
-    return not complement and not vague and not is_rate and end - begin <= MAX_PHRASE_WORDS
+    return not complement and not vague and not describes and not is_rate and end - begin <= MAX_PHRASE_WORDS
 
 
 def _joined(tokens: Sequence[Word], left: tuple[int, int], right: tuple[int, int]) -> bool:

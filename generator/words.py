@@ -108,6 +108,13 @@ MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen m
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
 
 
+def is_plural(noun: str) -> bool:
+    """Whether a noun stands for several, by its ending and a few words that have none."""
+    return noun.lower() in {"people", "men", "women", "children", "sheep", "police"} or (
+        noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s"))
+    )
+
+
 def is_person(noun: str) -> bool:
     """Whether it is one of PERSONS, or several of them."""
     many = {"men": "man", "women": "woman", "children": "child", "wives": "wife", "people": "person", "crew": "person"}

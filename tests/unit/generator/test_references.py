@@ -21,6 +21,9 @@ def told(*sentences: str) -> list[str]:
         (["The ferry sails daily."], "But its captain is old.", "But its captain is old."),
         (["The ferry sails daily."], "Its captain is old.", "The ferry's captain is old."),
         (["The mill is old.", "It burned down."], "It was rebuilt.", "The mill was rebuilt."),
+        (["The guards (Latin: custodes) were tall.", "It rained."], "They sang.", "The guards sang."),
+        (["The guards were tall.", "They sang."], "Their chief wept.", "The guards' chief wept."),
+        (["The mill is old."], "They sang.", "They sang."),
     ],
 )
 def test_a_pronoun_at_the_start_is_resolved_from_the_sentences_before(preceding, sentence, expected):
