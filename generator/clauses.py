@@ -73,6 +73,7 @@ class Predication:
 
 _WORD = re.compile(r"[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?|[^\w\s]")
 _CLAUSE_STARTS = word_set(", ; : ( ) and but or who which that because when if since after before where while")
+_ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 SHOULD = "should"
 _OWNING = {"has": "does", "have": "do", "had": "did"}
 _PAST = word_set("was were had did")
@@ -348,3 +349,16 @@ def _subject_start(found: Sequence[Word], end: int, *, whole: bool) -> int:
     if at == end and end > 0 and found[end - 1].lower in words.SUBJECT_PRONOUNS:
         return end - 1
     return at if any(word.is_nominal for word in found[at:end]) else end
+
+
+def clause_end(found: Sequence[Word], place: int, end: int) -> int:
+    """Where the clause around `place` ends: before a conjunction or a mark, or "and" with a verb soon behind it."""
+    for at, word in enumerate(found):
+        if word.start < place:
+            continue
+        new_verb = word.lower in {"and", "but", "or"} and any(
+            later.tag in {Tag.VERB, Tag.HELPER} for later in found[at + 1 : at + 4]
+        )
+        if word.lower in _ENDS_CLAUSE or new_verb:
+            return word.start
+    return end

@@ -3,7 +3,11 @@
 import re
 
 from generator import words
+from generator.clauses import clause_end, tagged_words
+from generator.openings import predication_about
 from generator.spans import AnswerSpan, SpanKind
+
+MAX_WORDS = 20
 
 _WORDS = {
     SpanKind.DATE: "when",
@@ -24,12 +28,25 @@ def is_apart(sentence: str, span: AnswerSpan) -> bool:
 
 
 def in_place(sentence: str, span: AnswerSpan) -> str:
-    """ "The door weighs fourteen tonnes." with "fourteen tonnes" becomes "The door weighs how many tonnes?" """
-    before = sentence[: span.start]
+    """ "The door weighs fourteen tonnes." with "fourteen tonnes" becomes "The door weighs how many tonnes?".
+
+    Of a sentence of more than MAX_WORDS words only the clause around the span is said.
+    """
+    start, end = _shown(sentence, span)
+    before = sentence[start : span.start]
     asked = _asked(span, before.lower().split()[-1:])
     before = _SAID_BY_WHEN.sub("", before) if asked == "when" else _OWNER.sub("", before)
-    question = f"{before}{asked}{sentence[span.end :]}".rstrip(" .!?;:")
+    question = f"{before}{asked}{sentence[span.end : end]}".strip(" .!?;:,")
     return question[0].upper() + question[1:] + "?"
+
+
+def _shown(sentence: str, span: AnswerSpan) -> tuple[int, int]:
+    """Where the words stand that are said around the span."""
+    found = tagged_words(sentence)
+    about = predication_about(found, span) if len(found) > MAX_WORDS else None
+    if about is None or about.subject_start > span.start:
+        return 0, len(sentence)
+    return about.subject_start, clause_end(found, max(about.verb_end, span.end), len(sentence))
 
 
 def _asked(span: AnswerSpan, before: list[str]) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import SHOULD, Predication, Tag, Word, tagged_words
+from generator.clauses import SHOULD, Predication, Tag, Word, clause_end, tagged_words
 from generator.openings import AMOUNT_PREPOSITIONS, is_person, openings, predication_about
 from generator.spans import AnswerSpan, SpanKind
 from generator.voice import active
@@ -18,7 +18,6 @@ _LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b"
 MAX_WORDS = 20
 MAX_OPENINGS = 2
 
-_ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 _DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
 _ADVERBIAL = (
@@ -74,7 +73,7 @@ def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple
     verb = next(behind, None)
     if verb is None or verb.tag not in {Tag.VERB, Tag.HELPER}:
         return ()
-    end = _clause_end(found, verb.end, len(sentence))
+    end = clause_end(found, verb.end, len(sentence))
     asked = f"How many {span.unit}" if span.unit else "Who" if is_person(span) else "What"
     question = _question(asked, sentence[span.end : end])
     return (question,) if len(question.split()) <= MAX_WORDS else ()
@@ -129,7 +128,7 @@ def _noun_start(before: Sequence[Word], end: int) -> int:
 
 def _around(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, str]:
     """The text between verb and span, and from the span to the end of the clause."""
-    end = _clause_end(found, max(about.verb_end, span.end), len(sentence))
+    end = clause_end(found, max(about.verb_end, span.end), len(sentence))
     if span.start < about.verb_end:
         return "", sentence[about.verb_end : end]
     return sentence[about.verb_end : span.start], sentence[span.end : end]
@@ -146,16 +145,3 @@ def _without_last_preposition(text: str) -> str:
     if said and said[-1].lower() in words.PREPOSITIONS:
         said.pop()
     return " ".join(said)
-
-
-def _clause_end(found: Sequence[Word], place: int, end: int) -> int:
-    """Where the clause around `place` ends: before a conjunction or a mark, or "and" with a verb soon behind it."""
-    for at, word in enumerate(found):
-        if word.start < place:
-            continue
-        new_verb = word.lower in {"and", "but", "or"} and any(
-            later.tag in {Tag.VERB, Tag.HELPER} for later in found[at + 1 : at + 4]
-        )
-        if word.lower in _ENDS_CLAUSE or new_verb:
-            return word.start
-    return end

@@ -147,7 +147,9 @@ class GroundedStrategy:
         questions = [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, task)]
         if span.kind is SpanKind.ROLE or cloze.is_apart(task.sentence, span):
             return questions  # "by what Ada Holm?" asks for nothing
-        return [*questions, _pair(cloze.in_place(task.sentence, span), span, Kind.CLOZE)]
+        in_place = cloze.in_place(task.sentence, span)
+        stands_alone = not questions or not matching.leans_on_pronoun(in_place)
+        return [*questions, _pair(in_place, span, Kind.CLOZE)] if stands_alone else questions
 
     async def _held(
         self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage
