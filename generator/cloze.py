@@ -3,9 +3,10 @@
 import re
 
 from generator import words
-from generator.clauses import clause_end, tagged_words
+from generator.clauses import clause_end
 from generator.openings import predication_about
 from generator.spans import AnswerSpan, SpanKind
+from generator.tagger import tagged_words
 
 MAX_WORDS = 20
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import SHOULD, Predication, Tag, Word, clause_end, tagged_words
+from generator.clauses import SHOULD, Predication, clause_end
 from generator.openings import AMOUNT_PREPOSITIONS, is_person, openings, predication_about
 from generator.spans import AnswerSpan, SpanKind
+from generator.tagger import Tag, Word, tagged_words
 from generator.voice import active
 
 _LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b")

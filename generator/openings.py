@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator import words
-from generator.clauses import Predication, Tag, Word, predication, tagged_words
+from generator.clauses import Predication, predication
 from generator.spans import AnswerSpan, SpanKind
+from generator.tagger import Tag, Word, tagged_words
 from generator.verbs import PAST_FORMS
 from generator.words import word_set
 

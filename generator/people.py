@@ -6,9 +6,9 @@ No coreference model: names and pronouns decide. A name that the text has called
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import Word, tagged_words, verb_start
 from generator.openings import is_person
 from generator.spans import AnswerSpan, SpanKind, answer_spans
+from generator.tagger import Word, tagged_words, verb_start
 
 MALE = frozenset({"he", "him", "his", "himself"})
 FEMALE = frozenset({"she", "her", "hers", "herself"})

@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import Predication, Tag, predication, tagged_words
+from generator.clauses import Predication, predication
 from generator.people import FEMALE, MALE, names_of, people_of
 from generator.spans import SpanKind, answer_spans
+from generator.tagger import Tag, tagged_words
 from generator.words import is_plural
 
 _OPENING = re.compile(

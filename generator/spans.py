@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from generator import words
-from generator.clauses import Tag, Word, begins_anew, numbers_a_name, tagged_words
+from generator.tagger import Tag, Word, begins_anew, numbers_a_name, tagged_words
 
 MAX_SPANS = 10
 MAX_PHRASE_WORDS = 8

@@ -1,14 +1,197 @@
-"""Turns the words of an English sentence into their parts of speech: the BNC's basic tags, by HanTa's model."""
+"""Turns one sentence into words that say what they do in it: helpers, full verbs, numbers, what can be part of a name.
 
-from collections.abc import Sequence
-from functools import cache
+HanTa's model says each word's part of speech (C5, the tags of the British National Corpus). English function words and
+the order of words mend what taggers take for something else. In other languages mostly numbers and names are found.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from functools import cache, lru_cache
 from typing import Any
+
+from generator import words
+from generator.words import word_set
 
 LONGEST = 40  # letters of a word that its analysis is worth; what is longer is no English word
 
+_WORD = re.compile(r"[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?|[^\w\s]")
+_CLAUSE_STARTS = word_set(", ; : ( ) and but or who which that because when if since after before where while")
+PARTICIPLES = word_set("VVN VVG")
+_FINITE = word_set("VVB VVD VVZ")
+
+
+class Tag(Enum):
+    """What a word does in its sentence, as far as the rules can tell."""
+
+    CONTENT = auto()
+    NUMBER = auto()
+    HELPER = auto()
+    VERB = auto()
+    NONFINITE = auto()
+    FUNCTION = auto()
+    MARK = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """Characters start..end of the sentence; `part` is what `parts_of_speech` says."""
+
+    start: int
+    end: int
+    text: str
+    tag: Tag
+    part: str
+
+    @property
+    def lower(self) -> str:
+        """The word in lower case, with the plain apostrophe."""
+        return self.text.lower().replace("\u2019", "'")
+
+    @property
+    def is_capital(self) -> bool:
+        """Whether it could be a part of a name."""
+        return self.text[0].isupper()
+
+    @property
+    def is_nominal(self) -> bool:
+        """Whether it can stand inside a noun phrase."""
+        return self.tag in {Tag.CONTENT, Tag.NUMBER}
+
+
+@lru_cache(maxsize=1024)
+def tagged_words(sentence: str) -> tuple[Word, ...]:
+    """The words and marks of a sentence in order."""
+    matches = list(_WORD.finditer(sentence))
+    parts = parts_of_speech([match.group() for match in matches])
+    found = [
+        Word(start=match.start(), end=match.end(), text=match.group(), tag=_tag(match.group()), part=part)
+        for match, part in zip(matches, parts, strict=True)
+    ]
+    for at in range(1, len(found)):
+        counts_a_noun = found[at - 1].part == "ORD" and found[at].part[:2] in {"NN", "AJ"}
+        if counts_a_noun and found[at - 1].tag is Tag.FUNCTION:
+            found[at - 1] = replace(found[at - 1], tag=Tag.CONTENT)  # "the first book"
+        if numbers_a_name(found[at - 1], found[at]) or _is_the_first(found[at - 1], found[at]):
+            found[at] = replace(found[at], tag=Tag.CONTENT)
+    for at, tag in _verbs(found).items():
+        found[at] = replace(found[at], tag=tag)
+    return tuple(found)
+
+
+def numbers_a_name(before: Word, word: Word) -> bool:
+    """Whether digits belong to the name before them: "the Corvane 40", and not "in March 40 people"."""
+    is_name = before.tag is Tag.CONTENT and before.is_capital and before.text not in words.MONTHS | words.WEEKDAYS
+    return is_name and word.text.isdigit()
+
+
+def _is_the_first(before: Word, word: Word) -> bool:
+    """Whether this is no pronoun but a number: "Richard I"."""
+    return word.text == "I" and before.tag is Tag.CONTENT and before.is_capital and before.part == "NP0"
+
+
+def begins_anew(found: Sequence[Word], at: int) -> bool:
+    """Whether a noun begins a phrase of its own behind another: "For weeks boys fished", "In 1802 Ada Holm built"."""
+    if at == 0 or found[at - 1].lower.endswith(("'s", "s'")):
+        return False
+    if found[at].is_capital:
+        return found[at - 1].text.isdigit()
+    return found[at].part == found[at - 1].part == "NN2"
+
+
+def verb_start(sentence: str) -> int:
+    """Where the first verb begins; 0 where there is none."""
+    verbal = {Tag.VERB, Tag.HELPER}
+    return next((word.start for word in tagged_words(sentence) if word.tag in verbal), 0)
+
+
+def _tag(text: str) -> Tag:
+    lower = text.lower().replace("\u2019", "'")
+    if text[-1].isdigit() or text[0].isdigit() or lower.split("-")[0] in words.NUMBER_WORDS:
+        return Tag.NUMBER
+    if not text[0].isalpha():
+        return Tag.MARK
+    if lower in words.AUXILIARIES:
+        return Tag.HELPER
+    return Tag.FUNCTION if lower in words.FUNCTION_WORDS or words.is_adverb(text) else Tag.CONTENT
+
+
+def _verbs(found: Sequence[Word]) -> dict[int, Tag]:
+    """Positions of full verbs: finite ones and those of a helper (VERB), and those without a subject (NONFINITE)."""
+    verbs: dict[int, Tag] = {}
+    in_clause = in_sentence = False  # whether there was a verb or a helper so far
+    for at, word in enumerate(found):
+        in_clause = (in_clause and word.lower not in _CLAUSE_STARTS) or word.tag is Tag.HELPER
+        if word.tag is Tag.CONTENT and word.part.startswith("VV") and (at == 0 or not word.is_capital):
+            before = found[at - 1].lower if at else ""
+            missed = not (in_sentence if before == "," else in_clause) and not _verb_follows(found, at)
+            tag = _participle(found, at, missed) if word.part in PARTICIPLES else _verb(found, at)
+            if tag is not None:
+                verbs[at] = tag
+            in_clause = in_clause or tag is Tag.VERB
+        in_sentence = in_sentence or in_clause
+    if not in_sentence:
+        verbs.update((at, Tag.VERB) for at in _taken_for_noun(found))
+    return verbs
+
+
+def _verb(found: Sequence[Word], at: int) -> Tag:
+    """What a form that is no participle does; taggers take "called" for a past form."""
+    before = found[at - 1] if at else None
+    names = found[at].lower in words.NAMING and before is not None
+    if before is not None and (before.lower == "to" or (names and before.tag is Tag.CONTENT and not before.is_capital)):
+        return Tag.NONFINITE
+    return Tag.VERB
+
+
+def _participle(found: Sequence[Word], at: int, missed: bool) -> Tag | None:
+    """What a participle does: None for adjectives and nouns ("a rising tide", "above freezing").
+
+    `missed`: without it the clause has no verb, as taggers take past forms for participles ("For weeks boys fished").
+    """
+    before = _told_of(found, at)
+    if before is None:
+        return Tag.NONFINITE
+    if before.tag is Tag.HELPER:
+        return Tag.VERB
+    is_past = missed and not found[at].lower.endswith("ing")
+    if before.is_nominal or before.lower in words.PRONOUNS:
+        names = found[at].lower in words.NAMING and not before.is_capital
+        return Tag.VERB if is_past and not names else Tag.NONFINITE
+    return Tag.VERB if (before.lower == "," and is_past) or before.lower in {"and", "or", "but"} else None
+
+
+def _taken_for_noun(found: Sequence[Word]) -> Iterator[int]:
+    """Where the verb stands that is none to the tagger: "The doctor, Samir Oduya, visits on Friday"."""
+    for at, word in enumerate(found[1:], start=1):
+        behind_name = found[at - 1].is_capital or found[at - 1].text == ","
+        if word.tag is Tag.CONTENT and not word.is_capital and behind_name and _third_person(word):
+            yield at
+            return
+
+
+def _third_person(word: Word) -> bool:
+    return word.lower.endswith("s") and not word.lower.endswith(("ss", "'s", "us"))
+
+
+def _told_of(found: Sequence[Word], at: int) -> Word | None:
+    """The word before, adverbs left out."""
+    return next((word for word in reversed(found[:at]) if not words.is_adverb(word.text)), None)
+
+
+def _verb_follows(found: Sequence[Word], at: int) -> bool:
+    """Whether the clause goes on to a finite verb: "The island settled by monks was sold"."""
+    for word in found[at + 1 :]:
+        if word.lower in _CLAUSE_STARTS:
+            return False
+        if word.tag is Tag.HELPER or word.part in _FINITE:
+            return True
+    return False
+
 
 def parts_of_speech(words: Sequence[str]) -> tuple[str, ...]:
-    """The tag of each word or mark: NN1, VVD, AJ0, … (C5, the British National Corpus's)."""
+    """The C5 tag of each word or mark: NN1, VVD, AJ0, …"""
     plain = [word[:LONGEST].replace("\u2019", "'") for word in words]
     return tuple(tag for _, _, tag in _model().tag_sent(plain))
 

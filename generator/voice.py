@@ -7,9 +7,10 @@ has only learned by whom the lamp was lit does not know who lit it.
 from collections.abc import Sequence
 
 from generator import words
-from generator.clauses import Predication, Tag, Word
+from generator.clauses import Predication
 from generator.openings import is_person, subject_inside
 from generator.spans import AnswerSpan, SpanKind
+from generator.tagger import Tag, Word
 from generator.verbs import simple_past, third_person
 
 _PASSIVE = {"was": simple_past, "were": simple_past, "is": third_person, "are": third_person}

@@ -13,7 +13,6 @@ from itertools import chain, zip_longest
 from typing import Self
 
 from generator import cloze, matching
-from generator.clauses import verb_start
 from generator.inversion import inverted, shortened
 from generator.llm import Endpoint, RequestFailed, Usage
 from generator.openings import openings, whole_sentence_openings
@@ -22,6 +21,7 @@ from generator.profiles import Profile, chosen_profile
 from generator.references import resolved
 from generator.sentences import Passage
 from generator.spans import AnswerSpan, SpanKind, answer_spans, same_place
+from generator.tagger import verb_start
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 
 MIN_QUESTION_WORDS = 3

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from generator.clauses import tagged_words
 from generator.cloze import in_place, is_apart
 from generator.inversion import inverted, shortened
 from generator.spans import answer_spans
+from generator.tagger import tagged_words
 
 
 def asked(sentence: str, text: str) -> tuple[str, ...]:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from generator.clauses import Tag, tagged_words
-from generator.tagger import LONGEST, parts_of_speech
+from generator.tagger import LONGEST, Tag, parts_of_speech, tagged_words
 
 
 def tagged(sentence: str, tag: Tag) -> list[str]:
