@@ -12,7 +12,6 @@ from generator.tagger import PARTICIPLES, Tag, Word, begins_anew
 from generator.verbs import IRREGULAR_FORMS, base_form
 from generator.words import word_set
 
-
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 SHOULD = "should"
 _OWNING = {"has": "does", "have": "do", "had": "did"}
