@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 
 from generator import words
 from generator.tagger import Tag, Word, begins_anew, numbers_a_name, tagged_words
 
 MAX_SPANS = 10
 MAX_PHRASE_WORDS = 8
+MAX_UNIT_WORDS = 3
 MAX_CLAUSE_WORDS = 18
 MAX_SHARE = 0.7  # of the sentence: what is left must still say something
 
@@ -172,9 +174,8 @@ def _counted(token: Word) -> bool:
 
 def _unit_end(tokens: Sequence[Word], at: int) -> int:
     """The last word of what is counted: candle makers, square kilometres, litres of water."""
-    last = at
-    while not tokens[last].lower.endswith("s") and last + 1 < len(tokens) and _counted(tokens[last + 1]):
-        last += 1
+    run = takewhile(_counted, tokens[at : at + MAX_UNIT_WORDS])
+    last = at + next((place for place, token in enumerate(run) if token.part == "NN2"), 0)
     behind = tokens[last + 1 : last + 3]
     amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
     if amount and _counted(behind[1]):
