@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from generator import words
 from generator.clauses import SHOULD, Predication, clause_end
-from generator.openings import AMOUNT_PREPOSITIONS, is_person, openings, predication_about
+from generator.openings import AMOUNT_PREPOSITIONS, COPULAS, is_person, openings, predication_about, subject_inside
 from generator.spans import AnswerSpan, SpanKind
 from generator.tagger import Tag, Word, tagged_words
 from generator.voice import active
@@ -47,7 +47,7 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     if any(word.lower in _DANGLES for word in tagged_words(between)):
         return ()
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
-    questions = [*active(sentence, found, span, about)]
+    questions = [*active(sentence, found, span, about), *_plainer(between, found, span, about)]
     questions += [question for opening in begun for question in _led_by(opening, between, behind)]
     if span.start < about.verb_start or about.helper == SHOULD:  # nothing is left of "When did the people put?"
         questions = [question for question in questions if question.endswith(_question(behind))]
@@ -57,6 +57,20 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
 def shortened(question: str) -> str:
     """The question with a long name as people say it afterwards: "the Brenn Paper Mill" is "the mill"."""
     return _LONG_NAME.sub(lambda name: f"{name.group(1)} {name.group(2).lower()}", question)
+
+
+def _plainer(between: str, found: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
+    """What people say for rarer verbs: what something is made of, and where it is."""
+    subject = subject_inside(about, found)
+    verb = about.verb.split()[-1] if about.verb else ""
+    is_many = words.is_plural(about.subject.partition(" of ")[0].split()[-1])
+    if verb in words.MAKING and between.split()[-1:] in (["from"], ["of"]) and about.helper in COPULAS:
+        return (f"What {about.helper} {subject} made of?",)
+    if span.kind is SpanKind.PLACE and verb in words.BEING_SOMEWHERE and about.helper != SHOULD:
+        past = about.helper in {"did", "was", "were"}
+        helper = ("were" if is_many else "was") if past else ("are" if is_many else "is")
+        return (f"Where {helper} {subject}?",)
+    return ()
 
 
 def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:

@@ -1,9 +1,10 @@
-"""Turns a passive clause into questions for the doer, as people ask them.
+"""Turns a passive clause, or what somebody was of something, into questions for the doer, as people ask them.
 
 "The lamp was lit in 1871 by Anna Holm" becomes "Who lit the lamp in 1871?" and "Who lit the lamp?". A small model that
 has only learned by whom the lamp was lit does not know who lit it.
 """
 
+import re
 from collections.abc import Sequence
 
 from generator import words
@@ -12,7 +13,28 @@ from generator.openings import is_person, subject_inside
 from generator.spans import AnswerSpan, SpanKind
 from generator.tagger import Tag, Word
 from generator.verbs import simple_past, third_person
+from generator.words import word_set
 
+DEEDS = {
+    "leader": ("led", "leads"),
+    "owner": ("owned", "owns"),
+    **{
+        doer: (deed, deed)
+        for doer, deed in (
+            pair.split(":")
+            for pair in word_set(
+                """
+            founder:founded inventor:invented discoverer:discovered creator:created maker:made builder:built
+            architect:designed designer:designed author:wrote writer:wrote composer:composed painter:painted
+            sculptor:made director:directed translator:translated publisher:published editor:edited winner:won
+            conqueror:conquered
+            """
+            )
+        )
+    },
+}
+"""What whoever is called so did, and does as long as it lasts."""
+_WHO_IT_WAS = re.compile(rf"Who (?P<helper>is|was) the (?P<doer>{'|'.join(DEEDS)}) of (?P<thing>[^,]+)\?")
 _PASSIVE = {"was": simple_past, "were": simple_past, "is": third_person, "are": third_person}
 
 
@@ -39,3 +61,13 @@ def active(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predic
     asked = ("Who", "What") if is_thing and not is_person(span) else ("Who",)
     questions = [f"{word} {said}?" for word in asked]
     return tuple(dict.fromkeys([f"{asked[0]} {' '.join([said, *rest])}?", *questions]))
+
+
+def as_deed(question: str) -> str:
+    """ "Who was the founder of the school?" is also "Who founded the school?"; empty where nothing was done."""
+    return _WHO_IT_WAS.sub(_deed, question) if _WHO_IT_WAS.fullmatch(question) else ""
+
+
+def _deed(said: re.Match[str]) -> str:
+    past, present = DEEDS[said["doer"]]
+    return f"Who {present if said['helper'] == 'is' else past} {said['thing']}?"

@@ -83,6 +83,10 @@ PERSONS = word_set(
     grandfather grandmother islander villager citizen settler refugee caretaker librarian curator organist guide
     """
 )
+MAKING = word_set(
+    "cast carved built forged knitted woven sewn moulded hewn cut formed constructed spun pressed crafted"
+)
+BEING_SOMEWHERE = word_set("lie stand sit hang rest located situated kept shown displayed stored")
 NAMED_THINGS = word_set("river lake sea mount island ship boat ferry firm company village town city port street planet")
 DIMENSIONS = word_set("long wide high tall deep old heavy thick away across big")
 VAGUE_NOUNS = word_set("year day week month part time times way place others lot number")

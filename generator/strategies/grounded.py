@@ -22,6 +22,7 @@ from generator.references import resolved
 from generator.sentences import Passage
 from generator.spans import AnswerSpan, SpanKind, answer_spans, same_place
 from generator.tagger import verb_start
+from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 
 MIN_QUESTION_WORDS = 3
@@ -143,7 +144,7 @@ class GroundedStrategy:
         if span.text == task.sentence:
             return []
         written = inverted(task.sentence, span)
-        said = dict.fromkeys([*written, *map(shortened, written)])
+        said = dict.fromkeys([*written, *map(shortened, written), *map(as_deed, written)])
         questions = [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, task)]
         if span.kind is SpanKind.ROLE or cloze.is_apart(task.sentence, span):
             return questions  # "by what Ada Holm?" asks for nothing

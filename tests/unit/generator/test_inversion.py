@@ -8,6 +8,7 @@ from generator.cloze import in_place, is_apart
 from generator.inversion import inverted, shortened
 from generator.spans import answer_spans
 from generator.tagger import tagged_words
+from generator.voice import as_deed
 
 
 def asked(sentence: str, text: str) -> tuple[str, ...]:
@@ -60,6 +61,9 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
         ),
         ("The ship sank in the river Ember.", "Ember", "What is the name of the river?"),
         ("Ada Holm lived with her sister Ottilie.", "Ottilie", "Who was Ada Holm's sister?"),
+        ("The wheel was carved from larch.", "larch", "What was the wheel made of?"),
+        ("The mill lies on the old road.", "the old road", "Where is the mill?"),
+        ("The letters are kept in a tin box.", "a tin box", "Where are the letters?"),
         ("He wrote a book of 612 pages called The Garden.", "The Garden", "What is the name of the book?"),
     ],
 )
@@ -131,6 +135,20 @@ def test_what_is_not_passive_has_no_doer(sentence):
 )
 def test_what_a_person_is_can_be_asked_for(sentence, role):
     assert asked(sentence, role) == ("Who was Ada Holm?", "What was Ada Holm's profession?")
+
+
+@pytest.mark.parametrize(
+    ("question", "deed"),
+    [
+        ("Who was the leader of the strikers?", "Who led the strikers?"),
+        ("Who is the owner of the old mill?", "Who owns the old mill?"),
+        ("Who is the author of the first book about it?", "Who wrote the first book about it?"),
+        ("Who was the mayor of Oss?", ""),
+        ("Who is the owner?", ""),
+    ],
+)
+def test_who_somebody_was_is_also_what_was_done(question, deed):
+    assert as_deed(question) == deed
 
 
 def test_how_often_is_asked_for():
