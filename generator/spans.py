@@ -277,19 +277,26 @@ def _runs(tokens: Sequence[Word]) -> Iterator[tuple[int, int]]:
 
 
 def _says_something(tokens: Sequence[Word], begin: int, end: int) -> bool:
-    """Whether a run can be an answer; one word after "is" is most often an adjective."""
-    complement = begin > 0 and tokens[begin - 1].tag is Tag.HELPER and not tokens[begin].is_capital
-    only = tokens[begin] if end - begin == 1 else None
-    vague = only is not None and (
-        len(only.lower) < 3
-        or only.lower in words.VAGUE_NOUNS
-        or (only.lower.endswith(("ed", "ing", "ly")) and not only.part.startswith("NN"))
-    )
-    last = tokens[end - 1]
-    describes = last.part[:2] in {"AJ", "AV"} and not last.is_capital  # "a major political, cultural impact"
-    every = only is not None and only.lower in words.DURATIONS | words.TIMES_OF_DAY  # "five hours a night"
-    is_rate = every and begin > 1 and tokens[begin - 1].lower in {"a", "an"} and tokens[begin - 2].is_nominal
-    return not complement and not vague and not describes and not is_rate and end - begin <= MAX_PHRASE_WORDS
+    """Whether a run can be an answer: it ends in a noun, and not in one of time or number alone."""
+    first, last = tokens[begin], tokens[end - 1]
+    of_something = end - begin > 1 and tokens[begin + 1].lower == "of"
+    said_of = first if of_something else last
+    complement = begin > 0 and tokens[begin - 1].tag is Tag.HELPER and not said_of.part.startswith("NN")
+    describes = last.part[:2] in {"AJ", "AV"} or complement  # "a major political impact", "is small", "is afraid of it"
+    if end - begin > MAX_PHRASE_WORDS or (describes and not last.is_capital):
+        return False
+    return end - begin > 1 or not (_is_vague(first) or _is_rate(tokens, begin))
+
+
+def _is_vague(word: Word) -> bool:
+    verbal = word.lower.endswith(("ed", "ing", "ly")) and not word.part.startswith("NN")
+    return verbal or len(word.lower) < 3 or word.lower in words.VAGUE_NOUNS
+
+
+def _is_rate(tokens: Sequence[Word], at: int) -> bool:
+    """Whether it is a time by which something is counted: "five hours a night"."""
+    counts = at > 1 and tokens[at - 1].lower in {"a", "an"} and tokens[at - 2].is_nominal
+    return counts and tokens[at].lower in words.DURATIONS | words.TIMES_OF_DAY
 
 
 def _joined(tokens: Sequence[Word], left: tuple[int, int], right: tuple[int, int]) -> bool:

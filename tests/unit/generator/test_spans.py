@@ -36,10 +36,38 @@ def begun(sentence: str, text: str) -> list[str]:
         ("The cat sleeps in the chart room.", "the chart room", SpanKind.PLACE),
         ("The winner receives a silver thimble.", "a silver thimble", SpanKind.THING),
         ("The second prize is a barrel of pear cider.", "a barrel of pear cider", SpanKind.THING),
+        ("It burned down in the late 10th century.", "the late 10th century", SpanKind.DATE),
+        ("On the ninth day the lamps went out.", "the ninth day", SpanKind.DATE),
+        ("Pay was cut by a fifth, as bread was dear.", "a fifth", SpanKind.QUANTITY),
+        ("It was started by 640 candle makers.", "640 candle makers", SpanKind.QUANTITY),
+        ("She wrote her letters before dawn.", "before dawn", SpanKind.OCCASION),
+        ("The wall was built from red granite.", "red granite", SpanKind.THING),
+        ("She refused a watch from the baron.", "the baron", SpanKind.THING),
+        ("It eats mostly seaweed.", "seaweed", SpanKind.THING),
+        ("The bird has yellow wings.", "yellow wings", SpanKind.THING),
+        ("He published the first book about it.", "the first book", SpanKind.THING),
+        ("It spread across the Near East in years.", "the Near East", SpanKind.NAME),
+        ("It was forged by Richard I of Normandy.", "Richard I of Normandy", SpanKind.NAME),
     ],
 )
 def test_answers_of_every_kind_are_found(sentence, text, kind):
     assert found(sentence).get(text) is kind
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text"),
+    [
+        ("The owner, Baron August Hessler, refused.", "August"),
+        ("She was afraid of swans.", "afraid of swans"),
+        ("The French crown paid.", "French"),
+        ("It had a major political, cultural impact.", "a major political"),
+        ("She slept five hours a night.", "a night"),
+        ("She named it after her mother.", "after her mother"),
+        ("He refused to speak.", "speak"),
+    ],
+)
+def test_what_answers_no_question_is_no_span(sentence, text):
+    assert text not in found(sentence)
 
 
 @pytest.mark.parametrize("sentence", ["The mill was built in 1748.", "Der Turm ist 41 Meter hoch.", "桥建于1802年。"])
