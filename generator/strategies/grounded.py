@@ -1,8 +1,8 @@
 """Turns a sentence into pairs that hold to it even where the LLM is small and makes things up.
 
-Answers are chosen by rule. Rules also write the plainest questions about each, among them the sentence itself with the
-answer asked for in its place. The LLM goes on from the first words of others, and must then find the answer itself in
-the sentence when it is shown its question.
+Answers are chosen by rule. Rules also write the plainest questions about each. The LLM writes others, and must then
+find the answer itself in the sentence when it is shown its question. An answer that nobody asked for so is asked for in
+its place in the sentence.
 """
 
 import asyncio
@@ -93,6 +93,7 @@ class GroundedStrategy:
         for pair in chain.from_iterable(zip_longest(*plain.values())):  # one of each span, then the second of each
             if pair is not None:
                 yield pair
+        asked_for = {span.text for span, pairs in plain.items() if pairs}
         failures: list[RequestFailed] = []
         try:
             proposed = await self._proposed(task, usage)
@@ -105,11 +106,14 @@ class GroundedStrategy:
                 pairs, failure = await done
                 failures += [failure] if failure else []
                 for pair in pairs:
+                    asked_for.add(pair.answer)
                     yield pair
         finally:
             for writing in work:
                 writing.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+        for pair in filter(None, (self._in_place(span, task) for span in task.spans if span.text not in asked_for)):
+            yield pair
         if failures:
             raise failures[0]
 
@@ -140,17 +144,19 @@ class GroundedStrategy:
         return tuple(found[len(task.spans) :][:MAX_PROPOSED])
 
     def _plain(self, span: AnswerSpan, task: _Task) -> list[QuestionAnswer]:
-        """The questions of rules that make sense to somebody who sees nothing else, and the span asked for in place."""
+        """The questions of rules that make sense to somebody who sees nothing else."""
         if span.text == task.sentence:
             return []
         written = inverted(task.sentence, span)
         said = dict.fromkeys([*written, *map(shortened, written), *map(as_deed, written)])
-        questions = [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, task)]
-        if span.kind is SpanKind.ROLE or cloze.is_apart(task.sentence, span):
-            return questions  # "by what Ada Holm?" asks for nothing
-        in_place = cloze.in_place(task.sentence, span)
-        stands_alone = not questions or not matching.leans_on_pronoun(in_place)
-        return [*questions, _pair(in_place, span, Kind.CLOZE)] if stands_alone else questions
+        return [_pair(question, span, Kind.INVERTED) for question in said if _is_asked(question, span, task)]
+
+    def _in_place(self, span: AnswerSpan, task: _Task) -> QuestionAnswer | None:
+        """The sentence with the span asked for in it; None where that would not be a sentence."""
+        # "by what Ada Holm?" asks for nothing
+        if span.text == task.sentence or span.kind is SpanKind.ROLE or cloze.is_apart(task.sentence, span):
+            return None
+        return _pair(cloze.in_place(task.sentence, span), span, Kind.CLOZE)
 
     async def _held(
         self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage

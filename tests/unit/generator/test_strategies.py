@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 import pytest
@@ -135,7 +135,21 @@ async def test_rules_ask_about_every_span_whatever_the_llm_says(asking):
     pairs = await pairs_of(strategy(GroundedStrategy, client))
     assert of_kind(Kind.GROUNDED, pairs) == set()
     assert ("When was the bridge of Oss built?", "1802") in of_kind(Kind.INVERTED, pairs)
-    assert ("The bridge of Oss was built in which year by Ada Holm?", "1802") in of_kind(Kind.CLOZE, pairs)
+    assert of_kind(Kind.CLOZE, pairs) == set()
+
+
+@pytest.mark.parametrize("answers", [Reader({}, {}), lambda _: Reply(status=400)])
+async def test_what_nobody_asked_for_is_asked_for_in_its_place(asking, answers):
+    client, _ = await asking(answers)
+    passage = replace(BRIDGE, sentence="The carts that cross it pay a toll, although the toll is small.")
+    pairs = []
+    with suppress(RequestFailed):
+        async for pair in strategy(GroundedStrategy, client).write(passage, Usage()):
+            pairs.append(pair)
+    asked_for = {pair.answer for pair in pairs if pair.kind is not Kind.CLOZE}
+    in_place = of_kind(Kind.CLOZE, pairs)
+    assert ("What that cross it pay a toll, although the toll is small?", "The carts") in in_place
+    assert not asked_for & {answer for _, answer in in_place}
 
 
 async def test_the_first_pairs_come_before_the_llm_has_said_anything(asking):
