@@ -203,6 +203,7 @@ class TrainingOptions:
     abstained_share: float | None = None
     second_round: float | None = None
     least_steps: int | None = None
+    rest_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from trainer.batches import Example
+from trainer.expectations import worst
 from trainer.prefixes import Forest, forest
 from trainer.profiles import Hyperparameters
 
@@ -73,17 +74,24 @@ class FusedLearner:
         for adapter, _, _ in work:
             adapter.lora.gradients.zero_()
         for taken in _passes([examples for _, examples, _ in work], answer_tokens):
-            means = self.mean_losses([(work[number][0], part, share) for number, part, share in taken])
+            of_tokens = self._token_losses([(work[number][0], part) for number, part, _ in taken])
+            means = [found.mean() * share for found, (_, _, share) in zip(of_tokens, taken, strict=True)]
             torch.stack(means).sum().backward()
-            for (number, _, _), mean in zip(taken, means, strict=True):
+            for (number, part, _), found, mean in zip(taken, of_tokens, means, strict=True):
                 losses[number] += float(mean.detach())
+                work[number][0].worst.update(worst(part, found.detach()))
         return losses
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
         """Of each adapter: the mean loss of its examples, times a share, with the present weights."""
-        grown = forest([examples for _, examples, _ in work]).to(self._base.embedding.device)
-        losses = _Pass(self._base, [adapter.lora for adapter, _, _ in work], grown).losses()
-        return [losses[rows].mean() * share for (_, _, share), rows in zip(work, grown.tree_answers, strict=True)]
+        of_tokens = self._token_losses([(adapter, examples) for adapter, examples, _ in work])
+        return [found.mean() * share for found, (_, _, share) in zip(of_tokens, work, strict=True)]
+
+    def _token_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example]]]) -> list[Tensor]:
+        """Of each adapter: the loss of each answer token of its examples in turn."""
+        grown = forest([examples for _, examples in work]).to(self._base.embedding.device)
+        losses = _Pass(self._base, [adapter.lora for adapter, _ in work], grown).losses()
+        return [losses[rows] for rows in grown.tree_answers]
 
 
 class FusedAdapter:
@@ -92,6 +100,7 @@ class FusedAdapter:
     def __init__(self, learner: FusedLearner, lora: "Lora") -> None:
         self._learner = learner
         self.lora = lora
+        self.worst: dict[Example, float] = {}
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
         """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.

@@ -19,6 +19,13 @@ class Adapter(Protocol):
         `left`: see Hyperparameters.learning_rate_at.
         """
 
+    @property
+    def worst(self) -> Mapping[Example, float]:
+        """Of the examples it was trained on, the greatest loss of an answer token, in nats, when each was last seen.
+
+        Those whose share of a step another process computed are not among them.
+        """
+
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
         """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
 

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from trainer.batches import Example
-from trainer.expectations import losses
+from trainer.expectations import losses, worst
 from trainer.padding import padded
 from trainer.profiles import Hyperparameters
 
@@ -59,14 +59,17 @@ class PeftAdapter:
         self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
         self._optimizer = torch.optim.AdamW(self._masters, weight_decay=0.0, fused=True)
         self._steps = 0
+        self.worst: dict[Example, float] = {}
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
         """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
 
         `left`: see Hyperparameters.learning_rate_at.
         """
-        loss = self.loss(examples)
+        of_tokens = self._losses(examples)
+        loss = of_tokens.mean()
         loss.backward()
+        self.worst.update(worst(examples, of_tokens.detach()))
         for weight, master in zip(self._weights, self._masters, strict=True):
             master.grad, weight.grad = weight.grad.float(), None
         nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)
@@ -78,12 +81,16 @@ class PeftAdapter:
         return float(loss.detach())
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
-        """The mean loss with the present weights (`expectations`); logits are made for answer tokens only."""
+        """The mean loss per answer token with the present weights (`expectations`)."""
+        return self._losses(examples).mean()
+
+    def _losses(self, examples: Sequence[Example]) -> Tensor:
+        """The loss of each answer token [T_a]; logits are made for those only."""
         batch = padded(examples)
         rows, columns = batch.rows.to(self._device), batch.columns.to(self._device)
         with _only_at(self.model.get_output_embeddings(), rows, columns):
             logits = self.model(input_ids=batch.input_ids.to(self._device), use_cache=False).logits
-        return losses(logits, batch.targets.to(self._device), batch.chances.to(self._device)).mean()
+        return losses(logits, batch.targets.to(self._device), batch.chances.to(self._device))
 
     @torch.no_grad()
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:

@@ -20,7 +20,9 @@ class Hyperparameters:
     share of its size; `abstained_share`: questions that nobody can answer, with the answer that says so, likewise.
     `distil_share`: how much of what is expected of an answer token is what the base model says with the passage before
     it. `least_steps`: a short document is trained on in smaller batches, then more often, until that many steps were
-    made after the first epoch. `second_round`: steps for what is not learned by then, as a share of those made before.
+    made after the first epoch. `rest_below`: a pair whose answer tokens all had a smaller loss, in nats, when they were
+    seen last is left out of three of four epochs from the fourth on (`rest`), which leaves fewer steps. `second_round`:
+    steps for what is not learned by then, as a share of those made before.
     """
 
     rank: int = 128
@@ -40,6 +42,7 @@ class Hyperparameters:
     abstained_share: float = 0.0
     second_round: float = 0.0
     least_steps: int = 0
+    rest_below: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -87,6 +90,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "abstained_share": (0.0, 1.0),
     "second_round": (0.0, 2.0),
     "least_steps": (0, 100_000),
+    "rest_below": (0.0, 10.0),
     "min_recall": (0.0, 1.0),
 }
 

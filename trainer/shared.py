@@ -119,6 +119,11 @@ class SharedAdapter:
         """
         return self._learner.step(self._adapter, examples, left)
 
+    @property
+    def worst(self) -> Mapping[Example, float]:
+        """See `Adapter`."""
+        return self._adapter.worst
+
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
         """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps.
 

@@ -19,6 +19,7 @@ from trainer.hold import Watch
 from trainer.learner import Adapter
 from trainer.memory import give_back
 from trainer.profiles import Hyperparameters
+from trainer.rest import EPOCHS_BEFORE, awake
 from trainer.second_round import second_round, weak_sentences
 from trainer.stream import PairStream
 from trainer.teacher import Teacher
@@ -79,15 +80,17 @@ def train(
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
     examples = material.in_order()
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
-    later = math.ceil(len(examples) / batch_size) * epochs
-    total = meter.steps + later
-    watch.report(stage=Stage.TRAIN, steps=total)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
-    for _ in range(epochs):
+    watch.report(stage=Stage.TRAIN)
+    for number in range(epochs):
         meter.new_epoch()
-        for batch in epoch(examples, batch_size, shuffler):
+        rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
+        taken = awake(examples, adapter.worst, hyperparameters.rest_below, shuffler) if rests else examples
+        batches = epoch(taken, batch_size, shuffler)
+        watch.report(steps=meter.steps + len(batches) * (epochs - number))
+        for at, batch in enumerate(batches):
             watch.check()
-            meter.step(others.added_to(batch), (total - meter.steps) / later)
+            meter.step(others.added_to(batch), 1 - (number + at / len(batches)) / epochs)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(

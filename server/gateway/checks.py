@@ -32,6 +32,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "abstained_share": (0.0, 1.0),
     "second_round": (0.0, 2.0),
     "least_steps": (0, 100_000),
+    "rest_below": (0.0, 10.0),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""
