@@ -73,6 +73,8 @@ def tagged_words(sentence: str) -> tuple[Word, ...]:
         counts_a_noun = found[at - 1].part == "ORD" and found[at].part[:2] in {"NN", "AJ"}
         if counts_a_noun and found[at - 1].tag is Tag.FUNCTION:
             found[at - 1] = replace(found[at - 1], tag=Tag.CONTENT)  # "the first book"
+        if found[at].text == "May" and found[at].part == "NP0":
+            found[at] = replace(found[at], tag=Tag.CONTENT)
         if numbers_a_name(found[at - 1], found[at]) or _is_the_first(found[at - 1], found[at]):
             found[at] = replace(found[at], tag=Tag.CONTENT)
     for at, tag in _verbs(found).items():

@@ -30,6 +30,11 @@ def test_full_verbs_are_found(sentence, verbs):
     assert tagged(sentence, Tag.VERB) == verbs
 
 
+def test_a_month_is_no_helper():
+    assert tagged("Numbers rose in May.", Tag.HELPER) == []
+    assert tagged("They may rise.", Tag.HELPER) == ["may"]
+
+
 @pytest.mark.parametrize(
     ("sentence", "verbs"),
     [
