@@ -74,7 +74,7 @@ class FusedLearner:
         for adapter, _, _ in work:
             adapter.lora.gradients.zero_()
         for taken in _passes([examples for _, examples, _ in work], answer_tokens):
-            of_tokens = self._token_losses([(work[number][0], part) for number, part, _ in taken])
+            of_tokens = self.token_losses([(work[number][0], part) for number, part, _ in taken])
             means = [found.mean() * share for found, (_, _, share) in zip(of_tokens, taken, strict=True)]
             torch.stack(means).sum().backward()
             for (number, part, _), found, mean in zip(taken, of_tokens, means, strict=True):
@@ -84,10 +84,10 @@ class FusedLearner:
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
         """Of each adapter: the mean loss of its examples, times a share, with the present weights."""
-        of_tokens = self._token_losses([(adapter, examples) for adapter, examples, _ in work])
+        of_tokens = self.token_losses([(adapter, examples) for adapter, examples, _ in work])
         return [found.mean() * share for found, (_, _, share) in zip(of_tokens, work, strict=True)]
 
-    def _token_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example]]]) -> list[Tensor]:
+    def token_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example]]]) -> list[Tensor]:
         """Of each adapter: the loss of each answer token of its examples in turn."""
         grown = forest([examples for _, examples in work]).to(self._base.embedding.device)
         losses = _Pass(self._base, [adapter.lora for adapter, _ in work], grown).losses()
