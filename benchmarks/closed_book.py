@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from trainer.continuation import continued
 from trainer.workshop import Workshop
 
 ASKED_AT_ONCE = 32
@@ -36,21 +37,9 @@ def merged(workshop: Workshop, weights: Mapping[str, Tensor], scaling: float) ->
             layer.data.copy_(before)
 
 
-@torch.inference_mode()
 def _answered(workshop: Workshop, questions: Sequence[str], max_tokens: int) -> Iterator[str]:
     base, encoder = workshop.base, workshop.encoder(max_pair_tokens=1 << 16)
-    prompts, stop = [encoder.prompt(question) for question in questions], encoder.stop[-1]
-    longest = max(map(len, prompts))
-    # Filled up on the left, so that every answer begins in the same column.
-    ids = torch.tensor([(stop,) * (longest - len(prompt)) + prompt for prompt in prompts], device=base.model.device)
-    mask = torch.tensor([(0,) * (longest - len(prompt)) + (1,) * len(prompt) for prompt in prompts], device=ids.device)
-    written = base.model.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        max_new_tokens=max_tokens,
-        do_sample=False,
-        eos_token_id=stop,
-        pad_token_id=stop,
-    )
-    for row in written[:, longest:]:
+    prompts = [encoder.prompt(question) for question in questions]
+    written, _ = continued(base, prompts, encoder.stop[-1], max_tokens)
+    for row in written:
         yield base.tokenizer.decode(row, skip_special_tokens=True).strip()

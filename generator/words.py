@@ -31,7 +31,6 @@ AUXILIARIES = word_set(
     wouldn't
     """
 )
-MODALS = word_set("can could may might must shall should will would cannot do does did")
 NAMING = word_set("called named")
 SAYING = word_set(
     """
@@ -77,7 +76,7 @@ PERSONS = word_set(
     teacher professor headmaster pupil student scholar scientist engineer architect designer inventor astronomer
     botanist chemist physicist biologist historian philosopher mathematician explorer pilot driver conductor
     painter sculptor artist composer musician singer pianist violinist poet writer author novelist editor publisher
-    printer journalist actor actress dancer director producer player coach manager director secretary clerk worker
+    printer journalist actor actress dancer director producer player coach manager secretary clerk worker
     striker apprentice servant cook chef waiter thief robber diver visitor guest tourist traveller neighbour friend
     husband wife widow widower father mother son daughter brother sister uncle aunt cousin nephew niece
     grandfather grandmother islander villager citizen settler refugee caretaker librarian curator organist guide

@@ -19,6 +19,7 @@ import torch
 from lift.template import PromptTemplate
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
+from trainer.continuation import continued
 from trainer.expectations import LIKELY_TOKENS, likeliest
 
 ANSWER_TOKENS = 12  # the loss is a mean over answer tokens, and a document's answers are short
@@ -68,24 +69,10 @@ def own_answers(base: BaseModel, template: PromptTemplate, questions: Sequence[s
 
 def _answered(base: BaseModel, prompts: Sequence[tuple[int, ...]], stop: int) -> Iterator[Example]:
     """Each prompt with what the model writes after it, the stop token where it comes included."""
-    longest = max(map(len, prompts))
-    # Filled up on the left, so that every answer begins in the same column.
-    ids = torch.tensor([(stop,) * (longest - len(prompt)) + prompt for prompt in prompts], device=base.model.device)
-    mask = torch.tensor([(0,) * (longest - len(prompt)) + (1,) * len(prompt) for prompt in prompts], device=ids.device)
-    with torch.inference_mode():
-        written = base.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=ANSWER_TOKENS,
-            do_sample=False,
-            eos_token_id=stop,
-            pad_token_id=stop,
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
+    written, logits = continued(base, prompts, stop, ANSWER_TOKENS, with_logits=True)
     for row, prompt in enumerate(prompts):
-        answer = _until(stop, written.sequences[row, longest:].tolist())
-        likely = likeliest(torch.stack([of_token[row] for of_token in written.logits[: len(answer)]]))
+        answer = _until(stop, written[row].tolist())
+        likely = likeliest(torch.stack([of_token[row] for of_token in logits[: len(answer)]]))
         yield Example(tokens=(*prompt, *answer), answer_start=len(prompt), likely=tuple(likely))
 
 
