@@ -79,7 +79,9 @@ class FusedLearner:
             torch.stack(means).sum().backward()
             for (number, part, _), found, mean in zip(taken, of_tokens, means, strict=True):
                 losses[number] += float(mean.detach())
-                work[number][0].worst.update(worst(part, found.detach()))
+                adapter = work[number][0]
+                if adapter.lora.hyperparameters.rest_below:  # nobody else asks
+                    adapter.worst.update(worst(part, found.detach()))
         return losses
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:

@@ -23,7 +23,7 @@ class Adapter(Protocol):
     def worst(self) -> Mapping[Example, float]:
         """Of the examples it was trained on, the greatest loss of an answer token, in nats, when each was last seen.
 
-        Those whose share of a step another process computed are not among them.
+        Those whose share of a step another process computed are not among them. Empty where no pair may rest.
         """
 
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:

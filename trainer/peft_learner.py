@@ -69,7 +69,8 @@ class PeftAdapter:
         of_tokens = self._losses(examples)
         loss = of_tokens.mean()
         loss.backward()
-        self.worst.update(worst(examples, of_tokens.detach()))
+        if self._hyperparameters.rest_below:  # nobody else asks
+            self.worst.update(worst(examples, of_tokens.detach()))
         for weight, master in zip(self._weights, self._masters, strict=True):
             master.grad, weight.grad = weight.grad.float(), None
         nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)

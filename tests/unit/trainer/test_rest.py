@@ -37,7 +37,7 @@ def learner(request, base):
 
 def test_a_learner_says_of_each_example_how_badly_its_worst_token_went(learner, encoder):
     one, other = (encoder.encode(*pair) for pair in (("What is blue?", "the sky"), ("Who left?", "Ada")))
-    with learner.adapter(Hyperparameters(rank=8, alpha=16.0, learning_rate=1e-8)) as adapter:
+    with learner.adapter(Hyperparameters(rank=8, alpha=16.0, learning_rate=1e-8, rest_below=0.5)) as adapter:
         mean = adapter.step([one, other])
         together = dict(adapter.worst)
         alone = {}
