@@ -23,7 +23,6 @@ from storage.memory import MemoryObjects
 from trainer.beside import Share
 from trainer.generator import Generation, Generator, Source
 from trainer.profiles import hyperparameters
-from trainer.retention import kept_answers
 from trainer.stream import PairStream
 from trainer.training import train
 from trainer.workshop import Workshop
@@ -69,9 +68,7 @@ class Trials:
         stream = self._pairs(case.document, choice)
         beside = []
         if chosen.retained_share:
-            cache = self._settings.state_dir / "cache"
-            own_answers = kept_answers(cache, self._workshop.base, self._workshop.template)
-            beside = [Share(examples=own_answers, share=chosen.retained_share)]
+            beside = [Share(examples=self._workshop.own_answers(), share=chosen.retained_share)]
         encoder = self._workshop.encoder(chosen.max_pair_tokens)
         with stream, self._workshop.learner.adapter(chosen) as adapter:
             began_at = time.perf_counter()

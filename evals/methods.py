@@ -169,6 +169,10 @@ class Methods:
         """`raw`."""
         return Adapted(self._setting, self._adapters["raw"], document, "none")
 
+    def templora(self, document: Document) -> Asked:
+        """`templora`: the text learned piece by piece, and the question behind the truncated document (LIFT, E.3)."""
+        return Adapted(self._setting, self._adapters["templora"], document, "document")
+
     def lift_and_raw(self, document: Document) -> Asked:
         """`lift+raw`, which `named` gives only where its training is known."""
         return Adapted(self._setting, self._adapters["lift+raw"], document, "none")
@@ -181,6 +185,7 @@ METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
     "lift": Methods.lift,
     "lift+icl": Methods.lift_in_context,
     "raw": Methods.raw,
+    "templora": Methods.templora,
     "lift+raw": Methods.lift_and_raw,
 }
 

@@ -204,6 +204,8 @@ class TrainingOptions:
     second_round: float | None = None
     least_steps: int | None = None
     rest_below: float | None = None
+    whitening: float | None = None
+    passes_in_order: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

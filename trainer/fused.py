@@ -12,7 +12,7 @@ product. `PeftLearner` is the reference for all of this.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from trainer.batches import Example
 from trainer.expectations import worst
 from trainer.prefixes import Forest, forest
 from trainer.profiles import Hyperparameters
+from trainer.whitening import Kept, Whitener, whiteners
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 BETAS = (0.9, 0.999)
@@ -43,14 +44,19 @@ class FusedLearner:
         window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         return config.model_type in MODEL_TYPES and config.hidden_act == "silu" and window is None
 
-    def __init__(self, model: Any) -> None:
-        """`model`: a transformers causal language model that this class takes, frozen from here on."""
+    def __init__(self, model: Any, kept: Callable[[], Kept] | None = None) -> None:
+        """`model`: a transformers causal language model that this class takes, frozen from here on.
+
+        `kept` gives the spectra of its inputs, which adapters with `whitening` need.
+        """
         self._base = _Base.of(model)
+        self.kept = kept
 
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters) -> Iterator["FusedAdapter"]:
-        """Fresh LoRA weights for the length of the block."""
-        yield FusedAdapter(self, Lora(self._base, hyperparameters))
+        """Fresh LoRA weights for the length of the block. InvalidOption: `whitening` where no spectra are given."""
+        whitened = whiteners(self.kept, hyperparameters.whitening, self._base.embedding)
+        yield FusedAdapter(self, Lora(self._base, hyperparameters, whitened))
 
     def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[float]:
         """One optimizer step of each adapter on its examples, as if it were alone; the number is `left`.
@@ -259,10 +265,11 @@ class _Adapted:
 class Lora:
     """The weights of one adapter and their optimizer, in flat buffers.
 
-    `_masters` and the moments are fp32; `weights`, which compute, and `gradients` have the base's type.
+    `_masters` and the moments are fp32; `weights`, which compute, and `gradients` have the base's type. Where a
+    group has a whitener, its A has masters and moments of A' (`whitening`).
     """
 
-    def __init__(self, base: _Base, hyperparameters: Hyperparameters) -> None:
+    def __init__(self, base: _Base, hyperparameters: Hyperparameters, whiteners: Mapping[str, Whitener]) -> None:
         self.hyperparameters = hyperparameters
         self.scaling = hyperparameters.scaling
         self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
@@ -275,8 +282,14 @@ class Lora:
         for adapted in self.of_groups(self._masters).values():
             bound = 1 / math.sqrt(adapted.a.shape[1])  # as torch and PEFT initialise a linear layer
             adapted.a.uniform_(-bound, bound, generator=generator)
-        self.weights.copy_(self._masters)
+        of_weights, of_gradients, of_masters = map(self.of_groups, (self.weights, self.gradients, self._masters))
+        self._whitened = [
+            (whiteners[name], of_masters[name].a, of_weights[name].a, of_gradients[name].a)
+            for name in of_masters
+            if name in whiteners
+        ]
         self._steps = 0
+        self._take_over()
 
     def of_groups(self, flat: Tensor) -> dict[str, _Adapted]:
         """A flat buffer as the A and B of each group, by the name of the group's first layer."""
@@ -309,10 +322,21 @@ class Lora:
                 own[name].copy_(weight)
             yield
         finally:
-            self.weights.copy_(self._masters)
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Computes with the masters from here on."""
+        self.weights.copy_(self._masters)
+        self._whiten()
+
+    def _whiten(self) -> None:
+        for whitener, masters, weights, _ in self._whitened:
+            weights.copy_(whitener(masters))
 
     def update(self, left: float) -> None:
         """One step of AdamW without decay, on gradients clipped by their norm."""
+        for whitener, _, _, gradients in self._whitened:
+            gradients.copy_(whitener(gradients))
         norm = float(torch.linalg.vector_norm(self.gradients, dtype=torch.float32))
         clip = min(1.0, self.hyperparameters.clip_norm / (norm + 1e-6))
         rate = self.hyperparameters.learning_rate_at(self._steps, left)
@@ -322,6 +346,7 @@ class Lora:
         flats = (self._masters, self.weights, self.gradients, self._moments)
         for masters, weights, gradients, moments in zip(*(f.split(UPDATE_WEIGHTS, -1) for f in flats), strict=True):
             _update(masters, weights, gradients, moments, numbers)
+        self._whiten()
 
 
 @dataclass(frozen=True, slots=True)

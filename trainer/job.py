@@ -34,7 +34,7 @@ from storage.s3 import S3Objects
 from storage.text import read_text
 from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
-from trainer.batches import Encoder, Example
+from trainer.batches import Encoder
 from trainer.beside import Share
 from trainer.engines import Engines
 from trainer.examination import Examiner, Material
@@ -42,7 +42,6 @@ from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
-from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
 from trainer.shrink import shrink
 from trainer.stream import PairStream
@@ -89,7 +88,6 @@ class Trainer:
         self._stopping = stopping
         self._workshop: Workshop | None = None
         self._loading = threading.Lock()
-        self._unrelated: tuple[Example, ...] = ()
         self._examiner = Examiner(engines, objects, settings.trainer.asked_pairs)
 
     @classmethod
@@ -116,8 +114,11 @@ class Trainer:
         """Makes ready what jobs share ahead of the first one; what is wrong with it is said by that job."""
         try:
             workshop = self._warm()
-            if hyperparameters({}, self._settings.trainer.profile, self._settings.model.max_lora_rank).retained_share:
-                self._own_answers(workshop)
+            chosen = hyperparameters({}, self._settings.trainer.profile, self._settings.model.max_lora_rank)
+            if chosen.retained_share:
+                workshop.own_answers()
+            if chosen.whitening:
+                workshop.spectra()
         except (BaseModelMissing, InvalidOption) as error:
             log.error("warm_up_failed", error=str(error))
 
@@ -219,18 +220,11 @@ class Trainer:
                 self._workshop = Workshop.of(self._settings)
             return self._workshop
 
-    def _own_answers(self, workshop: Workshop) -> tuple[Example, ...]:
-        """What the base model says to unrelated questions; it is asked once."""
-        with self._loading:
-            folder = self._settings.state_dir / "cache"
-            self._unrelated = self._unrelated or kept_answers(folder, workshop.base, workshop.template)
-            return self._unrelated
-
     def _beside(self, workshop: Workshop, encoder: Encoder, chosen: Hyperparameters) -> list[Share]:
         """What a job trains on besides its document."""
         shares = []
         if chosen.retained_share:
-            shares.append(Share(examples=self._own_answers(workshop), share=chosen.retained_share))
+            shares.append(Share(examples=workshop.own_answers(), share=chosen.retained_share))
         if chosen.abstained_share:
             shares.append(Share(examples=abstentions(encoder), share=chosen.abstained_share))
         return shares

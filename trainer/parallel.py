@@ -16,10 +16,12 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import structlog
@@ -33,6 +35,7 @@ from trainer.base_model import BaseModel
 from trainer.batches import Example
 from trainer.fused import FusedAdapter, FusedLearner
 from trainer.profiles import Hyperparameters
+from trainer.whitening import Kept
 
 HOST = "127.0.0.1"
 TIMEOUT_SECONDS = 120.0  # shares of a step differ by less than that
@@ -84,9 +87,12 @@ class ShareFailed(Exception):
 class ParallelLearner(FusedLearner):
     """A fast learner whose steps are made by several processes; whoever has its adapters need not know."""
 
-    def __init__(self, model: Any, workers: Sequence[Worker]) -> None:
-        """`model`: as FusedLearner takes it, on the first device; `workers`: the processes beside this one."""
-        super().__init__(model)
+    def __init__(self, model: Any, workers: Sequence[Worker], kept: Callable[[], Kept] | None = None) -> None:
+        """`model` and `kept`: as FusedLearner takes them, on the first device; `workers`: the other processes.
+
+        Those read the spectra from the file that this process keeps them in.
+        """
+        super().__init__(model, kept)
         self._workers = workers
         self._group: _Group | None = None
         self._numbers: dict[FusedAdapter, tuple[_Group, int]] = {}
@@ -100,7 +106,8 @@ class ParallelLearner(FusedLearner):
             with self._turn, self._disbanding():
                 self._group = self._group or _Group.of(self._workers)
                 self._count += 1
-                self._group.tell_all(adapter=self._count, hyperparameters=asdict(hyperparameters))
+                spectra = str(self.kept().file) if self.kept and hyperparameters.whitening else ""
+                self._group.tell_all(adapter=self._count, hyperparameters=asdict(hyperparameters), spectra=spectra)
                 self._numbers[adapter] = self._group, self._count
             try:
                 yield adapter
@@ -280,7 +287,8 @@ def follow(learner: FusedLearner, messages: Iterable[str]) -> None:
     held: dict[int, ExitStack] = {}
     for message in messages:
         match json.loads(message):
-            case {"adapter": number, "hyperparameters": chosen}:
+            case {"adapter": number, "hyperparameters": chosen, "spectra": file}:
+                learner.kept = partial(Kept.read, Path(file))
                 held[number] = ExitStack()
                 adapters[number] = held[number].enter_context(learner.adapter(Hyperparameters(**chosen)))
             case {"drop": number}:

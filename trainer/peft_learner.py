@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import peft
@@ -14,19 +14,29 @@ from trainer.batches import Example
 from trainer.expectations import losses, worst
 from trainer.padding import padded
 from trainer.profiles import Hyperparameters
+from trainer.whitening import Kept, Whitener, whiteners
+
+_MODEL, _A = "base_model.model.", ".lora_A.default.weight"  # around a layer's name, as PEFT names the parameter
 
 
 class PeftLearner:
     """Trains one adapter at a time: who asks for a second one waits."""
 
-    def __init__(self, model: Any) -> None:
-        """`model`: a transformers causal language model, frozen from here on."""
+    def __init__(self, model: Any, kept: Callable[[], Kept] | None = None) -> None:
+        """`model`: a transformers causal language model, frozen from here on.
+
+        `kept` gives the spectra of its inputs, which adapters with `whitening` need.
+        """
         self._model = model.eval().requires_grad_(False)
+        self._kept = kept
         self._in_use = threading.Lock()
 
     @contextlib.contextmanager
     def adapter(self, hyperparameters: Hyperparameters) -> Iterator["PeftAdapter"]:
-        """Fresh LoRA weights for the length of the block; after it, the base model is bit for bit what it was."""
+        """Fresh LoRA weights for the length of the block; after it, the base model is bit for bit what it was.
+
+        InvalidOption: `whitening` where no spectra are given.
+        """
         config = peft.LoraConfig(
             r=hyperparameters.rank,
             lora_alpha=hyperparameters.alpha,
@@ -34,11 +44,12 @@ class PeftLearner:
             task_type="CAUSAL_LM",
         )
         with self._in_use:
+            whitened = whiteners(self._kept, hyperparameters.whitening, self._model.get_input_embeddings().weight)
             with torch.random.fork_rng(enabled=True):
                 torch.manual_seed(hyperparameters.seed)
                 adapted = peft.get_peft_model(self._model, config, autocast_adapter_dtype=False)
             try:
-                yield PeftAdapter(adapted, hyperparameters)
+                yield PeftAdapter(adapted, hyperparameters, whitened)
             finally:
                 adapted.unload()
 
@@ -47,19 +58,23 @@ class PeftAdapter:
     """One adapter in training.
 
     It computes in the base's type: bf16 matrix products are several times faster than fp32 ones on CPUs with AMX and on
-    GPUs. The optimizer keeps an fp32 master of each weight, because bf16 loses steps smaller than 1/256 of it.
+    GPUs. The optimizer keeps an fp32 master of each weight, because bf16 loses steps smaller than 1/256 of it. The
+    master of an A with a whitener is that of A' (`whitening`).
     """
 
-    def __init__(self, adapted: Any, hyperparameters: Hyperparameters) -> None:
+    def __init__(self, adapted: Any, hyperparameters: Hyperparameters, whitened: Mapping[str, Whitener]) -> None:
         """`adapted`: a PEFT model whose LoRA weights are all that has gradients."""
         self.model = adapted
         self._hyperparameters = hyperparameters
         self._device = adapted.get_input_embeddings().weight.device
-        self._weights = [weight for weight in adapted.parameters() if weight.requires_grad]
+        named = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
+        self._weights = list(named.values())
+        self._whiteners = [whitened.get(name.removeprefix(_MODEL).removesuffix(_A)) for name in named]
         self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
         self._optimizer = torch.optim.AdamW(self._masters, weight_decay=0.0, fused=True)
         self._steps = 0
         self.worst: dict[Example, float] = {}
+        self._take_over()
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
         """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
@@ -71,15 +86,23 @@ class PeftAdapter:
         loss.backward()
         if self._hyperparameters.rest_below:  # nobody else asks
             self.worst.update(worst(examples, of_tokens.detach()))
-        for weight, master in zip(self._weights, self._masters, strict=True):
-            master.grad, weight.grad = weight.grad.float(), None
+        for weight, master, whitener in zip(self._weights, self._masters, self._whiteners, strict=True):
+            gradient = weight.grad.float()
+            master.grad, weight.grad = whitener(gradient) if whitener else gradient, None
         nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)
         self._optimizer.param_groups[0]["lr"] = self._hyperparameters.learning_rate_at(self._steps, left)
         self._optimizer.step()
-        with torch.no_grad():
-            torch._foreach_copy_(self._weights, self._masters)
+        self._take_over()
         self._steps += 1
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _take_over(self) -> None:
+        """Computes with the masters from here on."""
+        torch._foreach_copy_(self._weights, self._masters)
+        for weight, master, whitener in zip(self._weights, self._masters, self._whiteners, strict=True):
+            if whitener:
+                weight.copy_(whitener(master))
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """The mean loss per answer token with the present weights (`expectations`)."""
@@ -103,7 +126,7 @@ class PeftAdapter:
             peft.set_peft_model_state_dict(self.model, dict(weights))
             found = [float(self.loss(part)) for part in parts]
         finally:
-            torch._foreach_copy_(self._weights, self._masters)
+            self._take_over()
         return sum(loss * count for loss, count in zip(found, tokens, strict=True)) / sum(tokens)
 
     def weights(self) -> dict[str, Tensor]:

@@ -22,7 +22,10 @@ class Hyperparameters:
     it. `least_steps`: a short document is trained on in smaller batches, then more often, until that many steps were
     made after the first epoch. `rest_below`: a pair whose answer tokens all had a smaller loss, in nats, when they were
     seen last is left out of three of four epochs from the fourth on (`rest`), which leaves fewer steps. `second_round`:
-    steps for what is not learned by then, as a share of those made before.
+    steps for what is not learned by then, as a share of those made before. `whitening`: how much less an adapter moves
+    in the directions that the base model's inputs share (`whitening`); 0 is LoRA as it is known.
+    `passes_in_order`: pairs are learned in the order in which they come, each batch so many times before the next one,
+    in place of epochs (Temp-LoRA: Wang et al., 2024); 0: in epochs.
     """
 
     rank: int = 128
@@ -43,6 +46,8 @@ class Hyperparameters:
     second_round: float = 0.0
     least_steps: int = 0
     rest_below: float = 0.0
+    whitening: float = 0.0
+    passes_in_order: int = 0
     min_recall: float = 0.0
 
     @property
@@ -91,6 +96,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "second_round": (0.0, 2.0),
     "least_steps": (0, 100_000),
     "rest_below": (0.0, 10.0),
+    "whitening": (0.0, 10_000.0),
+    "passes_in_order": (0, 100),
     "min_recall": (0.0, 1.0),
 }
 

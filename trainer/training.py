@@ -75,7 +75,8 @@ def train(
     for batch in _first_epoch(stream, material, hyperparameters, watch):
         if not meter.steps:
             watch.took(first_step=stream.seconds)
-        meter.step(others.added_to(batch))
+        for _ in range(max(1, hyperparameters.passes_in_order)):
+            meter.step(others.added_to(batch))
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
     examples = material.in_order()
@@ -108,7 +109,8 @@ def train(
 
 def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, int]:
     """Pairs a step and number of the epochs after the first, so that they have `least_steps` steps if there are any."""
-    epochs, least = hyperparameters.epochs - 1, hyperparameters.least_steps
+    epochs = 0 if hyperparameters.passes_in_order else hyperparameters.epochs - 1
+    least = hyperparameters.least_steps
     if not least or not epochs:
         return hyperparameters.batch_size, epochs
     batch_size = min(hyperparameters.batch_size, max(SMALLEST_BATCH, examples * epochs // least))
@@ -132,7 +134,10 @@ def _first_epoch(
         waiting += material.add(stream.take(batch_size - len(waiting), look_up))
         look_up()
         if len(waiting) >= batch_size or (waiting and stream.exhausted):
-            yield draw(waiting, batch_size, shuffler)
+            if hyperparameters.passes_in_order:
+                yield [waiting.pop(0) for _ in range(min(batch_size, len(waiting)))]
+            else:
+                yield draw(waiting, batch_size, shuffler)
     look_up()  # the last sentence may have been finished after its last pair was taken
 
 

@@ -1,6 +1,8 @@
-"""Turns settings into what stays warm between jobs: base model, learner, and the template of prompts."""
+"""Turns settings into what stays warm between jobs: base model, learner, template, and what is known of the base."""
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -10,23 +12,30 @@ from lift.settings import Settings
 from lift.template import PromptTemplate
 from trainer import base_model
 from trainer.base_model import BaseModel
-from trainer.batches import Encoder
+from trainer.batches import Encoder, Example
 from trainer.fused import FusedLearner
 from trainer.learner import Learner
 from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
+from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
+from trainer.whitening import Kept
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """The base model, what is trained on it, and the template of its prompts."""
 
-    base: BaseModel
-    learner: Learner
-    template: PromptTemplate
+    def __init__(self, base: BaseModel, template: PromptTemplate, folder: Path, devices: int) -> None:
+        """`folder` keeps what is found out about the base model. InvalidOption: more devices than the learner takes."""
+        self.base = base
+        self.template = template
+        self._folder = folder
+        self._finding_out = threading.RLock()
+        self._own_answers: tuple[Example, ...] = ()
+        self._spectra: Kept | None = None
+        self.learner = _learner(base, devices, self.spectra)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -38,24 +47,36 @@ class Workshop:
             if model.template == "auto"
             else PromptTemplate.named(model.template)
         )
-        return cls(base=base, learner=_learner(base, trainer.devices), template=template)
+        return cls(base, template, settings.state_dir / "cache", trainer.devices)
+
+    def own_answers(self) -> tuple[Example, ...]:
+        """What the base model says to unrelated questions; it is asked once."""
+        with self._finding_out:
+            self._own_answers = self._own_answers or kept_answers(self._folder, self.base, self.template)
+            return self._own_answers
+
+    def spectra(self) -> Kept:
+        """What directions the base model's inputs have while it answers those; looked at once."""
+        with self._finding_out:
+            self._spectra = self._spectra or Kept.of(self._folder, self.base, self.own_answers())
+            return self._spectra
 
     def encoder(self, max_pair_tokens: int) -> Encoder:
         """Tokenises pairs of at most so many tokens with the model's tokenizer and template."""
         return Encoder(self.base.tokenizer, self.template, max_pair_tokens)
 
 
-def _learner(base: BaseModel, devices: int) -> Learner:
+def _learner(base: BaseModel, devices: int, spectra: Callable[[], Kept]) -> Learner:
     """The fast learner for the models that it takes, the plain one for all others. InvalidOption: too many devices."""
     learner: Learner
     model_type = base.model.config.model_type
     if not FusedLearner.takes(base.model.config):
         if devices > 1:
             raise InvalidOption(option="trainer.devices", value=devices, expected=f"1 for a model of type {model_type}")
-        learner = PeftLearner(base.model)
+        learner = PeftLearner(base.model, spectra)
     elif devices > 1:
-        learner = SharedLearner(ParallelLearner(base.model, Worker.beside(base, devices)))
+        learner = SharedLearner(ParallelLearner(base.model, Worker.beside(base, devices), spectra))
     else:
-        learner = SharedLearner(FusedLearner(base.model))
+        learner = SharedLearner(FusedLearner(base.model, spectra))
     log.info("learner_chosen", learner=type(learner).__name__, model_type=model_type, devices=devices)
     return learner

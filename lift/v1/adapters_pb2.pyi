@@ -305,6 +305,8 @@ class TrainingOptions(_message.Message):
     SECOND_ROUND_FIELD_NUMBER: _builtins.int
     LEAST_STEPS_FIELD_NUMBER: _builtins.int
     REST_BELOW_FIELD_NUMBER: _builtins.int
+    WHITENING_FIELD_NUMBER: _builtins.int
+    PASSES_IN_ORDER_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -362,6 +364,14 @@ class TrainingOptions(_message.Message):
     """A pair whose answer tokens all had a loss below this, in nats, when they were trained on last is left out of three of
     four epochs, from the fourth epoch on; 0: none is.
     """
+    whitening: _builtins.float
+    """How much less an adapter moves in the input directions that the base model uses for everything, so that it forgets
+    less: a direction of e times the mean energy counts 1 / sqrt(1 + e whitening). 0: as in the paper.
+    """
+    passes_in_order: _builtins.int
+    """Pairs are learned in the document's order, each batch so many times before the next one, in place of epochs, as
+    Temp-LoRA does with pieces of text; 0: in epochs.
+    """
     def __init__(
         self,
         *,
@@ -385,10 +395,12 @@ class TrainingOptions(_message.Message):
         second_round: _builtins.float | None = ...,
         least_steps: _builtins.int | None = ...,
         rest_below: _builtins.float | None = ...,
+        whitening: _builtins.float | None = ...,
+        passes_in_order: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
@@ -410,6 +422,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__min_recall: _TypeAlias = _typing.Literal["_min_recall", b"_min_recall"]  # noqa: Y015
     _WhichOneofReturnType__pairs_per_sentence: _TypeAlias = _typing.Literal["pairs_per_sentence"]  # noqa: Y015
     _WhichOneofArgType__pairs_per_sentence: _TypeAlias = _typing.Literal["_pairs_per_sentence", b"_pairs_per_sentence"]  # noqa: Y015
+    _WhichOneofReturnType__passes_in_order: _TypeAlias = _typing.Literal["passes_in_order"]  # noqa: Y015
+    _WhichOneofArgType__passes_in_order: _TypeAlias = _typing.Literal["_passes_in_order", b"_passes_in_order"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
     _WhichOneofReturnType__rest_below: _TypeAlias = _typing.Literal["rest_below"]  # noqa: Y015
@@ -422,6 +436,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__shrink_epsilon: _TypeAlias = _typing.Literal["shrink_epsilon"]  # noqa: Y015
     _WhichOneofArgType__shrink_epsilon: _TypeAlias = _typing.Literal["_shrink_epsilon", b"_shrink_epsilon"]  # noqa: Y015
+    _WhichOneofReturnType__whitening: _TypeAlias = _typing.Literal["whitening"]  # noqa: Y015
+    _WhichOneofArgType__whitening: _TypeAlias = _typing.Literal["_whitening", b"_whitening"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__abstained_share) -> _WhichOneofReturnType__abstained_share | None: ...
     @_typing.overload
@@ -443,6 +459,8 @@ class TrainingOptions(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pairs_per_sentence) -> _WhichOneofReturnType__pairs_per_sentence | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__passes_in_order) -> _WhichOneofReturnType__passes_in_order | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rest_below) -> _WhichOneofReturnType__rest_below | None: ...
@@ -454,6 +472,8 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__shrink_epsilon) -> _WhichOneofReturnType__shrink_epsilon | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__whitening) -> _WhichOneofReturnType__whitening | None: ...
 
 Global___TrainingOptions: _TypeAlias = TrainingOptions  # noqa: Y015
 

@@ -33,6 +33,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "second_round": (0.0, 2.0),
     "least_steps": (0, 100_000),
     "rest_below": (0.0, 10.0),
+    "whitening": (0.0, 10_000.0),
+    "passes_in_order": (0, 100),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""

@@ -41,7 +41,7 @@ def test_without_json_the_table_is_printed(lift_eval, island, tmp_path):
 
 def test_all_methods_are_those_that_the_options_allow(lift_eval, island):
     _, out, _ = lift_eval("own", "--data", island, "--json")
-    assert list(json.loads(out)["methods"]) == ["base", "icl", "rag", "lift", "lift+icl", "raw"]
+    assert list(json.loads(out)["methods"]) == ["base", "icl", "rag", "lift", "lift+icl", "raw", "templora"]
 
 
 def test_a_haystacks_question_prompt_is_kept_from_raw_text(lift_eval, client, island):

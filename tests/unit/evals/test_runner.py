@@ -13,7 +13,7 @@ from evals.runner import Plan, Runner
 from lift.errors import EngineUnavailable
 from lift.values import TrainingOptions
 
-ALL = ("base", "icl", "rag", "lift", "lift+icl", "raw", "lift+raw")
+ALL = ("base", "icl", "rag", "lift", "lift+icl", "raw", "templora", "lift+raw")
 
 
 @pytest.fixture
@@ -48,9 +48,10 @@ def test_only_the_adapter_answers_without_the_text_and_training_counts_without_i
 def test_each_way_to_train_has_one_adapter_that_is_deleted_in_the_end(evaluated, client, island):
     adapters = {row.method: row.adapter for row in evaluated([island])}
     assert adapters["lift"] == adapters["lift+icl"]
-    assert client.ingested == [adapters["lift"], adapters["raw"], adapters["lift+raw"]]
-    strategies = [client.options[adapters[method]].strategy for method in ("lift", "raw", "lift+raw")]
-    assert strategies == ["grounded", "raw", "grounded+raw"]
+    trained = ("lift", "raw", "templora", "lift+raw")
+    assert client.ingested == [adapters[method] for method in trained]
+    strategies = [client.options[adapters[method]].strategy for method in trained]
+    assert strategies == ["grounded", "raw", "raw", "grounded+raw"]
     assert client.taught == {}
 
 

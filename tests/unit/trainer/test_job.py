@@ -1,5 +1,4 @@
 import contextlib
-import dataclasses
 import math
 import threading
 
@@ -289,8 +288,8 @@ class Diverging(PeftLearner):
 
 def test_a_job_whose_loss_is_no_number_fails_and_says_why(bench):
     bench.trainer.warm_up()
-    warm = bench.trainer._workshop
-    bench.trainer._workshop = dataclasses.replace(warm, learner=Diverging(warm.base.model))
+    workshop = bench.trainer._workshop
+    workshop.learner = Diverging(workshop.base.model)
     job = bench.job()
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.FAILED

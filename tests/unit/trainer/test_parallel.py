@@ -15,6 +15,7 @@ from trainer.fused import FusedLearner
 from trainer.parallel import ParallelLearner, Worker, shared_out
 from trainer.profiles import Hyperparameters
 from trainer.shared import SharedLearner
+from trainer.whitening import Kept
 
 SMALL = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, batch_size=8, seed=1)
 
@@ -31,9 +32,15 @@ def examples(encoder):
     return [encoder.encode(*pair) for pair in pairs]
 
 
+@pytest.fixture(scope="session")
+def kept(exact, examples, tmp_path_factory):
+    found = Kept.of(tmp_path_factory.mktemp("spectra"), exact, examples)
+    return lambda: found
+
+
 @pytest.fixture
-def parallel(exact):
-    learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=10))
+def parallel(exact, kept):
+    learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=10), kept)
     yield learner
     learner.close()
 
@@ -48,10 +55,11 @@ def trained(learner, work, steps=5):
     return losses, weights
 
 
-def test_two_processes_train_as_one_does(exact, parallel, examples):
+def test_two_processes_train_as_one_does(exact, kept, parallel, examples):
     strict = dataclasses.replace(SMALL, clip_norm=0.01, decay=True, seed=2)
-    work = [(SMALL, examples), (strict, examples[:1]), (SMALL, examples[2:5])]  # of one pair, a process has none
-    losses, weights = trained(FusedLearner(exact.model), work)
+    whitened = dataclasses.replace(SMALL, whitening=30.0)
+    work = [(SMALL, examples), (strict, examples[:1]), (whitened, examples[2:5])]  # of one pair, a process has none
+    losses, weights = trained(FusedLearner(exact.model, kept), work)
     ours, our_weights = trained(parallel, work)
     for expected, found in zip(losses, ours, strict=True):
         assert found == pytest.approx(expected, rel=1e-4)

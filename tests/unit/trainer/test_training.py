@@ -1,11 +1,17 @@
-"""How many steps a document gets."""
+"""Which steps a document gets."""
 
 import math
+from unittest.mock import MagicMock
 
 import pytest
 
+from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse, Pair
+from storage.journal import Journal
+from storage.memory import MemoryObjects
+from trainer.generator import Generation
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.training import SMALLEST_BATCH, later_epochs
+from trainer.stream import PairStream
+from trainer.training import SMALLEST_BATCH, later_epochs, train
 
 
 @pytest.mark.parametrize("pairs", [1, 3, 20, 44, 100, 250])
@@ -30,3 +36,39 @@ def test_the_papers_profiles_leave_it_at_their_epochs(name):
 @pytest.mark.parametrize("pairs", [3, 1000])
 def test_who_asks_for_one_epoch_gets_one(pairs):
     assert later_epochs(pairs, Hyperparameters(epochs=1, batch_size=24, least_steps=40)) == (24, 0)
+
+
+class Recorded:
+    """An adapter that only writes down what it is trained on, and a watch that lets it."""
+
+    def __init__(self):
+        self.worst, self.steps = {}, []
+
+    def step(self, examples, left=1.0):
+        self.steps.append([example.tokens for example in examples])
+        return 1.0
+
+    def check(self):
+        pass
+
+    def report(self, **_):
+        pass
+
+    def took(self, **_):
+        pass
+
+
+def test_what_is_learned_in_order_is_learned_piece_by_piece_and_never_again(encoder):
+    pieces = [f"Piece {number} of the text." for number in range(5)]
+    events = [
+        GenerateResponse(pair=Pair(answer=piece, sentence_index=n, kind=Pair.KIND_RAW))
+        for n, piece in enumerate(pieces)
+    ]
+    call = MagicMock()
+    call.__iter__.return_value = iter([*events, GenerateResponse(coverage=Coverage())])
+    recorded, settings = Recorded(), Hyperparameters(epochs=6, batch_size=2, least_steps=40, passes_in_order=3)
+    with PairStream(Journal(MemoryObjects(), "acme", "job", token=1), lambda _: Generation(call)) as stream:
+        training = train(stream, encoder, recorded, settings, recorded)
+    first, second, third = ([encoder.text(piece).tokens for piece in pieces[at : at + 2]] for at in (0, 2, 4))
+    assert recorded.steps == [first] * 3 + [second] * 3 + [third] * 3
+    assert (training.steps, training.losses) == (9, (1.0,))

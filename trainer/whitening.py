@@ -1,0 +1,200 @@
+"""Lets adapters learn in directions that the base model's other inputs hardly use, so that it forgets less.
+
+A change of a linear layer, W + s B A, disturbs what it makes of any input x by s B A x, and inputs have most of their
+energy in few directions, which every prompt shares. Of all changes that map one input to a wanted output, the one that
+disturbs other inputs with second moment C = E[x xᵀ] least lies along C⁻¹ (ROME: Meng et al., 2022, section 3.1). So the
+optimizer does not step A but A', in coordinates in which the strongest directions are short:
+
+    A = A' M        M = m (I + w C_k / c)^-1/2      dA' = dA M
+
+C_k: C in its k strongest directions q_i, of energies e_i (times c, the mean energy of a direction), and zero in the
+others; w: `Hyperparameters.whitening`; m keeps the mean square of M's gains at 1. In directions, with gains
+g_i = (1 + w e_i)^-1/2:
+
+    A' M = m (A' - ((A' Q) · (1 - g)) Qᵀ)
+"""
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lift.errors import InvalidOption
+from trainer.base_model import BaseModel
+from trainer.batches import Example
+
+DIRECTIONS = 256  # of each layer's input at most
+SHARE = 0.25  # of its width at most: behind them, directions of SmolLM2-135M have a tenth of the mean energy
+MORE = 8  # directions that the randomised decomposition has besides, so that the last ones wanted are good
+ROUNDS = 3
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """The strongest directions of a layer's input, orthonormal [d, k], and their energies [k], 1 on the mean of d."""
+
+    directions: Tensor
+    energies: Tensor
+
+    @classmethod
+    def of(cls, inputs: Tensor) -> Self:
+        """Of inputs [T, d]."""
+        count, width = inputs.shape
+        wanted = min(DIRECTIONS, int(SHARE * width), count)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            _, singular, directions = torch.svd_lowrank(inputs, min(wanted + MORE, count, width), niter=ROUNDS)
+        mean = inputs.square().sum() / width
+        return cls(directions[:, :wanted].contiguous(), singular[:wanted].square() / mean)
+
+    def whitener(self, whitening: float, like: Tensor) -> "Whitener":
+        """M of that strength, in fp32 on the device of `like`."""
+        gains = (1 + whitening * self.energies).rsqrt()
+        width, count = self.directions.shape
+        scale = float(((gains.square().sum() + width - count) / width).rsqrt())
+        return Whitener(self.directions.to(like.device), (1 - gains).to(like.device), scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Whitener:
+    """M of one layer. `losses` [k]: 1 less the gains."""
+
+    directions: Tensor
+    losses: Tensor
+    scale: float
+
+    def __call__(self, a: Tensor) -> Tensor:
+        """a [rows, d] → a M, which is also a Mᵀ, in fp32."""
+        wide = a.float()
+        return torch.addmm(
+            wide, (wide @ self.directions) * self.losses, self.directions.t(), beta=self.scale, alpha=-self.scale
+        )
+
+
+Spectra = Mapping[str, Spectrum]
+"""The spectrum of each linear layer's input, by the layer's name in the model."""
+
+
+def spectra(base: BaseModel, examples: Sequence[Example]) -> Spectra:
+    """Of what the base model computes on all tokens of the examples; layers with one input share a spectrum."""
+    lengths = torch.tensor([len(example.tokens) for example in examples])
+    ids = torch.zeros(len(examples), int(lengths.max()), dtype=torch.long)
+    for row, example in zip(ids, examples, strict=True):
+        row[: len(example.tokens)] = torch.tensor(example.tokens)
+    taken = torch.arange(ids.shape[1]) < lengths.unsqueeze(1)  # attention never looks right, so it needs no mask
+    device = base.model.device
+    with torch.inference_mode(), _heard(base.model, taken.to(device)) as found:
+        base.model.base_model(input_ids=ids.to(device), use_cache=False)
+    return found
+
+
+@contextmanager
+def _heard(model: Any, taken: Tensor) -> Iterator[dict[str, Spectrum]]:
+    """Fills with the spectra of what this thread has the linear layers compute inside the block.
+
+    Each is made at once, so that no more than one layer's input is held; `taken` [B, L]: the tokens that count.
+    """
+    found: dict[str, Spectrum] = {}
+    last: list[tuple[Tensor, Spectrum]] = []
+    own_thread, head = threading.get_ident(), model.get_output_embeddings()
+
+    def listener(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hear(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if threading.get_ident() != own_thread:
+                return
+            if not (last and last[0][0] is inputs[0]):
+                last[:] = [(inputs[0], Spectrum.of(inputs[0][taken].float()))]
+            found[name] = last[0][1]
+
+        return hear
+
+    linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear) and part is not head]
+    hooks = [part.register_forward_pre_hook(listener(name)) for name, part in linears]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Spectra, and the file that other processes find them in."""
+
+    spectra: Spectra
+    file: Path
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """What `write` has written. OSError; ValueError: it is no such file."""
+        try:
+            tensors = load_file(file)
+            with safe_open(file, "pt") as opened:
+                places = json.loads(opened.metadata()["places"])
+            own = [Spectrum(tensors[f"directions.{n}"], tensors[f"energies.{n}"]) for n in range(len(tensors) // 2)]
+            return cls({name: own[place] for name, place in places.items()}, file)
+        except (SafetensorError, KeyError, TypeError, IndexError) as error:
+            raise ValueError(str(file)) from error
+
+    @classmethod
+    def write(cls, spectra: Spectra, file: Path) -> Self:
+        """Writes all of it or nothing; each spectrum once. OSError."""
+        own = list({id(spectrum): spectrum for spectrum in spectra.values()}.values())
+        place_of = {id(spectrum): place for place, spectrum in enumerate(own)}
+        places = {name: place_of[id(spectrum)] for name, spectrum in spectra.items()}
+        tensors = {}
+        for place, spectrum in enumerate(own):
+            tensors[f"directions.{place}"] = spectrum.directions.cpu()
+            tensors[f"energies.{place}"] = spectrum.energies.cpu()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(f".{os.getpid()}")
+        try:
+            save_file(tensors, unfinished, {"places": json.dumps(places)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        unfinished.rename(file)
+        return cls(spectra, file)
+
+    @classmethod
+    def of(cls, folder: Path, base: BaseModel, examples: Sequence[Example]) -> Self:
+        """The base model's spectra on the examples, out of a file in the folder where they are there already.
+
+        A folder that cannot be written is taken for the system's temporary one.
+        """
+        named = json.dumps(
+            [base.revision, [example.tokens for example in examples], DIRECTIONS, SHARE, MORE, ROUNDS]
+        ).encode()
+        file = folder / f"spectra-{sha256(named).hexdigest()[:16]}.safetensors"
+        try:
+            return cls.read(file)
+        except (OSError, ValueError):
+            found = spectra(base, examples)
+        log.info("spectra_made", layers=len(found))
+        try:
+            return cls.write(found, file)
+        except OSError as error:
+            log.warning("spectra_not_kept", folder=str(folder), error=str(error))
+            return cls.write(found, Path(tempfile.mkdtemp()) / file.name)
+
+
+def whiteners(kept: Callable[[], Kept] | None, whitening: float, like: Tensor) -> dict[str, Whitener]:
+    """M of each linear layer by its name, none for a `whitening` of 0. InvalidOption: there are no spectra."""
+    if not whitening:
+        return {}
+    if kept is None:
+        raise InvalidOption(option="whitening", value=whitening, problem="nothing is known of the model's inputs")
+    return {name: spectrum.whitener(whitening, like) for name, spectrum in kept().spectra.items()}
