@@ -77,6 +77,7 @@ PROFILES: dict[str, Hyperparameters] = {
         decay=True,
         max_pair_tokens=512,
         retained_share=0.06,
+        whitening=3.0,
         least_steps=40,
     ),
 }
