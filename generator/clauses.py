@@ -13,6 +13,9 @@ from generator.verbs import IRREGULAR_FORMS, base_form
 from generator.words import word_set
 
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
+_RELATIVE = frozenset({"who", "which", "that"})
+_ANYBODY = frozenset({"those", "anyone", "everyone", "anybody", "everybody"})
+_OBJECTS = frozenset({"them", "him", "us", "me", "whom"})
 SHOULD = "should"
 _OWNING = {"has": "does", "have": "do", "had": "did"}
 _PAST = word_set("was were had did")
@@ -58,6 +61,10 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     if end and found[end - 1].text == ")":  # "The Normans (Norman: Nourmands) were"
         end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
     begin = _subject_start(found, end, whole=end == first or _disagree(found[end - 1], found[first]))
+    if (told := _behind_relative(found, first)) is not None:
+        begin, end = told
+    elif end < first and _is_one(found[first]) and all(word.part == "NN2" for word in _nouns(found[begin:end])):
+        return None  # "vinegar and sour foods, which creeps": about something further off
     helper, verb = _parted(found[first : at + 1])
     said = Predication(
         subject=" ".join(word.text for word in found[begin:end]),
@@ -68,11 +75,45 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
         verb_end=found[at].end,
     )
     if begin < end:
-        return said
+        return _named(found, said) if said.subject.lower() == "it" else said
+    if end and found[end - 1].lower in _OBJECTS:
+        return None  # "one of them bears"
     earlier = predication(found, said.verb_start)  # "... and arrived by sledge" has the subject of the verb before
     if earlier is not None and earlier.helper == SHOULD:
         said = replace(said, helper=SHOULD, verb=found[at].lower)
+    if earlier is not None and earlier.verb.startswith("be ") and found[at].part in PARTICIPLES | {"VVD"}:
+        said = replace(said, helper=earlier.helper, verb=f"be {found[at].lower}")  # "must be covered and left alone"
     return replace(said, subject=earlier.subject, subject_start=earlier.subject_start) if earlier else None
+
+
+def _named(found: Sequence[Word], said: Predication) -> Predication:
+    """What "it" does, with the subject of the verb before in its place: "the shed, which it rents", "and it goes"."""
+    earlier = predication(found, said.subject_start)
+    deed = said.verb.split()[-1] if said.verb else ""
+    if earlier is None or not deed or deed in words.IMPERSONAL or earlier.subject.lower() in words.PRONOUNS:
+        return said
+    first, _, rest = earlier.subject.partition(" ")
+    return replace(said, subject=f"the {rest}" if first.lower() in words.OWNERS else earlier.subject)
+
+
+def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | None:
+    """The subject's words where a relative clause stands between it and its verb at word `first`; None where none does.
+
+    "A pot that is under pressure must": all of it. "Prowse, who leads the violins, repairs": the name.
+    """
+    apart = first > 0 and found[first - 1].text == ","
+    own_verb = False
+    for at in range(first - 1 - apart, 0, -1):
+        word, before = found[at], found[at - 1]
+        if word.lower in _RELATIVE:
+            end = at - apart
+            fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY
+            begin = end - 1 if found[end - 1].lower in _ANYBODY else _subject_start(found, end, whole=apart)
+            return (begin, end if apart else first) if own_verb and fits and begin < end else None
+        if word.text in {",", ";", ":", "("} or word.lower in {"and", "or", "but"}:
+            return None
+        own_verb = own_verb or _says(found, at)
+    return None
 
 
 def _told(found: Sequence[Word], at: int) -> Predication:
@@ -119,9 +160,17 @@ def _is_imperative(found: Sequence[Word], at: int) -> bool:
     return adverbial and (found[at - 1].text == "," or all(words.is_adverb(word.text) for word in found[:at]))
 
 
+def _nouns(phrase: Sequence[Word]) -> list[Word]:
+    return [word for word in phrase if word.part.startswith("N")]
+
+
+def _is_one(verb: Word) -> bool:
+    return verb.lower in {"is", "was", "has", "does"} or verb.part == "VVZ"
+
+
 def _disagree(noun: Word, verb: Word) -> bool:
     """Whether a verb is about another noun than the one before it: "sheep with horns that eats seaweed"."""
-    one = verb.lower in {"is", "was", "has", "does"} or verb.part == "VVZ"
+    one = _is_one(verb)
     many = verb.lower in {"are", "were", "have", "do"}
     return (one and noun.part == "NN2") or (many and noun.part == "NN1")
 

@@ -35,6 +35,7 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
         asked = next(opening.text for opening in openings(sentence, span) if opening.may_end)
         return (f"{asked}?", f"What {asked.split()[1]} {span.holder}'s profession?")
     named = _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
+    named = named or _of_existence(sentence, before, span)
     if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT and not _is_owned(before)):
         return named  # "the botanist Ada Holm" cannot be taken apart
     about = predication_about(found, span)
@@ -122,6 +123,18 @@ def _of_name(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[s
         return ()
     thing = sentence[before[begin].start : before[end - 1].end] if begin < end else ""
     return (f"What is the name of the {thing}?", f"What is the {thing} called?") if thing else ()
+
+
+def _of_existence(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
+    """ "At the beginning there were only ten pupils" answers "How many pupils were there at the beginning?"."""
+    said = [word for word in before if not words.is_adverb(word.text) or word.lower == "there"]
+    if not span.unit or len(said) < 2 or said[-2].lower != "there" or said[-1].lower not in COPULAS:
+        return ()
+    asked = f"How many {span.unit} {said[-1].lower} there"
+    first = sentence[: said[-2].start].strip(" ,")
+    if not first:
+        return (f"{asked}?",)
+    return (f"{asked} {first if before[0].part == 'NP0' else first[0].lower() + first[1:]}?", f"{asked}?")
 
 
 def _of_relation(before: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:

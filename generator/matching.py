@@ -13,6 +13,9 @@ STRAY_WORDS = 1
 _WORD = re.compile(r"\d[\d.,:]*\d|[^\W_]+")
 _NAME = re.compile(r"(?<=\w )[A-Z]\w+")
 _WANTING_A_NAME = frozenset({"he", "she", "him", "his", "her", "hers", "they", "them", "their", "its"})
+_OWNED_BY = dict.fromkeys(("his", "her"), _NAME) | dict.fromkeys(
+    ("its", "their"), re.compile(r"\b(?:the|an?|each|every) \w|(?<=\w )[A-Z]\w")
+)
 _ENDINGS = ("ings", "ing", "ed", "es", "s", "e")
 _ASKING = word_set(
     """
@@ -48,8 +51,21 @@ def same_answer(given: str, wanted: str) -> bool:
 
 
 def leans_on_pronoun(question: str) -> bool:
-    """Whether a question says "he" or "their" where a reader who sees nothing else needs a name."""
-    return any(word in _WANTING_A_NAME for word in _WORD.findall(question.lower()))
+    """Whether a question says "he" or "their" where a reader who sees nothing else needs a name.
+
+    "When did the orchestra give its first concert?" has said whose.
+    """
+    found = list(_WORD.finditer(question))
+    for word, after in zip(found, [*found, None][1:], strict=True):
+        pronoun, before = word.group().lower(), question[: word.start()]
+        owned = (
+            pronoun in _OWNED_BY
+            and after is not None
+            and after.group().lower() not in words.PREPOSITIONS | words.AUXILIARIES
+        )
+        if pronoun in _WANTING_A_NAME and not (owned and _OWNED_BY[pronoun].search(before)):
+            return True
+    return False
 
 
 def near_duplicate(question: str, others: list[str]) -> bool:

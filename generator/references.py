@@ -79,9 +79,15 @@ def _thing(preceding: Sequence[str], title: str) -> str:
         if of_person:
             named = _object(sentence, about.verb_end)
         else:
-            first = about.subject.lower().split()[0]
-            named = "" if first in words.PRONOUNS | {"his", "her", "its", "their"} else about.subject
-        if named:
+            first, _, rest = about.subject.partition(" ")
+            named = (
+                ""
+                if first.lower() in words.PRONOUNS
+                else f"the {rest}"
+                if first.lower() in words.OWNERS
+                else about.subject
+            )
+        if named and not is_plural(_head(named)):
             return _definite(named)
     return title
 
@@ -92,9 +98,13 @@ def _several(preceding: Sequence[str]) -> str:
         about, _ = _about(sentence)
         if about is None or about.subject.lower().split()[0] in words.PRONOUNS | {"their"}:
             continue
-        head = about.subject.partition(" of ")[0].split()[-1]
-        return _definite(about.subject) if is_plural(head) else ""
+        return _definite(about.subject) if is_plural(_head(about.subject)) else ""
     return ""
+
+
+def _head(phrase: str) -> str:
+    """The noun that a noun phrase is about."""
+    return phrase.partition(" of ")[0].split()[-1]
 
 
 def _done_to(sentence: str) -> str:

@@ -55,7 +55,8 @@ _PART_OF_DAY = "|".join(words.TIMES_OF_DAY)
 _MONTH = "|".join(words.MONTHS)
 _DAY = "|".join(words.WEEKDAYS)
 _DATE = re.compile(
-    rf"\b(?:{'|'.join(words.SEASONS)})\b|(?:the )?(?:(?:first|second|third|fourth|last) )?(?:{_DAY})s?"
+    rf"(?<!\ba )\b(?:{'|'.join(words.SEASONS)})\b"
+    rf"|(?:the )?(?:(?:first|second|third|fourth|last) )?(?:{_DAY})s?(?: (?:{_PART_OF_DAY})s?\b)?"
     rf"(?: (?:of|in) (?:the |each |every )?(?:month|{_MONTH}))?"
     rf"|(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?)?\b(?:{_MONTH})\b(?: \d{{1,2}}(?:st|nd|rd|th)?\b)?(?:,? \d{{4}})?"
     r"|\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b\w+ o['\u2019]clock"
@@ -149,7 +150,8 @@ def _quantities(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
             continue
         first = at
         while at < len(tokens) and (
-            tokens[at].tag is Tag.NUMBER or (tokens[at].lower == "and" and _number_at(tokens, at + 1))
+            tokens[at].tag is Tag.NUMBER
+            or (tokens[at].lower == "and" and tokens[at - 1].text.isalpha() and _number_at(tokens, at + 1))
         ):
             at += 1
         last, unit = at - 1, ""
@@ -229,7 +231,8 @@ def _roles(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
         begin = end
         while begin > 0 and tokens[begin - 1].tag is Tag.CONTENT and not tokens[begin - 1].is_capital:
             begin -= 1
-        if begin < end and begin > 0 and tokens[begin - 1].lower in words.ARTICLES:
+        is_noun = begin < end and not tokens[end - 1].part.startswith("AJ")  # "the old Corn Shed"
+        if is_noun and begin > 0 and tokens[begin - 1].lower in words.ARTICLES:
             yield _role(sentence, tokens[begin - 1].start, tokens[end - 1].end, holder)
         behind = last + 1
         if behind + 1 < len(tokens) and tokens[behind].text == "," and tokens[behind + 1].lower in words.ARTICLES:

@@ -125,8 +125,9 @@ def _verbs(found: Sequence[Word]) -> dict[int, Tag]:
     in_clause = in_sentence = False  # whether there was a verb or a helper so far
     for at, word in enumerate(found):
         in_clause = (in_clause and word.lower not in _CLAUSE_STARTS) or word.tag is Tag.HELPER
-        if word.tag is Tag.CONTENT and word.part.startswith("VV") and (at == 0 or not word.is_capital):
-            before = found[at - 1].lower if at else ""
+        before = found[at - 1].lower if at else ""
+        is_owned = before.endswith(("'s", "s'"))  # "the ship's cooks"
+        if word.tag is Tag.CONTENT and word.part.startswith("VV") and not is_owned and (at == 0 or not word.is_capital):
             missed = not (in_sentence if before == "," else in_clause) and not _verb_follows(found, at)
             tag = _participle(found, at, missed) if word.part in PARTICIPLES else _verb(found, at)
             if tag is not None:
@@ -135,6 +136,7 @@ def _verbs(found: Sequence[Word]) -> dict[int, Tag]:
         in_sentence = in_sentence or in_clause
     if not in_sentence:
         verbs.update((at, Tag.VERB) for at in _taken_for_noun(found))
+    verbs.update((at, Tag.VERB) for at in range(1, len(found)) if _must_be_verb(found, at))
     return verbs
 
 
@@ -171,6 +173,26 @@ def _taken_for_noun(found: Sequence[Word]) -> Iterator[int]:
         if word.tag is Tag.CONTENT and not word.is_capital and behind_name and _third_person(word):
             yield at
             return
+
+
+def _must_be_verb(found: Sequence[Word], at: int) -> bool:
+    """Whether the words around a noun leave it no other use: "which it rents", "the hall seats 210"."""
+    before, word = found[at - 1], found[at]
+    if word.tag is not Tag.CONTENT or word.is_capital or word.part not in {"NN1", "NN2"}:
+        return False
+    if before.lower in words.SUBJECT_PRONOUNS or before.lower in {"always", "never", "often"}:
+        return True
+    if not (word.part == "NN2" and _third_person(word)):
+        return False
+    after = found[at + 1] if at + 1 < len(found) else None
+    counts = after is not None and (after.part in {"CRD", "AT0"} or after.lower in words.DETERMINERS)
+    return _ends_relative(found, at - 1) or (before.part in {"NN1", "NP0"} and before.is_nominal and counts)
+
+
+def _ends_relative(found: Sequence[Word], at: int) -> bool:
+    """Whether the mark ends a clause of ", who" or ", which", behind which the sentence's own verb stands."""
+    opened = next((place for place in range(at - 1, 0, -1) if found[place].text == ","), None)
+    return found[at].text == "," and opened is not None and found[opened + 1].lower in {"who", "which"}
 
 
 def _third_person(word: Word) -> bool:

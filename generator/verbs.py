@@ -35,7 +35,7 @@ PAST_OF_PARTICIPLE = dict(
 IRREGULAR_FORMS = frozenset(PAST_FORMS) | frozenset(PAST_OF_PARTICIPLE)
 
 _SILENT_E = re.compile(
-    r"(?:[vcuze]|[^aeiouwl]l|[nrd]g|[^s]s|ag|[^aeo]id|[^aeo]at|[^aeo]in|[^e]ar|[^a]ir|[^o]ur"
+    r"(?:[vcuze]|[^aeiouwl]l|[rd]g|[^o]ng|[^s]s|ag|[^aeo]id|[^aeo]at|[^aeo]in|[^e]ar|[^a]ir|[^o]ur"
     r"|^[^aeiou]*(?:[aiou][kdtmgpb]|or|in))$"
 )
 _HISSING = ("s", "sh", "ch", "x", "o", "z")

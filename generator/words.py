@@ -14,6 +14,8 @@ PRONOUNS = word_set(
     "he she it they we you i him them us me himself herself itself themselves this these those one who which"
 )
 SUBJECT_PRONOUNS = word_set("he she it they we i you who")
+OWNERS = word_set("his her its their")
+IMPERSONAL = word_set("take taken cost rain rained snow snowed seem happen turn said known thought")  # "it took a week"
 PREPOSITIONS = word_set(
     """
     of in on at by for from with to into onto over under beside behind near between through across since until

@@ -24,6 +24,8 @@ def told(*sentences: str) -> list[str]:
         (["The guards (Latin: custodes) were tall.", "It rained."], "They sang.", "The guards sang."),
         (["The guards were tall.", "They sang."], "Their chief wept.", "The guards' chief wept."),
         (["The mill is old."], "They sang.", "They sang."),
+        (["Mila kept the pieces.", "For weeks her parcel lay in a box."], "It was found.", "The parcel was found."),
+        (["The mill is old.", "The boats are new."], "It burned down.", "The mill burned down."),
     ],
 )
 def test_a_pronoun_at_the_start_is_resolved_from_the_sentences_before(preceding, sentence, expected):
