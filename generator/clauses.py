@@ -63,7 +63,7 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     begin = _subject_start(found, end, whole=end == first or _disagree(found[end - 1], found[first]))
     if (told := _behind_relative(found, first)) is not None:
         begin, end = told
-    elif end < first and _is_one(found[first]) and all(word.part == "NN2" for word in _nouns(found[begin:end])):
+    elif end < first and _is_one(found[first]) and _are_many(found[begin:end]):
         return None  # "vinegar and sour foods, which creeps": about something further off
     helper, verb = _parted(found[first : at + 1])
     said = Predication(
@@ -99,7 +99,8 @@ def _named(found: Sequence[Word], said: Predication) -> Predication:
 def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | None:
     """The subject's words where a relative clause stands between it and its verb at word `first`; None where none does.
 
-    "A pot that is under pressure must": all of it. "Prowse, who leads the violins, repairs": the name.
+    "A pot that is under pressure must": all of it. "Prowse, who leads the violins, repairs", and "The train that
+    carried them was": what is before the clause.
     """
     apart = first > 0 and found[first - 1].text == ","
     own_verb = False
@@ -109,7 +110,8 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
             end = at - apart
             fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY
             begin = end - 1 if found[end - 1].lower in _ANYBODY else _subject_start(found, end, whole=apart)
-            return (begin, end if apart else first) if own_verb and fits and begin < end else None
+            leans = any(word.lower in words.PRONOUNS - _RELATIVE for word in found[at:first])
+            return (begin, end if apart or leans else first) if own_verb and fits and begin < end else None
         if word.text in {",", ";", ":", "("} or word.lower in {"and", "or", "but"}:
             return None
         own_verb = own_verb or _says(found, at)
@@ -160,8 +162,9 @@ def _is_imperative(found: Sequence[Word], at: int) -> bool:
     return adverbial and (found[at - 1].text == "," or all(words.is_adverb(word.text) for word in found[:at]))
 
 
-def _nouns(phrase: Sequence[Word]) -> list[Word]:
-    return [word for word in phrase if word.part.startswith("N")]
+def _are_many(phrase: Sequence[Word]) -> bool:
+    nouns = [word for word in phrase if word.part.startswith("N")]
+    return bool(nouns) and all(noun.part == "NN2" for noun in nouns)
 
 
 def _is_one(verb: Word) -> bool:

@@ -16,6 +16,7 @@ _WANTING_A_NAME = frozenset({"he", "she", "him", "his", "her", "hers", "they", "
 _OWNED_BY = dict.fromkeys(("his", "her"), _NAME) | dict.fromkeys(
     ("its", "their"), re.compile(r"\b(?:the|an?|each|every) \w|(?<=\w )[A-Z]\w")
 )
+_NO_NOUN = words.PREPOSITIONS | words.AUXILIARIES | words.DETERMINERS | words.PRONOUNS | words.CONJUNCTIONS
 _ENDINGS = ("ings", "ing", "ed", "es", "s", "e")
 _ASKING = word_set(
     """
@@ -58,11 +59,7 @@ def leans_on_pronoun(question: str) -> bool:
     found = list(_WORD.finditer(question))
     for word, after in zip(found, [*found, None][1:], strict=True):
         pronoun, before = word.group().lower(), question[: word.start()]
-        owned = (
-            pronoun in _OWNED_BY
-            and after is not None
-            and after.group().lower() not in words.PREPOSITIONS | words.AUXILIARIES
-        )
+        owned = pronoun in _OWNED_BY and after is not None and after.group().lower() not in _NO_NOUN
         if pronoun in _WANTING_A_NAME and not (owned and _OWNED_BY[pronoun].search(before)):
             return True
     return False

@@ -70,6 +70,7 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
             "ten minutes",
             "How long must a pot that is hot be left alone?",
         ),
+        ("The train that carried them was stopped by cows.", "cows", "What was the train stopped by?"),
         ("Those who do so will receive a voucher.", "a voucher", "What will those who do so receive?"),
         ("Simeon Prowse, who leads the violins, repairs clocks.", "clocks", "What does Simeon Prowse repair?"),
         ("The hall seats 210 people.", "210 people", "How many people does the hall seat?"),

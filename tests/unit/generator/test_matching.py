@@ -69,6 +69,7 @@ def test_a_question_speaks_of_its_source_alone():
 def test_a_question_that_needs_a_name_leans_on_a_pronoun():
     assert matching.leans_on_pronoun("When was his mill built?")
     assert matching.leans_on_pronoun("What did Anna Holm give her?")
+    assert matching.leans_on_pronoun("When did the Royal Society give her its medal?")
     assert matching.leans_on_pronoun("When did its owner sell the mill?")
     assert not matching.leans_on_pronoun("How long does it take to fill the hall?")
     assert not matching.leans_on_pronoun("When did the orchestra give its first concert?")
