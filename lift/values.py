@@ -206,6 +206,7 @@ class TrainingOptions:
     rest_below: float | None = None
     whitening: float | None = None
     passes_in_order: int | None = None
+    word_dropout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

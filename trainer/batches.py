@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self, TypeAlias
 
 from lift.template import PromptTemplate
@@ -58,6 +59,14 @@ class Encoder:
     def prompt(self, question: str) -> tuple[int, ...]:
         """The tokens that a question is asked with."""
         return _ids(self._tokenizer, self._template.question(question))
+
+    @cached_property
+    def frame(self) -> tuple[int, int]:
+        """How many tokens of every prompt stand before the question, and how many behind it."""
+        one, other = self.prompt("Is it?"), self.prompt("who")
+        differ = [left != right for left, right in zip(one, other, strict=False)]
+        differ_backwards = [left != right for left, right in zip(one[::-1], other[::-1], strict=False)]
+        return differ.index(True), differ_backwards.index(True)
 
     def text(self, text: str) -> Example | None:
         """Text to go on with as it stands, every token of it learned; None as above."""

@@ -25,7 +25,8 @@ class Hyperparameters:
     steps for what is not learned by then, as a share of those made before. `whitening`: how much less an adapter moves
     in the directions that the base model's inputs share (`whitening`); 0 is LoRA as it is known.
     `passes_in_order`: pairs are learned in the order in which they come, each batch so many times before the next one,
-    in place of epochs (Temp-LoRA: Wang et al., 2024); 0: in epochs.
+    in place of epochs (Temp-LoRA: Wang et al., 2024); 0: in epochs. `word_dropout`: from the second epoch on, the chance
+    of a question's token to be left out (`word_dropout`).
     """
 
     rank: int = 128
@@ -48,6 +49,7 @@ class Hyperparameters:
     rest_below: float = 0.0
     whitening: float = 0.0
     passes_in_order: int = 0
+    word_dropout: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -99,6 +101,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "rest_below": (0.0, 10.0),
     "whitening": (0.0, 10_000.0),
     "passes_in_order": (0, 100),
+    "word_dropout": (0.0, 0.9),
     "min_recall": (0.0, 1.0),
 }
 

@@ -23,6 +23,7 @@ from trainer.rest import EPOCHS_BEFORE, awake
 from trainer.second_round import second_round, weak_sentences
 from trainer.stream import PairStream
 from trainer.teacher import Teacher
+from trainer.word_dropout import WordDropout
 
 log = structlog.get_logger()
 
@@ -82,6 +83,7 @@ def train(
     examples = material.in_order()
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
+    dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
     watch.report(stage=Stage.TRAIN)
     for number in range(epochs):
         meter.new_epoch()
@@ -91,7 +93,7 @@ def train(
         watch.report(steps=meter.steps + len(batches) * (epochs - number))
         for at, batch in enumerate(batches):
             watch.check()
-            meter.step(others.added_to(batch), 1 - (number + at / len(batches)) / epochs)
+            meter.step(others.added_to(dropout.of(batch)), 1 - (number + at / len(batches)) / epochs)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(

@@ -307,6 +307,7 @@ class TrainingOptions(_message.Message):
     REST_BELOW_FIELD_NUMBER: _builtins.int
     WHITENING_FIELD_NUMBER: _builtins.int
     PASSES_IN_ORDER_FIELD_NUMBER: _builtins.int
+    WORD_DROPOUT_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -372,6 +373,10 @@ class TrainingOptions(_message.Message):
     """Pairs are learned in the document's order, each batch so many times before the next one, in place of epochs, as
     Temp-LoRA does with pieces of text; 0: in epochs.
     """
+    word_dropout: _builtins.float
+    """From the second epoch on, the chance of each token of a question to be left out, so that an answer does not hang on
+    one wording; two questions of five stay whole. 0: none is.
+    """
     def __init__(
         self,
         *,
@@ -397,10 +402,11 @@ class TrainingOptions(_message.Message):
         rest_below: _builtins.float | None = ...,
         whitening: _builtins.float | None = ...,
         passes_in_order: _builtins.int | None = ...,
+        word_dropout: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
@@ -438,6 +444,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__shrink_epsilon: _TypeAlias = _typing.Literal["_shrink_epsilon", b"_shrink_epsilon"]  # noqa: Y015
     _WhichOneofReturnType__whitening: _TypeAlias = _typing.Literal["whitening"]  # noqa: Y015
     _WhichOneofArgType__whitening: _TypeAlias = _typing.Literal["_whitening", b"_whitening"]  # noqa: Y015
+    _WhichOneofReturnType__word_dropout: _TypeAlias = _typing.Literal["word_dropout"]  # noqa: Y015
+    _WhichOneofArgType__word_dropout: _TypeAlias = _typing.Literal["_word_dropout", b"_word_dropout"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__abstained_share) -> _WhichOneofReturnType__abstained_share | None: ...
     @_typing.overload
@@ -474,6 +482,8 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__shrink_epsilon) -> _WhichOneofReturnType__shrink_epsilon | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__whitening) -> _WhichOneofReturnType__whitening | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__word_dropout) -> _WhichOneofReturnType__word_dropout | None: ...
 
 Global___TrainingOptions: _TypeAlias = TrainingOptions  # noqa: Y015
 

@@ -35,6 +35,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "rest_below": (0.0, 10.0),
     "whitening": (0.0, 10_000.0),
     "passes_in_order": (0, 100),
+    "word_dropout": (0.0, 0.9),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric training option."""
