@@ -25,8 +25,8 @@ class Hyperparameters:
     steps for what is not learned by then, as a share of those made before. `whitening`: how much less an adapter moves
     in the directions that the base model's inputs share (`whitening`); 0 is LoRA as it is known.
     `passes_in_order`: pairs are learned in the order in which they come, each batch so many times before the next one,
-    in place of epochs (Temp-LoRA: Wang et al., 2024); 0: in epochs. `word_dropout`: from the second epoch on, the chance
-    of a question's token to be left out (`word_dropout`).
+    in place of epochs (Temp-LoRA: Wang et al., 2024); 0: in epochs. `word_dropout`: from the second epoch on, the
+    chance of a question's token to be left out (`word_dropout`).
     """
 
     rank: int = 128
