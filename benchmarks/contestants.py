@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from trainer.learner import Learner
 from trainer.padding import padded
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
+from trainer.whitening import KeptSpectra
 
 IGNORED = -100  # the label that transformers takes no loss over
 
@@ -39,15 +40,16 @@ class Contestant(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """A learner of the trainer's."""
+    """A learner of the trainer's. `kept`: as it takes them, for hyperparameters with `whitening`."""
 
     name: str
     kind: type[FusedLearner] | type[PeftLearner]
     hyperparameters: Hyperparameters
+    kept: Callable[[], KeptSpectra] | None = None
 
     def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
         """One epoch, as the trainer makes it."""
-        learner: Learner = self.kind(model)
+        learner: Learner = self.kind(model, self.kept)
         times = []
         with learner.adapter(self.hyperparameters) as adapter:
             for batch in epoch(examples, self.hyperparameters.batch_size, random.Random(0)):  # noqa: S311

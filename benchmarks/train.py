@@ -18,10 +18,12 @@ from trainer.batches import Encoder, Example
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import PROFILES
+from trainer.whitening import KeptSpectra, spectra
 
 PAIRS = Path(__file__).parent / "data" / "pairs.jsonl"
 RIVAL_PAIRS = 16
 PAPER_PAIRS = 4
+SPECTRUM_PAIRS = 64
 
 
 def bench_train(
@@ -39,9 +41,10 @@ def bench_train(
     lines = [json.loads(line) for line in PAIRS.read_text().splitlines()]
     data = encoded([(line["question"], line["answer"]) for line in lines[:examples]], encoder)
     shape = Shape.of(base.model, rank)
-    ours: Contestant = Ours("lift", FusedLearner, hyperparameters)
+    found = KeptSpectra(spectra(base, data[:SPECTRUM_PAIRS]), Path())  # no other process looks for them in a file
+    ours: Contestant = Ours("lift", FusedLearner, hyperparameters, lambda: found)
     rivals: list[Contestant] = [
-        Ours("lift-peft", PeftLearner, hyperparameters),
+        Ours("lift-peft", PeftLearner, hyperparameters, lambda: found),
         TransformersTrainer("trainer-tuned", RIVAL_PAIRS, hyperparameters, tuned=True),
         TransformersTrainer("paper-recipe", PAPER_PAIRS, hyperparameters, tuned=False),
     ]

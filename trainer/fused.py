@@ -25,7 +25,7 @@ from trainer.batches import Example
 from trainer.expectations import worst
 from trainer.prefixes import Forest, forest
 from trainer.profiles import Hyperparameters
-from trainer.whitening import Kept, Whitener, whiteners
+from trainer.whitening import KeptSpectra, Whitener, whiteners
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 BETAS = (0.9, 0.999)
@@ -44,7 +44,7 @@ class FusedLearner:
         window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         return config.model_type in MODEL_TYPES and config.hidden_act == "silu" and window is None
 
-    def __init__(self, model: Any, kept: Callable[[], Kept] | None = None) -> None:
+    def __init__(self, model: Any, kept: Callable[[], KeptSpectra] | None = None) -> None:
         """`model`: a transformers causal language model that this class takes, frozen from here on.
 
         `kept` gives the spectra of its inputs, which adapters with `whitening` need.

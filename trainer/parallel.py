@@ -35,7 +35,7 @@ from trainer.base_model import BaseModel
 from trainer.batches import Example
 from trainer.fused import FusedAdapter, FusedLearner
 from trainer.profiles import Hyperparameters
-from trainer.whitening import Kept
+from trainer.whitening import KeptSpectra
 
 HOST = "127.0.0.1"
 TIMEOUT_SECONDS = 120.0  # shares of a step differ by less than that
@@ -87,7 +87,7 @@ class ShareFailed(Exception):
 class ParallelLearner(FusedLearner):
     """A fast learner whose steps are made by several processes; whoever has its adapters need not know."""
 
-    def __init__(self, model: Any, workers: Sequence[Worker], kept: Callable[[], Kept] | None = None) -> None:
+    def __init__(self, model: Any, workers: Sequence[Worker], kept: Callable[[], KeptSpectra] | None = None) -> None:
         """`model` and `kept`: as FusedLearner takes them, on the first device; `workers`: the other processes.
 
         Those read the spectra from the file that this process keeps them in.
@@ -288,7 +288,7 @@ def follow(learner: FusedLearner, messages: Iterable[str]) -> None:
     for message in messages:
         match json.loads(message):
             case {"adapter": number, "hyperparameters": chosen, "spectra": file}:
-                learner.kept = partial(Kept.read, Path(file))
+                learner.kept = partial(KeptSpectra.read, Path(file))
                 held[number] = ExitStack()
                 adapters[number] = held[number].enter_context(learner.adapter(Hyperparameters(**chosen)))
             case {"drop": number}:

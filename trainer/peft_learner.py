@@ -14,7 +14,7 @@ from trainer.batches import Example
 from trainer.expectations import losses, worst
 from trainer.padding import padded
 from trainer.profiles import Hyperparameters
-from trainer.whitening import Kept, Whitener, whiteners
+from trainer.whitening import KeptSpectra, Whitener, whiteners
 
 _MODEL, _A = "base_model.model.", ".lora_A.default.weight"  # around a layer's name, as PEFT names the parameter
 
@@ -22,7 +22,7 @@ _MODEL, _A = "base_model.model.", ".lora_A.default.weight"  # around a layer's n
 class PeftLearner:
     """Trains one adapter at a time: who asks for a second one waits."""
 
-    def __init__(self, model: Any, kept: Callable[[], Kept] | None = None) -> None:
+    def __init__(self, model: Any, kept: Callable[[], KeptSpectra] | None = None) -> None:
         """`model`: a transformers causal language model, frozen from here on.
 
         `kept` gives the spectra of its inputs, which adapters with `whitening` need.

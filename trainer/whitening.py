@@ -132,7 +132,7 @@ def _heard(model: Any, taken: Tensor) -> Iterator[dict[str, Spectrum]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptSpectra:
     """Spectra, and the file that other processes find them in."""
 
     spectra: Spectra
@@ -191,7 +191,7 @@ class Kept:
             return cls.write(found, Path(tempfile.mkdtemp()) / file.name)
 
 
-def whiteners(kept: Callable[[], Kept] | None, whitening: float, like: Tensor) -> dict[str, Whitener]:
+def whiteners(kept: Callable[[], KeptSpectra] | None, whitening: float, like: Tensor) -> dict[str, Whitener]:
     """M of each linear layer by its name, none for a `whitening` of 0. InvalidOption: there are no spectra."""
     if not whitening:
         return {}

@@ -19,7 +19,7 @@ from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
 from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
-from trainer.whitening import Kept
+from trainer.whitening import KeptSpectra
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class Workshop:
         self._folder = folder
         self._finding_out = threading.RLock()
         self._own_answers: tuple[Example, ...] = ()
-        self._spectra: Kept | None = None
+        self._spectra: KeptSpectra | None = None
         self.learner = _learner(base, devices, self.spectra)
 
     @classmethod
@@ -55,10 +55,10 @@ class Workshop:
             self._own_answers = self._own_answers or kept_answers(self._folder, self.base, self.template)
             return self._own_answers
 
-    def spectra(self) -> Kept:
+    def spectra(self) -> KeptSpectra:
         """What directions the base model's inputs have while it answers those; looked at once."""
         with self._finding_out:
-            self._spectra = self._spectra or Kept.of(self._folder, self.base, self.own_answers())
+            self._spectra = self._spectra or KeptSpectra.of(self._folder, self.base, self.own_answers())
             return self._spectra
 
     def encoder(self, max_pair_tokens: int) -> Encoder:
@@ -66,7 +66,7 @@ class Workshop:
         return Encoder(self.base.tokenizer, self.template, max_pair_tokens)
 
 
-def _learner(base: BaseModel, devices: int, spectra: Callable[[], Kept]) -> Learner:
+def _learner(base: BaseModel, devices: int, spectra: Callable[[], KeptSpectra]) -> Learner:
     """The fast learner for the models that it takes, the plain one for all others. InvalidOption: too many devices."""
     learner: Learner
     model_type = base.model.config.model_type

@@ -15,7 +15,7 @@ from trainer.fused import FusedLearner
 from trainer.parallel import ParallelLearner, Worker, shared_out
 from trainer.profiles import Hyperparameters
 from trainer.shared import SharedLearner
-from trainer.whitening import Kept
+from trainer.whitening import KeptSpectra
 
 SMALL = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, batch_size=8, seed=1)
 
@@ -34,7 +34,7 @@ def examples(encoder):
 
 @pytest.fixture(scope="session")
 def kept(exact, examples, tmp_path_factory):
-    found = Kept.of(tmp_path_factory.mktemp("spectra"), exact, examples)
+    found = KeptSpectra.of(tmp_path_factory.mktemp("spectra"), exact, examples)
     return lambda: found
 
 
