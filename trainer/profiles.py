@@ -80,6 +80,7 @@ PROFILES: dict[str, Hyperparameters] = {
         max_pair_tokens=512,
         retained_share=0.06,
         whitening=3.0,
+        word_dropout=0.2,
         least_steps=40,
     ),
 }
