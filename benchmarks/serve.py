@@ -16,6 +16,7 @@ from benchmarks.random_adapters import copies, write_random_adapter
 from benchmarks.serving_work import BASE, OURS, STOCK, THEIRS, Voice, Work, gaps, limits, ratios
 from benchmarks.spread import percentile, spread
 from lift.errors import InvalidOption
+from lift.limits import RANKS
 from lift.settings import EngineSettings
 from storage.base_model import dtype_for, folder_of
 
@@ -24,7 +25,6 @@ NEIGHBOUR_TOKENS = 64
 MAX_ADAPTERS = 64
 SETTLE_SECONDS = 1.5
 """vLLM's processes look for work all the time until they have had none for a second."""
-RANKS = (8, 16, 32, 64, 128, 256)
 WAITS = ("fetch", "validate", "load", "cold", "warm")
 
 

@@ -56,7 +56,7 @@ def predication(found: Sequence[Word], place: int) -> Predication | None:
 def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     """What the helpers and the verb at words first..at say."""
     end = first
-    while end > 0 and found[end - 1].lower in {"who", "which", "that", ","}:
+    while end > 0 and found[end - 1].lower in _RELATIVE | {","}:
         end -= 1
     if end and found[end - 1].text == ")":  # "The Normans (Norman: Nourmands) were"
         end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
@@ -92,8 +92,7 @@ def _named(found: Sequence[Word], said: Predication) -> Predication:
     deed = said.verb.split()[-1] if said.verb else ""
     if earlier is None or not deed or deed in words.IMPERSONAL or earlier.subject.lower() in words.PRONOUNS:
         return said
-    first, _, rest = earlier.subject.partition(" ")
-    return replace(said, subject=f"the {rest}" if first.lower() in words.OWNERS else earlier.subject)
+    return replace(said, subject=words.unowned(earlier.subject))
 
 
 def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | None:

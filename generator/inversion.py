@@ -64,7 +64,7 @@ def _plainer(between: str, found: Sequence[Word], span: AnswerSpan, about: Predi
     """What people say for rarer verbs: what something is made of, and where it is."""
     subject = subject_inside(about, found)
     verb = about.verb.split()[-1] if about.verb else ""
-    is_many = words.is_plural(about.subject.partition(" of ")[0].split()[-1])
+    is_many = words.is_plural(words.head_noun(about.subject))
     if verb in words.MAKING and between.split()[-1:] in (["from"], ["of"]) and about.helper in COPULAS:
         return (f"What {about.helper} {subject} made of?",)
     if span.kind is SpanKind.PLACE and verb in words.BEING_SOMEWHERE and about.helper != SHOULD:
@@ -105,7 +105,7 @@ def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> t
     if not phrase or (told_of and told_of.lower in words.DETERMINERS):
         return ()
     if phrase.split()[0] in {"The", "A", "An"}:
-        phrase = phrase[0].lower() + phrase[1:]
+        phrase = words.uncapitalised(phrase)
     return (f"{'Who' if is_person(span) else 'What'} is {phrase}?",)
 
 
@@ -134,7 +134,7 @@ def _of_existence(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tu
     first = sentence[: said[-2].start].strip(" ,")
     if not first:
         return (f"{asked}?",)
-    return (f"{asked} {first if before[0].part == 'NP0' else first[0].lower() + first[1:]}?", f"{asked}?")
+    return (f"{asked} {first if before[0].part == 'NP0' else words.uncapitalised(first)}?", f"{asked}?")
 
 
 def _of_relation(before: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:

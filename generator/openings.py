@@ -117,7 +117,7 @@ def subject_inside(about: Predication, found: Sequence[Word]) -> str:
     """The subject as it reads inside a question: "The door" with a small letter, a name as it is."""
     first = next(word for word in found if word.start == about.subject_start)
     is_name = first.tag is Tag.CONTENT and (first.start > 0 or found[1].is_capital or first.lower.endswith("'s"))
-    return about.subject if is_name else about.subject[0].lower() + about.subject[1:]
+    return about.subject if is_name else words.uncapitalised(about.subject)
 
 
 def _asked(span: AnswerSpan, before: Sequence[Word]) -> tuple[str, ...]:

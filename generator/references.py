@@ -24,7 +24,6 @@ _SUBJECT = re.compile(r"\b(he|she)\b")
 _DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every", "a": "the", "an": "the"}
 _OBJECT = re.compile(r"^((?: [\w-]+){1,2}) it\b(?! (?:is|was|has|had|would|will|could|can|might|may|should|must)\b)")
 _OBJECT_TOLD = re.compile(r"^(\w+) it\b")
-_POSSESSIVE = frozenset({"His", "Her", "Its", "Their"})
 _SEVERAL = frozenset({"They", "Their"})
 _PERSONAL = frozenset({"He", "She", "His", "Her", "he", "she"})
 
@@ -42,7 +41,7 @@ def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: s
     named = person if pronoun in _PERSONAL else _several(preceding) if pronoun in _SEVERAL else _thing(preceding, title)
     if not named:
         return sentence
-    name = named + ("'" if named.endswith("s") else "'s") if pronoun in _POSSESSIVE else named
+    name = named + ("'" if named.endswith("s") else "'s") if pronoun.lower() in words.OWNERS else named
     before, behind = sentence[: found.start(1)], sentence[found.end(1) :]
     if pronoun.lower() in {"he", "she"} and preceding and (thing := _done_to(preceding[-1])):
         behind = _OBJECT.sub(lambda verb: f"{verb.group(1)} {thing}", behind)
@@ -79,15 +78,9 @@ def _thing(preceding: Sequence[str], title: str) -> str:
         if of_person:
             named = _object(sentence, about.verb_end)
         else:
-            first, _, rest = about.subject.partition(" ")
-            named = (
-                ""
-                if first.lower() in words.PRONOUNS
-                else f"the {rest}"
-                if first.lower() in words.OWNERS
-                else about.subject
-            )
-        if named and not is_plural(_head(named)):
+            is_pronoun = about.subject.split()[0].lower() in words.PRONOUNS
+            named = "" if is_pronoun else words.unowned(about.subject)
+        if named and not is_plural(words.head_noun(named)):
             return _definite(named)
     return title
 
@@ -98,13 +91,8 @@ def _several(preceding: Sequence[str]) -> str:
         about, _ = _about(sentence)
         if about is None or about.subject.lower().split()[0] in words.PRONOUNS | {"their"}:
             continue
-        return _definite(about.subject) if is_plural(_head(about.subject)) else ""
+        return _definite(about.subject) if is_plural(words.head_noun(about.subject)) else ""
     return ""
-
-
-def _head(phrase: str) -> str:
-    """The noun that a noun phrase is about."""
-    return phrase.partition(" of ")[0].split()[-1]
 
 
 def _done_to(sentence: str) -> str:

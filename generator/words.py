@@ -113,6 +113,22 @@ MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen m
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
 
 
+def uncapitalised(text: str) -> str:
+    """The beginning of a sentence as it stands inside one."""
+    return text[0].lower() + text[1:]
+
+
+def head_noun(phrase: str) -> str:
+    """The noun that a noun phrase is about: of "the price of a cup" it is "price"."""
+    return phrase.partition(" of ")[0].split()[-1]
+
+
+def unowned(phrase: str) -> str:
+    """ "her parcel" is "the parcel": whose it is, only its sentence says."""
+    first, _, rest = phrase.partition(" ")
+    return f"the {rest}" if first.lower() in OWNERS else phrase
+
+
 def is_plural(noun: str) -> bool:
     """Whether a noun stands for several, by its ending and a few words that have none."""
     return noun.lower() in {"people", "men", "women", "children", "sheep", "police"} or (

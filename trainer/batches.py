@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Self, TypeAlias
 
 from lift.template import PromptTemplate
@@ -64,9 +65,7 @@ class Encoder:
     def frame(self) -> tuple[int, int]:
         """How many tokens of every prompt stand before the question, and how many behind it."""
         one, other = self.prompt("Is it?"), self.prompt("who")
-        differ = [left != right for left, right in zip(one, other, strict=False)]
-        differ_backwards = [left != right for left, right in zip(one[::-1], other[::-1], strict=False)]
-        return differ.index(True), differ_backwards.index(True)
+        return _in_common(one, other), _in_common(one[::-1], other[::-1])
 
     def text(self, text: str) -> Example | None:
         """Text to go on with as it stands, every token of it learned; None as above."""
@@ -86,6 +85,11 @@ class Encoder:
         return Example(tokens=tokens, answer_start=len(prompt_tokens))
 
 
+def _in_common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))
+
+
 def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -102,10 +106,15 @@ def epoch(examples: Sequence[Example], batch_size: int, shuffler: random.Random)
     return batches
 
 
+def take(waiting: list[Example], batch_size: int) -> list[Example]:
+    """Takes the first batch out of `waiting`."""
+    taken, waiting[:] = waiting[:batch_size], waiting[batch_size:]
+    return taken
+
+
 def draw(waiting: list[Example], batch_size: int, shuffler: random.Random) -> list[Example]:
     """Takes one batch out of `waiting`: a random example and those nearest to it in length."""
     pivot = len(shuffler.choice(waiting).tokens)
     shuffler.shuffle(waiting)
     waiting.sort(key=lambda example: abs(len(example.tokens) - pivot))
-    taken, waiting[:] = waiting[:batch_size], waiting[batch_size:]
-    return taken
+    return take(waiting, batch_size)

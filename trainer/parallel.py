@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -285,10 +285,11 @@ def follow(learner: FusedLearner, messages: Iterable[str]) -> None:
     """Does what process 0 says, until it says no more."""
     adapters: dict[int, FusedAdapter] = {}
     held: dict[int, ExitStack] = {}
+    read = cache(KeptSpectra.read)  # the file is the same for every adapter
     for message in messages:
         match json.loads(message):
             case {"adapter": number, "hyperparameters": chosen, "spectra": file}:
-                learner.kept = partial(KeptSpectra.read, Path(file))
+                learner.kept = partial(read, Path(file))
                 held[number] = ExitStack()
                 adapters[number] = held[number].enter_context(learner.adapter(Hyperparameters(**chosen)))
             case {"drop": number}:

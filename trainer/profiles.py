@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lift.errors import InvalidOption
+from lift.limits import RANKS, TRAINING_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,27 +86,6 @@ PROFILES: dict[str, Hyperparameters] = {
     ),
 }
 
-RANKS = (8, 16, 32, 64, 128, 256)
-_LIMITS: dict[str, tuple[float, float]] = {
-    "alpha": (1e-3, 1e5),
-    "learning_rate": (1e-8, 1.0),
-    "epochs": (1, 100),
-    "batch_size": (1, 1024),
-    "shrink_epsilon": (0, 10),
-    "seed": (0, 2**63 - 1),
-    "held_out": (0.0, 0.5),
-    "retained_share": (0.0, 1.0),
-    "distil_share": (0.0, 1.0),
-    "abstained_share": (0.0, 1.0),
-    "second_round": (0.0, 2.0),
-    "least_steps": (0, 100_000),
-    "rest_below": (0.0, 10.0),
-    "whitening": (0.0, 10_000.0),
-    "passes_in_order": (0, 100),
-    "word_dropout": (0.0, 0.9),
-    "min_recall": (0.0, 1.0),
-}
-
 
 def hyperparameters(options: Mapping[str, Any], default_profile: str, max_rank: int) -> Hyperparameters:
     """The profile that the options name (or the default one), with the options that are set in its place.
@@ -118,7 +98,9 @@ def hyperparameters(options: Mapping[str, Any], default_profile: str, max_rank: 
         raise InvalidOption(option="training_profile", value=str(name)[:80], expected=", ".join(PROFILES))
     profile = PROFILES[name]
     chosen = {
-        option: _within(option, options[option], limits) for option, limits in _LIMITS.items() if option in options
+        option: _within(option, options[option], limits)
+        for option, limits in TRAINING_LIMITS.items()
+        if option in options
     }
     rank = options.get("rank", min(profile.rank, max_rank))
     if rank not in RANKS or rank > max_rank:

@@ -6,11 +6,9 @@ and so are the chances that it gave to each token, so that nothing is taught her
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -21,6 +19,7 @@ from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
 from trainer.continuation import continued
 from trainer.expectations import LIKELY_TOKENS, likeliest
+from trainer.kept import file_of, written_whole
 
 ANSWER_TOKENS = 12  # the loss is a mean over answer tokens, and a document's answers are short
 ASKED_AT_ONCE = 64
@@ -40,17 +39,15 @@ def kept_answers(folder: Path, base: BaseModel, template: PromptTemplate) -> tup
     They take a small model ten seconds and a large one longer. A folder that cannot be written costs that each time.
     """
     questions = unrelated_questions()
-    named = json.dumps([base.revision, asdict(template), questions, ANSWER_TOKENS, LIKELY_TOKENS]).encode()
-    file = folder / f"own-answers-{sha256(named).hexdigest()[:16]}.json"
+    made_of = [base.revision, asdict(template), questions, ANSWER_TOKENS, LIKELY_TOKENS]
+    file = file_of(folder, "own-answers.json", made_of)
     try:
         return tuple(Example.parsed(example) for example in json.loads(file.read_bytes()))
     except (OSError, ValueError, TypeError, KeyError):
         examples = own_answers(base, template, questions)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps([asdict(example) for example in examples]))
-        unfinished.rename(file)
+        with written_whole(file) as unfinished:
+            unfinished.write_text(json.dumps([asdict(example) for example in examples]))
     except OSError as error:
         log.warning("own_answers_not_kept", folder=str(folder), error=str(error))
     return examples

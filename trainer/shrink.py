@@ -25,9 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from lift.errors import InvalidOption
+from lift.limits import RANKS
 from trainer.batches import Example
 from trainer.learner import Adapter
-from trainer.profiles import RANKS, Hyperparameters
+from trainer.profiles import Hyperparameters
 
 SAMPLE_PAIRS = 64  # pairs whose loss decides: a forward pass over them takes about as long as a training step of 20
 

@@ -13,7 +13,7 @@ import structlog
 from lift.errors import InvalidOption, NothingWritten, TimedOut, Unavailable
 from storage.journal import Pair
 from storage.records import Stage
-from trainer.batches import Encoder, Example, draw, epoch
+from trainer.batches import Encoder, Example, draw, epoch, take
 from trainer.beside import Beside, Share
 from trainer.hold import Watch
 from trainer.learner import Adapter
@@ -136,10 +136,8 @@ def _first_epoch(
         waiting += material.add(stream.take(batch_size - len(waiting), look_up))
         look_up()
         if len(waiting) >= batch_size or (waiting and stream.exhausted):
-            if hyperparameters.passes_in_order:
-                yield [waiting.pop(0) for _ in range(min(batch_size, len(waiting)))]
-            else:
-                yield draw(waiting, batch_size, shuffler)
+            in_order = hyperparameters.passes_in_order > 0
+            yield take(waiting, batch_size) if in_order else draw(waiting, batch_size, shuffler)
     look_up()  # the last sentence may have been finished after its last pair was taken
 
 

@@ -15,13 +15,11 @@ g_i = (1 + w e_i)^-1/2:
 """
 
 import json
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +32,8 @@ from torch import Tensor, nn
 from lift.errors import InvalidOption
 from trainer.base_model import BaseModel
 from trainer.batches import Example
+from trainer.kept import file_of, written_whole
+from trainer.padding import padded
 
 DIRECTIONS = 256  # of each layer's input at most
 SHARE = 0.25  # of its width at most: behind them, directions of SmolLM2-135M have a tenth of the mean energy
@@ -91,11 +91,8 @@ Spectra = Mapping[str, Spectrum]
 
 def spectra(base: BaseModel, examples: Sequence[Example]) -> Spectra:
     """Of what the base model computes on all tokens of the examples; layers with one input share a spectrum."""
-    lengths = torch.tensor([len(example.tokens) for example in examples])
-    ids = torch.zeros(len(examples), int(lengths.max()), dtype=torch.long)
-    for row, example in zip(ids, examples, strict=True):
-        row[: len(example.tokens)] = torch.tensor(example.tokens)
-    taken = torch.arange(ids.shape[1]) < lengths.unsqueeze(1)  # attention never looks right, so it needs no mask
+    ids, lengths = padded(examples).input_ids, torch.tensor([[len(example.tokens)] for example in examples])
+    taken = torch.arange(ids.shape[1]) < lengths
     device = base.model.device
     with torch.inference_mode(), _heard(base.model, taken.to(device)) as found:
         base.model.base_model(input_ids=ids.to(device), use_cache=False)
@@ -153,20 +150,18 @@ class KeptSpectra:
     @classmethod
     def write(cls, spectra: Spectra, file: Path) -> Self:
         """Writes all of it or nothing; each spectrum once. OSError."""
-        own = list({id(spectrum): spectrum for spectrum in spectra.values()}.values())
-        place_of = {id(spectrum): place for place, spectrum in enumerate(own)}
+        own = {id(spectrum): spectrum for spectrum in spectra.values()}
+        place_of = {identity: place for place, identity in enumerate(own)}
         places = {name: place_of[id(spectrum)] for name, spectrum in spectra.items()}
         tensors = {}
-        for place, spectrum in enumerate(own):
+        for place, spectrum in enumerate(own.values()):
             tensors[f"directions.{place}"] = spectrum.directions.cpu()
             tensors[f"energies.{place}"] = spectrum.energies.cpu()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}")
-        try:
-            save_file(tensors, unfinished, {"places": json.dumps(places)})
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
-        unfinished.rename(file)
+        with written_whole(file) as unfinished:
+            try:
+                save_file(tensors, unfinished, {"places": json.dumps(places)})
+            except SafetensorError as error:
+                raise OSError(str(error)) from error
         return cls(spectra, file)
 
     @classmethod
@@ -175,10 +170,8 @@ class KeptSpectra:
 
         A folder that cannot be written is taken for the system's temporary one.
         """
-        named = json.dumps(
-            [base.revision, [example.tokens for example in examples], DIRECTIONS, SHARE, MORE, ROUNDS]
-        ).encode()
-        file = folder / f"spectra-{sha256(named).hexdigest()[:16]}.safetensors"
+        made_of = [base.revision, [example.tokens for example in examples], DIRECTIONS, SHARE, MORE, ROUNDS]
+        file = file_of(folder, "spectra.safetensors", made_of)
         try:
             return cls.read(file)
         except (OSError, ValueError):

@@ -1,0 +1,27 @@
+"""What training options may be: the gateway refuses other values before anything is written, the trainer again."""
+
+from collections.abc import Mapping
+
+RANKS = (8, 16, 32, 64, 128, 256)
+"""Ranks that an adapter may have."""
+
+TRAINING_LIMITS: Mapping[str, tuple[float, float]] = {
+    "alpha": (1e-3, 1e5),
+    "learning_rate": (1e-8, 1.0),
+    "epochs": (1, 100),
+    "batch_size": (1, 1024),
+    "shrink_epsilon": (0, 10),
+    "seed": (0, 2**63 - 1),
+    "held_out": (0.0, 0.5),
+    "retained_share": (0.0, 1.0),
+    "distil_share": (0.0, 1.0),
+    "abstained_share": (0.0, 1.0),
+    "second_round": (0.0, 2.0),
+    "least_steps": (0, 100_000),
+    "rest_below": (0.0, 10.0),
+    "whitening": (0.0, 10_000.0),
+    "passes_in_order": (0, 100),
+    "word_dropout": (0.0, 0.9),
+    "min_recall": (0.0, 1.0),
+}
+"""Smallest and largest value of each numeric option of training."""
