@@ -14,8 +14,9 @@ from generator.words import word_set
 
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 _RELATIVE = frozenset({"who", "which", "that"})
-_ANYBODY = frozenset({"those", "anyone", "everyone", "anybody", "everybody"})
+_ANYBODY = words.ANYBODY | {"those"}
 _OBJECTS = frozenset({"them", "him", "us", "me", "whom"})
+_DENYING = frozenset({"not", "never"})
 SHOULD = "should"
 _OWNING = {"has": "does", "have": "do", "had": "did"}
 _PAST = word_set("was were had did")
@@ -80,7 +81,10 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
         return None  # "one of them bears"
     earlier = predication(found, said.verb_start)  # "... and arrived by sledge" has the subject of the verb before
     if earlier is not None and earlier.helper == SHOULD:
-        said = replace(said, helper=SHOULD, verb=found[at].lower)
+        if base_form(found[at].lower) != found[at].lower:
+            return None  # "because this makes": that is not told
+        denied = next((word for word in earlier.verb.split() if word in _DENYING), "")
+        said = replace(said, helper=SHOULD, verb=f"{denied} {found[at].lower}".strip())
     if earlier is not None and earlier.verb.startswith("be ") and found[at].part in PARTICIPLES | {"VVD"}:
         said = replace(said, helper=earlier.helper, verb=f"be {found[at].lower}")  # "must be covered and left alone"
     return replace(said, subject=earlier.subject, subject_start=earlier.subject_start) if earlier else None
@@ -118,11 +122,11 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
 
 
 def _told(found: Sequence[Word], at: int) -> Predication:
-    """What an imperative asks for: "what should you rinse?"."""
+    """What an imperative asks for: "what should you rinse?", "what should you never rinse?"."""
+    denied = found[at - 1].lower if at and found[at - 1].lower in _DENYING else ""
     start, end = found[at].start, found[at].end
-    return Predication(
-        subject="you", helper=SHOULD, verb=found[at].lower, subject_start=start, verb_start=start, verb_end=end
-    )
+    verb = f"{denied} {found[at].lower}".strip()
+    return Predication(subject="you", helper=SHOULD, verb=verb, subject_start=start, verb_start=start, verb_end=end)
 
 
 def _says(found: Sequence[Word], at: int) -> bool:
@@ -155,6 +159,8 @@ def _reduced(found: Sequence[Word], at: int) -> Predication | None:
 def _is_imperative(found: Sequence[Word], at: int) -> bool:
     """Whether a verb says what to do: at the beginning, or behind words that say when ("If it rains, ...")."""
     told = found[at].tag is Tag.VERB and base_form(found[at].lower) == found[at].lower
+    if told and at > 1 and found[at - 1].lower == "not" and found[at - 2].lower == "do":
+        at -= 2  # "Do not open it"
     if at == 0 or not told:
         return told
     adverbial = found[0].lower in words.PREPOSITIONS | words.CONJUNCTIONS or words.is_adverb(found[0].text)

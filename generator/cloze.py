@@ -17,6 +17,7 @@ _WORDS = {
     SpanKind.REASON: "why",
     SpanKind.MANNER: "how",
     SpanKind.OCCASION: "when",
+    SpanKind.COLOUR: "what colour",
 }
 _SAID_BY_WHEN = re.compile(r"\b(?:in|on|at|every) $", re.IGNORECASE)
 _OWNER = re.compile(r"\b(?:its|his|her|their|our|my|your) $", re.IGNORECASE)

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 from generator import words
 from generator.clauses import SHOULD, Predication, clause_end
-from generator.openings import AMOUNT_PREPOSITIONS, COPULAS, is_person, openings, predication_about, subject_inside
+from generator.colours import coloured
+from generator.openings import (
+    AMOUNT_PREPOSITIONS,
+    COPULAS,
+    is_person,
+    openings,
+    predication_about,
+    subject_inside,
+    tense,
+)
 from generator.spans import AnswerSpan, SpanKind
 from generator.tagger import Tag, Word, tagged_words
 from generator.voice import active
@@ -31,11 +40,8 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     """Questions with the rest of the clause and without it; none where the rules see no verb to ask with."""
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
-    if span.kind is SpanKind.ROLE:
-        asked = next(opening.text for opening in openings(sentence, span) if opening.may_end)
-        return (f"{asked}?", f"What {asked.split()[1]} {span.holder}'s profession?")
-    named = _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
-    named = named or _of_existence(sentence, before, span)
+    named = _of_role(sentence, span) or _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
+    named = named or _of_existence(sentence, before, span) or _of_colour(found, span)
     if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT and not _is_owned(before)):
         return named  # "the botanist Ada Holm" cannot be taken apart
     about = predication_about(found, span)
@@ -95,6 +101,18 @@ def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple
     return (question,) if len(question.split()) <= MAX_WORDS else ()
 
 
+def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
+    """ "The botanist Ada Holm" answers "Who was Ada Holm?", "its watch Corvane 40" answers "What is Corvane 40?"."""
+    if span.kind is not SpanKind.ROLE:
+        return ()
+    asked = next(opening.text for opening in openings(sentence, span) if opening.may_end)
+    word, was, holder = asked.split(" ", 2)
+    return (
+        f"{asked}?",
+        f"What kind of thing {was} {holder}?" if word == "What" else f"What {was} {holder}'s profession?",
+    )
+
+
 def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "The pilot, Tobias Renn, is ..." answers "Who is the pilot?"."""
     apart = len(before) > 1 and before[-1].text == "," and sentence[span.end : span.end + 1] in {",", "."}
@@ -102,11 +120,16 @@ def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> t
         return ()
     told_of = next((word for word in reversed(before[:-1]) if not (word.is_nominal or word.lower in _IN_NAMES)), None)
     phrase = sentence[told_of.end if told_of else 0 : before[-1].start].strip()
+    dated, article, noun = phrase.rpartition(" the ")
+    if article and not dated.endswith(" of"):
+        phrase = f"the {noun}"  # "in March 2024 the supplier, Gorham Castings, changed"
     if not phrase or (told_of and told_of.lower in words.DETERMINERS):
         return ()
-    if phrase.split()[0] in {"The", "A", "An"}:
-        phrase = words.uncapitalised(phrase)
-    return (f"{'Who' if is_person(span) else 'What'} is {phrase}?",)
+    first, _, rest = phrase.partition(" ")
+    if first.lower() in words.ARTICLES:
+        phrase = f"the {rest}"
+    asked = "Who" if is_person(span) else "What"
+    return tuple(f"{asked} {was} {phrase}?" for was in dict.fromkeys(("is", tense(tagged_words(sentence)))))
 
 
 def _of_name(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
@@ -123,6 +146,13 @@ def _of_name(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[s
         return ()
     thing = sentence[before[begin].start : before[end - 1].end] if begin < end else ""
     return (f"What is the name of the {thing}?", f"What is the {thing} called?") if thing else ()
+
+
+def _of_colour(found: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
+    """ "A dark red door" answers "What colour is the door?"."""
+    thing, many = coloured(found, span.end) if span.kind is SpanKind.COLOUR else ("", False)
+    was = {("is", True): "are", ("was", True): "were"}.get((tense(found), many), tense(found))
+    return (f"What colour {was} the {thing}?", f"What color {was} the {thing}?") if thing else ()
 
 
 def _of_existence(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
@@ -163,7 +193,7 @@ def _around(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predi
 
 
 def _question(*parts: str) -> str:
-    return " ".join(" ".join(parts).split()).strip(" ,;:.!").removesuffix(" so") + "?"
+    return " ".join(" ".join(parts).split()).strip(" ,;:.!").removesuffix(" so").removesuffix(" even") + "?"
 
 
 def _without_last_preposition(text: str) -> str:

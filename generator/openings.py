@@ -21,6 +21,7 @@ _BY_KIND = {
     SpanKind.REASON: ("Why{}",),
     SpanKind.MANNER: ("How{}",),
     SpanKind.OCCASION: ("When{}",),
+    SpanKind.COLOUR: ("What colour{}", "What color{}"),
     SpanKind.PLACE: ("Where{}", "What{}"),
     SpanKind.THING: ("What{}", "What"),
 }
@@ -43,7 +44,11 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
     if span.kind is SpanKind.ROLE:
-        return (Opening(text=f"Who {_tense(found)} {span.holder}", may_end=True), Opening(text=f"What {_tense(found)}"))
+        who = "What" if span.holder[-1].isdigit() else "Who"
+        return (
+            Opening(text=f"{who} {tense(found)} {span.holder}", may_end=True),
+            Opening(text=f"What {tense(found)}"),
+        )
     about = predication_about(found, span)
     if about is None:
         return _of_subject(found, span)
@@ -57,7 +62,7 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     return tuple({opening.text: opening for opening in ordered}.values())
 
 
-def _tense(found: Sequence[Word]) -> str:
+def tense(found: Sequence[Word]) -> str:
     """ "is" or "was", as the sentence's first verb has it."""
     verb = next((word.lower for word in found if word.tag in _VERBAL), "is")
     return "was" if verb in {"was", "were", "had", "did"} or verb.endswith("ed") or verb in PAST_FORMS else "is"

@@ -1,22 +1,22 @@
 """Turns one sentence into the words in it that a question can have as its answer.
 
-Light rules find numbers with their units, dates, names, noun phrases and clauses. They lean on English function words;
-in other languages mostly numbers and names are found. A span that no sensible question has as its answer does little
-harm, since its questions do not survive the round trip of the grounded strategy.
+Light rules find numbers with their units, dates, names, colours, noun phrases and clauses. They lean on English
+function words; in other languages mostly numbers and names are found. A span that no sensible question has as its
+answer does little harm, since its questions do not survive the round trip of the grounded strategy.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import takewhile
 
 from generator import words
-from generator.tagger import Tag, Word, begins_anew, numbers_a_name, tagged_words
+from generator.colours import colours
+from generator.phrases import noun_phrases
+from generator.quantities import quantities
+from generator.tagger import Tag, Word, numbers_a_name, tagged_words
 
 MAX_SPANS = 10
-MAX_PHRASE_WORDS = 8
-MAX_UNIT_WORDS = 3
 MAX_CLAUSE_WORDS = 18
 MAX_SHARE = 0.7  # of the sentence: what is left must still say something
 
@@ -32,6 +32,7 @@ class SpanKind(StrEnum):
     REASON = "reason"
     MANNER = "manner"
     OCCASION = "occasion"
+    COLOUR = "colour"
     PLACE = "place"
     THING = "thing"
 
@@ -91,6 +92,36 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
 
 
+def proposed_span(sentence: str, text: str) -> AnswerSpan | None:
+    """The words of a sentence that a writer would ask for, whole names in place of parts; None where it has none.
+
+    What begins to say something else is cut off: "The Slow Train and ends".
+    """
+    match = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", sentence) if text else None  # no "four" in "fourteen"
+    if match is None:
+        return None
+    tokens = tagged_words(sentence)
+    inside = [at for at, token in enumerate(tokens) if match.start() <= token.start < match.end()]
+    first, last = inside[0], inside[-1]
+    while last > first + 1 and _goes_on(tokens, last):
+        last -= 1
+    while first > 0 and _capital_at(tokens, first - 1) and _capital_at(tokens, first):
+        first -= 1
+    while _capital_at(tokens, last) and _capital_at(tokens, last + 1):
+        last += 1
+    end = match.end() if last == inside[-1] else tokens[last].end  # with a "%" or a quotation mark
+    return _span(sentence, min(match.start(), tokens[first].start), end, SpanKind.THING)
+
+
+def _goes_on(tokens: Sequence[Word], at: int) -> bool:
+    """Whether a phrase that ends in this word has begun to say something else."""
+    joins = {"and", "or", "but", ","}
+    word, before = tokens[at], tokens[at - 1]
+    no_noun = word.tag in {Tag.VERB, Tag.HELPER, Tag.FUNCTION}
+    behind_name = at > 1 and tokens[at - 2].is_capital and not word.is_capital
+    return word.lower in joins or (before.lower in joins and (no_noun or behind_name))
+
+
 def same_place(span: AnswerSpan, other: AnswerSpan) -> bool:
     """Whether two spans say the same: one lies in the other and the difference is an article or so."""
     nested = _inside(span, other) or _inside(other, span)
@@ -108,9 +139,13 @@ def _candidates(sentence: str) -> Iterator[AnswerSpan]:
             yield _span(sentence, match.start(), match.end(), SpanKind.DATE)
     yield from _clauses(sentence, tokens)
     yield from _roles(sentence, tokens)
-    yield from _quantities(sentence, tokens)
+    for start, end, unit in quantities(tokens):
+        yield _span(sentence, start, end, SpanKind.QUANTITY, unit)
+    for start, end in colours(tokens):
+        yield _span(sentence, start, end, SpanKind.COLOUR)
     yield from _names(sentence, tokens)
-    yield from _phrases(sentence, tokens)
+    for begin, behind in noun_phrases(tokens):
+        yield _phrase(sentence, tokens, begin, behind)
 
 
 def _names_a_person(tokens: Sequence[Word], start: int, end: int) -> bool:
@@ -141,56 +176,6 @@ def _tells_time(token: Word) -> bool:
     return counted or token.part.startswith("V") or token.lower in words.DURATIONS | words.TIMES_OF_DAY
 
 
-def _quantities(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
-    """Runs of number words with the words that they count: "eleven thousand sheets", "7.4 metres", "£6"."""
-    at = 0
-    while at < len(tokens):
-        if tokens[at].tag is not Tag.NUMBER:
-            at += 1
-            continue
-        first = at
-        while at < len(tokens) and (
-            tokens[at].tag is Tag.NUMBER
-            or (tokens[at].lower == "and" and tokens[at - 1].text.isalpha() and _number_at(tokens, at + 1))
-        ):
-            at += 1
-        last, unit = at - 1, ""
-        if at < len(tokens) and tokens[at].text in {"%", "\u00b0"}:
-            last = at
-        elif at < len(tokens) and _counted(tokens[at]):
-            last = _unit_end(tokens, at)
-            unit = " ".join(token.lower for token in tokens[at : last + 1])
-        multiplied = all(token.lower in {"half", "double", "quarter"} for token in tokens[first:at])
-        if not multiplied:
-            yield _span(sentence, tokens[first].start, tokens[last].end, SpanKind.QUANTITY, unit)
-    for at, token in enumerate(tokens[1:], start=1):
-        after = tokens[at + 1] if at + 1 < len(tokens) else None
-        is_share = token.lower in words.FRACTIONS and tokens[at - 1].lower in {"a", "one"}
-        if is_share and not (after and (after.is_nominal or after.lower == "of")):
-            yield _span(sentence, tokens[at - 1].start, token.end, SpanKind.QUANTITY)
-
-
-def _counted(token: Word) -> bool:
-    return token.is_nominal and not token.is_capital
-
-
-def _unit_end(tokens: Sequence[Word], at: int) -> int:
-    """The last word of what is counted: candle makers, square kilometres, litres of water."""
-    run = takewhile(_counted, tokens[at : at + MAX_UNIT_WORDS])
-    last = at + next((place for place, token in enumerate(run) if token.part == "NN2"), 0)
-    behind = tokens[last + 1 : last + 3]
-    amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
-    if amount and _counted(behind[1]):
-        last += 2
-        while last + 1 < len(tokens) and _counted(tokens[last + 1]) and tokens[last].part.startswith("AJ"):
-            last += 1
-    return last
-
-
-def _number_at(tokens: Sequence[Word], at: int) -> bool:
-    return at < len(tokens) and tokens[at].tag is Tag.NUMBER
-
-
 def _names(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     """Runs of capitalised words, joined by "of", "de" and the like. A lone first word is no evidence of a name."""
     at = 0
@@ -218,10 +203,14 @@ def _names(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
 
 
 def _roles(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
-    """What a person is: "the smith" before "Ada Holm", "a baker" before "named", "a former smith" behind the comma."""
+    """What a person is: "the smith" before "Ada Holm", "a baker" before "named", "a former smith" behind the comma.
+
+    And what a numbered thing is: "its digital watch" before "Corvane 40".
+    """
     for at, word in enumerate(tokens):
         is_first = word.is_capital and not (at and _capital_at(tokens, at - 1)) and not word.lower.endswith("'s")
-        if not (is_first and _capital_at(tokens, at + 1)):
+        numbered = at + 1 < len(tokens) and numbers_a_name(word, tokens[at + 1])
+        if not (is_first and (numbered or _capital_at(tokens, at + 1))):
             continue
         last = at + 1
         while _capital_at(tokens, last + 1):
@@ -234,6 +223,8 @@ def _roles(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
         is_noun = begin < end and not tokens[end - 1].part.startswith("AJ")  # "the old Corn Shed"
         if is_noun and begin > 0 and tokens[begin - 1].lower in words.ARTICLES:
             yield _role(sentence, tokens[begin - 1].start, tokens[end - 1].end, holder)
+        elif is_noun and numbered and begin > 0 and tokens[begin - 1].lower in words.OWNERS:
+            yield _role(sentence, tokens[begin].start, tokens[end - 1].end, holder)
         behind = last + 1
         if behind + 1 < len(tokens) and tokens[behind].text == "," and tokens[behind + 1].lower in words.ARTICLES:
             stop = next((i for i in range(behind + 1, len(tokens)) if tokens[i].tag in _ENDS_ROLE), len(tokens))
@@ -246,92 +237,6 @@ def _role(sentence: str, start: int, end: int, holder: str) -> AnswerSpan:
 
 def _capital_at(tokens: Sequence[Word], at: int) -> bool:
     return at < len(tokens) and tokens[at].is_capital and tokens[at].is_nominal
-
-
-def _phrases(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
-    """Noun phrases: runs of nouns and what stands before them, with their article, and lists of such phrases."""
-    found = [run for run in _runs(tokens) if _says_something(tokens, *run)]
-    at = 0
-    while at < len(found):
-        last = at
-        while last + 1 < len(found) and _joined(tokens, found[last], found[last + 1]):
-            last += 1
-        listed = any(token.lower in {"and", "or"} for token in tokens[found[at][1] : found[last][0]])
-        if last > at and listed and not _is_subject(tokens, found[last][1]):
-            yield _phrase(sentence, tokens, found[at][0], found[last][1])
-        else:
-            for begin, end in found[at : last + 1]:
-                yield _phrase(sentence, tokens, begin, end)
-        at = last + 1
-
-
-def _runs(tokens: Sequence[Word]) -> Iterator[tuple[int, int]]:
-    """Word positions begin..end of runs of nouns, with "of" inside and "called" or "holding" and its object behind."""
-    at = 0
-    while at < len(tokens):
-        if not tokens[at].is_nominal:
-            at += 1
-            continue
-        first, at = at, _run_end(tokens, at)
-        if at < len(tokens) and tokens[at].tag is Tag.NONFINITE and tokens[at - 1].tag is Tag.CONTENT:
-            tail = at + 1 + (at + 1 < len(tokens) and tokens[at + 1].lower in words.DETERMINERS)
-            at = _run_end(tokens, tail) if tail < len(tokens) and tokens[tail].is_nominal else at
-        yield first, at
-
-
-def _says_something(tokens: Sequence[Word], begin: int, end: int) -> bool:
-    """Whether a run can be an answer: it ends in a noun, and not in one of time or number alone."""
-    first, last = tokens[begin], tokens[end - 1]
-    of_something = end - begin > 1 and tokens[begin + 1].lower == "of"
-    said_of = first if of_something else last
-    complement = begin > 0 and tokens[begin - 1].tag is Tag.HELPER and not said_of.part.startswith("NN")
-    describes = last.part[:2] in {"AJ", "AV"} or complement  # "a major political impact", "is small", "is afraid of it"
-    if end - begin > MAX_PHRASE_WORDS or (describes and not last.is_capital):
-        return False
-    return end - begin > 1 or not (_is_vague(first) or _is_rate(tokens, begin))
-
-
-def _is_vague(word: Word) -> bool:
-    verbal = word.lower.endswith(("ed", "ing", "ly")) and not word.part.startswith("NN")
-    return verbal or len(word.lower) < 3 or word.lower in words.VAGUE_NOUNS
-
-
-def _is_rate(tokens: Sequence[Word], at: int) -> bool:
-    """Whether it is a time by which something is counted: "five hours a night"."""
-    counts = at > 1 and tokens[at - 1].lower in {"a", "an"} and tokens[at - 2].is_nominal
-    return counts and tokens[at].lower in words.DURATIONS | words.TIMES_OF_DAY
-
-
-def _joined(tokens: Sequence[Word], left: tuple[int, int], right: tuple[int, int]) -> bool:
-    """Whether only a comma or "and", and an article, stand between two runs."""
-    between = [token.lower for token in tokens[left[1] : right[0]]]
-    marks = [word for word in between if word not in words.DETERMINERS]
-    return bool(between) and all(word in {",", "and", "or"} for word in marks) and 0 < len(marks) <= 2
-
-
-def _is_subject(tokens: Sequence[Word], end: int) -> bool:
-    """Whether a verb follows at once: then "and" joined clauses and no list."""
-    return end < len(tokens) and tokens[end].tag in {Tag.VERB, Tag.HELPER}
-
-
-def _run_end(tokens: Sequence[Word], first: int) -> int:
-    at = first
-    while at < len(tokens):
-        of_inside = tokens[at].lower == "of" and at + 1 < len(tokens)
-        if of_inside and tokens[at + 1].is_nominal:
-            at += 2
-        elif (
-            of_inside
-            and at + 2 < len(tokens)
-            and tokens[at + 1].lower in words.DETERMINERS
-            and tokens[at + 2].is_nominal
-        ):
-            at += 3
-        elif tokens[at].is_nominal and not (at > first and begins_anew(tokens, at)):
-            at += 1
-        else:
-            break
-    return at
 
 
 def _phrase(sentence: str, tokens: Sequence[Word], begin: int, end: int) -> AnswerSpan:

@@ -75,7 +75,8 @@ def tagged_words(sentence: str) -> tuple[Word, ...]:
             found[at - 1] = replace(found[at - 1], tag=Tag.CONTENT)  # "the first book"
         if found[at].text == "May" and found[at].part == "NP0":
             found[at] = replace(found[at], tag=Tag.CONTENT)
-        if numbers_a_name(found[at - 1], found[at]) or _is_the_first(found[at - 1], found[at]):
+        of_a_name = numbers_a_name(found[at - 1], found[at]) or _joins_names(found, at)
+        if of_a_name or _is_the_first(found[at - 1], found[at]):
             found[at] = replace(found[at], tag=Tag.CONTENT)
     for at, tag in _verbs(found).items():
         found[at] = replace(found[at], tag=tag)
@@ -88,18 +89,24 @@ def numbers_a_name(before: Word, word: Word) -> bool:
     return is_name and word.text.isdigit()
 
 
+def _joins_names(found: Sequence[Word], at: int) -> bool:
+    """Whether this is the mark of "Holt & Sons"."""
+    return found[at].text == "&" and found[at - 1].is_capital and at + 1 < len(found) and found[at + 1].is_capital
+
+
 def _is_the_first(before: Word, word: Word) -> bool:
     """Whether this is no pronoun but a number: "Richard I"."""
     return word.text == "I" and before.tag is Tag.CONTENT and before.is_capital and before.part == "NP0"
 
 
 def begins_anew(found: Sequence[Word], at: int) -> bool:
-    """Whether a noun begins a phrase of its own behind another: "For weeks boys fished", "In 1802 Ada Holm built"."""
+    """Whether a word begins a phrase of its own behind a noun: "For weeks boys fished", "In 1802 Ada Holm built"."""
     if at == 0 or found[at - 1].lower.endswith(("'s", "s'")):
         return False
     if found[at].is_capital:
         return found[at - 1].text.isdigit()
-    return found[at].part == found[at - 1].part == "NN2"
+    many = found[at - 1].part == "NN2" and not found[at - 1].is_capital
+    return many and (found[at].part == "NN2" or found[at].part.startswith("AJ"))  # "after 150 meals fine cracks"
 
 
 def verb_start(sentence: str) -> int:

@@ -48,7 +48,7 @@ CONJUNCTIONS = word_set(
 )
 ADVERBS = word_set(
     """
-    only also today still now never always then there here not ever once twice just too very more most less
+    only also please today still now never always then there here not ever once twice just too very more most less
     least almost nearly about instead however again soon later usually often sometimes first last at far ago
     """
 )
@@ -84,13 +84,24 @@ PERSONS = word_set(
     grandfather grandmother islander villager citizen settler refugee caretaker librarian curator organist guide
     """
 )
+COLOURS = word_set(
+    """
+    black white grey gray red green blue yellow orange brown purple violet pink golden scarlet crimson turquoise
+    indigo beige maroon
+    """
+)
+SHADES = word_set("dark light pale bright deep")
+LINKING = word_set("stay remain turn become look seem appear glow shine paint dye")
 MAKING = word_set(
     "cast carved built forged knitted woven sewn moulded hewn cut formed constructed spun pressed crafted"
 )
 BEING_SOMEWHERE = word_set("lie stand sit hang rest located situated kept shown displayed stored")
 NAMED_THINGS = word_set("river lake sea mount island ship boat ferry firm company village town city port street planet")
 DIMENSIONS = word_set("long wide high tall deep old heavy thick away across big")
-VAGUE_NOUNS = word_set("year day week month part time times way place others lot number")
+ANYBODY = word_set(
+    "nobody somebody anybody everybody someone anyone everyone nothing something anything everything none"
+)
+VAGUE_NOUNS = ANYBODY | word_set("year day week month part time times way place others lot number")
 NUMBER_WORDS = word_set(
     """
     zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen

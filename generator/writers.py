@@ -64,7 +64,7 @@ class Writer(Protocol):
         ...
 
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
-        """Words of the sentence that people would ask for; none where the writer has no notion of it."""
+        """What people would ask for, in words of the sentence; none where the writer has no notion of it."""
         ...
 
     async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:

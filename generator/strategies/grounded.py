@@ -20,7 +20,7 @@ from generator.pairs import Kind, QuestionAnswer
 from generator.profiles import Profile, chosen_profile
 from generator.references import resolved
 from generator.sentences import Passage
-from generator.spans import AnswerSpan, SpanKind, answer_spans, same_place
+from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, same_place
 from generator.tagger import verb_start
 from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
@@ -137,9 +137,8 @@ class GroundedStrategy:
         """What the writer would ask for and no rule has found."""
         found = list(task.spans)
         for text in await self._writer.proposals(task.subject, usage):
-            start = task.sentence.find(text)
-            span = AnswerSpan(start=start, end=start + len(text), text=text, kind=SpanKind.THING)
-            if not any(same_place(span, other) for other in found):
+            span = proposed_span(task.sentence, text)
+            if span is not None and not any(same_place(span, other) for other in found):
                 found.append(span)
         return tuple(found[len(task.spans) :][:MAX_PROPOSED])
 

@@ -3,7 +3,7 @@
 import pytest
 
 from generator.openings import openings
-from generator.spans import MAX_SPANS, SpanKind, answer_spans
+from generator.spans import MAX_SPANS, SpanKind, answer_spans, proposed_span
 
 
 def found(sentence: str) -> dict[str, SpanKind]:
@@ -36,6 +36,7 @@ def begun(sentence: str, text: str) -> list[str]:
         ("The cat sleeps in the chart room.", "the chart room", SpanKind.PLACE),
         ("The winner receives a silver thimble.", "a silver thimble", SpanKind.THING),
         ("The second prize is a barrel of pear cider.", "a barrel of pear cider", SpanKind.THING),
+        ("The lamp stays dark green at night.", "dark green", SpanKind.COLOUR),
         ("It burned down in the late 10th century.", "the late 10th century", SpanKind.DATE),
         ("On the ninth day the lamps went out.", "the ninth day", SpanKind.DATE),
         ("Pay was cut by a fifth, as bread was dear.", "a fifth", SpanKind.QUANTITY),
@@ -123,3 +124,38 @@ def test_a_question_begins_with_words_that_fit_the_span_and_its_verb(sentence, t
 
 def test_a_name_keeps_its_capital_inside_a_question():
     assert "Where was Raven's Bread found" in begun("Raven's Bread was found in Oss.", "Oss")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text", "whole"),
+    [
+        ("There were fourteen players, four of them plumbers.", "four", "four"),
+        ("There were fourteen players.", "four", None),
+        ("There were fourteen players.", "", None),
+        ("There were fourteen players.", "twelve players", None),
+        ("It was written by the composer Yevan Strood in 1998.", "Strood", "Yevan Strood"),
+        ("It was written by the composer Yevan Strood in 1998.", "composer Yevan", "composer Yevan Strood"),
+        ("It is called The Slow Train and ends with a bell.", "The Slow Train and ends", "The Slow Train"),
+        ("It is insured for 38,000 pounds and travels in a box.", "38,000 pounds and", "38,000 pounds"),
+        ("It costs 5 % more.", "5 %", "5 %"),
+        ("He sold it.", "sold it", "sold it"),
+    ],
+)
+def test_what_a_writer_proposes_is_made_whole(sentence: str, text: str, whole: str | None) -> None:
+    span = proposed_span(sentence, text)
+    assert (span and span.text) == whole
+    assert span is None or sentence[span.start : span.end] == whole
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text"),
+    [
+        ("The Red Lion is an inn by the river.", "Red"),  # names have no colours
+        ("They ate an orange in the morning.", "orange"),
+        ("Nobody has died in the harbour.", "Nobody"),
+        ("Please close the door of the shed.", "Please"),
+        ("The firm Orrick & Vane makes pots.", "Vane"),
+    ],
+)
+def test_some_words_are_no_answers(sentence: str, text: str) -> None:
+    assert text not in found(sentence)

@@ -1,0 +1,59 @@
+"""Turns the words of a sentence into its amounts: "eleven thousand sheets", "7.4 metres", "£6", "a third"."""
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
+from generator import words
+from generator.tagger import Tag, Word
+
+MAX_UNIT_WORDS = 3
+
+
+def quantities(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
+    """Character places start..end of runs of number words with what they count, and the unit, empty if not clear."""
+    at = 0
+    while at < len(tokens):
+        if tokens[at].tag is not Tag.NUMBER:
+            at += 1
+            continue
+        first = at
+        while at < len(tokens) and (
+            tokens[at].tag is Tag.NUMBER
+            or (tokens[at].lower == "and" and tokens[at - 1].text.isalpha() and _number_at(tokens, at + 1))
+        ):
+            at += 1
+        last, unit = at - 1, ""
+        if at < len(tokens) and tokens[at].text in {"%", "\u00b0"}:
+            last = at
+        elif at < len(tokens) and _counted(tokens[at]):
+            last = _unit_end(tokens, at)
+            unit = " ".join(token.lower for token in tokens[at : last + 1])
+        multiplied = all(token.lower in {"half", "double", "quarter"} for token in tokens[first:at])
+        if not multiplied:
+            yield tokens[first].start, tokens[last].end, unit
+    for at, token in enumerate(tokens[1:], start=1):
+        after = tokens[at + 1] if at + 1 < len(tokens) else None
+        is_share = token.lower in words.FRACTIONS and tokens[at - 1].lower in {"a", "one"}
+        if is_share and not (after and (after.is_nominal or after.lower == "of")):
+            yield tokens[at - 1].start, token.end, ""
+
+
+def _counted(token: Word) -> bool:
+    return token.is_nominal and not token.is_capital
+
+
+def _unit_end(tokens: Sequence[Word], at: int) -> int:
+    """The last word of what is counted: candle makers, square kilometres, litres of water."""
+    run = takewhile(_counted, tokens[at : at + MAX_UNIT_WORDS])
+    last = at + next((place for place, token in enumerate(run) if token.part == "NN2"), 0)
+    behind = tokens[last + 1 : last + 3]
+    amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
+    if amount and _counted(behind[1]):
+        last += 2
+        while last + 1 < len(tokens) and _counted(tokens[last + 1]) and tokens[last].part.startswith("AJ"):
+            last += 1
+    return last
+
+
+def _number_at(tokens: Sequence[Word], at: int) -> bool:
+    return at < len(tokens) and tokens[at].tag is Tag.NUMBER
