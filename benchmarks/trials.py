@@ -20,7 +20,6 @@ from lift.settings import Settings
 from storage import keys
 from storage.journal import Journal
 from storage.memory import MemoryObjects
-from trainer.beside import Share
 from trainer.generator import Generation, Generator, Source
 from trainer.profiles import hyperparameters
 from trainer.stream import PairStream
@@ -66,13 +65,10 @@ class Trials:
         """Trains an adapter and asks it. GeneratorUnavailable; InvalidOption: training diverged; NothingWritten."""
         chosen = hyperparameters(choice, self._settings.trainer.profile, self._settings.model.max_lora_rank)
         stream = self._pairs(case.document, choice)
-        beside = []
-        if chosen.retained_share:
-            beside = [Share(examples=self._workshop.own_answers(), share=chosen.retained_share)]
         encoder = self._workshop.encoder(chosen.max_pair_tokens)
         with stream, self._workshop.learner.adapter(chosen) as adapter:
             began_at = time.perf_counter()
-            training = train(stream, encoder, adapter, chosen, Unwatched(), beside=beside)
+            training = train(stream, encoder, adapter, chosen, Unwatched(), beside=self._workshop.beside(chosen))
             seconds = time.perf_counter() - began_at
             weights = adapter.weights()
         with merged(self._workshop, weights, chosen.scaling):

@@ -32,10 +32,8 @@ from storage.objects import ObjectStore
 from storage.records import Job, JobKind, Lease, Node, Revision, RevisionRef, Stage
 from storage.s3 import S3Objects
 from storage.text import read_text
-from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder
-from trainer.beside import Share
 from trainer.engines import Engines
 from trainer.examination import Examiner, Material
 from trainer.generator import Generator, Source
@@ -220,15 +218,6 @@ class Trainer:
                 self._workshop = Workshop.of(self._settings)
             return self._workshop
 
-    def _beside(self, workshop: Workshop, encoder: Encoder, chosen: Hyperparameters) -> list[Share]:
-        """What a job trains on besides its document."""
-        shares = []
-        if chosen.retained_share:
-            shares.append(Share(examples=workshop.own_answers(), share=chosen.retained_share))
-        if chosen.abstained_share:
-            shares.append(Share(examples=abstentions(encoder), share=chosen.abstained_share))
-        return shares
-
     def _train(
         self, hold: Hold, sources: Sequence[Source], chosen: Hyperparameters, workshop: Workshop
     ) -> tuple[Revision, Material]:
@@ -246,7 +235,7 @@ class Trainer:
                 adapter,
                 chosen,
                 hold,
-                beside=self._beside(workshop, encoder, chosen),
+                beside=workshop.beside(chosen),
                 teacher=_teacher(workshop.base, encoder, sources, stream, chosen.distil_share),
                 again=lambda weak: self._again(journal, sources, job, set(range(stream.sentences)) - weak),
             )

@@ -11,12 +11,15 @@ from lift.errors import InvalidOption
 from lift.settings import Settings
 from lift.template import PromptTemplate
 from trainer import base_model
+from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
+from trainer.beside import Share
 from trainer.fused import FusedLearner
 from trainer.learner import Learner
 from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
+from trainer.profiles import Hyperparameters
 from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
 from trainer.whitening import KeptSpectra
@@ -60,6 +63,17 @@ class Workshop:
         with self._finding_out:
             self._spectra = self._spectra or KeptSpectra.of(self._folder, self.base, self.own_answers())
             return self._spectra
+
+    def beside(self, chosen: Hyperparameters) -> list[Share]:
+        """What an adapter is trained on besides its document."""
+        shares = []
+        if chosen.retained_share:
+            shares.append(Share(examples=self.own_answers(), share=chosen.retained_share))
+        if chosen.abstained_share:
+            shares.append(
+                Share(examples=abstentions(self.encoder(chosen.max_pair_tokens)), share=chosen.abstained_share)
+            )
+        return shares
 
     def encoder(self, max_pair_tokens: int) -> Encoder:
         """Tokenises pairs of at most so many tokens with the model's tokenizer and template."""
