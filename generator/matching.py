@@ -1,4 +1,4 @@
-"""Turns texts into normalised words, and compares them: same answer, near-duplicate, answer given away, grounded."""
+"""Turns texts into normalised words, and compares them: same answer, near-duplicate, given away, grounded, askable."""
 
 import re
 
@@ -6,6 +6,8 @@ from generator import words
 from generator.numbers import in_digits
 from generator.words import word_set
 
+MIN_QUESTION_WORDS = 3
+MAX_QUESTION_WORDS = 30
 SAME_ANSWER_F1 = 0.6
 NEAR_DUPLICATE = 0.9
 STRAY_WORDS = 1
@@ -65,6 +67,14 @@ def leans_on_pronoun(question: str) -> bool:
     return False
 
 
+def can_be_asked(question: str, answer: str, source: str, stray_words: int = STRAY_WORDS) -> bool:
+    """Whether this is a question that stands alone, speaks of the source, and does not hold its answer."""
+    is_question = question.endswith("?") and question.count("?") == 1
+    fits = MIN_QUESTION_WORDS <= len(question.split()) <= MAX_QUESTION_WORDS
+    stands_alone = grounded(question, source, stray_words) and not leans_on_pronoun(question)
+    return is_question and fits and stands_alone and not gives_away(question, answer)
+
+
 def near_duplicate(question: str, others: list[str]) -> bool:
     """Whether a question differs from one of the others by hardly a word."""
     return any(f1(question, other) >= NEAR_DUPLICATE for other in others)
@@ -78,13 +88,13 @@ def gives_away(question: str, answer: str) -> bool:
     return held > 0 and (held == len(said) or 2 * held > len(said))
 
 
-def grounded(question: str, source: str) -> bool:
-    """Whether a question speaks of the source alone: names and numbers occur there, other words but STRAY_WORDS too."""
+def grounded(question: str, source: str, stray_words: int = STRAY_WORDS) -> bool:
+    """Whether a question speaks of the source alone: names and numbers occur there, other words but a few too."""
     stems = {_stem(word) for word in normalised(source)}
     told = [word for word in normalised(question) if word not in words.FUNCTION_WORDS and word not in _ASKING]
     exact = [word for word in told if word[0].isdigit()] + normalised(" ".join(_NAME.findall(question)))
     strays = sum(_stem(word) not in stems for word in told)
-    return all(_stem(word) in stems for word in exact) and strays <= STRAY_WORDS and len(told) >= 2 * strays
+    return all(_stem(word) in stems for word in exact) and strays <= stray_words and len(told) >= 2 * strays
 
 
 def _stem(word: str) -> str:

@@ -25,8 +25,6 @@ from generator.tagger import verb_start
 from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 
-MIN_QUESTION_WORDS = 3
-MAX_QUESTION_WORDS = 30
 HELD_PER_SPAN = 3
 MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6
@@ -203,9 +201,5 @@ def _is_known(span: AnswerSpan, known: str) -> bool:
 
 
 def _is_asked(question: str, span: AnswerSpan, task: _Task) -> bool:
-    """Whether this is a question that stands alone, speaks of the text, and does not hold its answer."""
-    well_formed = question.endswith("?") and question.count("?") == 1
-    fits = MIN_QUESTION_WORDS <= len(question.split()) <= MAX_QUESTION_WORDS
-    stands_alone = matching.grounded(question, task.source) and not matching.leans_on_pronoun(question)
-    gives_away = span.text != task.sentence and matching.gives_away(question, span.text)
-    return well_formed and fits and stands_alone and not gives_away
+    """Whether the question can be asked about the span; one about the whole sentence has words of it."""
+    return matching.can_be_asked(question, "" if span.text == task.sentence else span.text, task.source)

@@ -1,0 +1,60 @@
+"""Chooses, of human questions, those that a question writer can learn to ask: `python -m generator.teaching_rows`.
+
+People who wrote questions saw a whole article, and a writer sees a sentence and a little before it. A question that
+speaks of anything else teaches it to invent. What the strategy would refuse is left out, and so is what is long.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from generator import matching
+from lift import logs
+from lift.cli.running import run
+from lift.errors import InvalidOption
+
+STRAY_WORDS = 2
+MAX_PASSAGE_WORDS = 90
+MAX_ANSWER_WORDS = 10
+
+app = typer.Typer(add_completion=False)
+
+
+def can_be_asked(row: dict[str, Any]) -> bool:
+    """Whether the question of a row (`trainer.writer.Row`) speaks of its passage alone, and reads by itself."""
+    passage = " ".join(filter(None, (row.get("title"), row.get("window"), row["sentence"])))
+    is_short = len(passage.split()) <= MAX_PASSAGE_WORDS and len(row["answer"].split()) <= MAX_ANSWER_WORDS
+    return is_short and matching.can_be_asked(row["question"], row["answer"], passage, STRAY_WORDS)
+
+
+@app.command()
+def choose(
+    data: Annotated[Path, typer.Option(help="Human questions as JSON lines: sentence, question, answer, ...")],
+    out: Annotated[Path, typer.Option(help="File to write; it must not be there yet.")],
+) -> None:
+    """Keep the rows that can be asked about their passage alone, for `lift writer train`."""
+    if out.exists():
+        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
+    lines = data.read_text(encoding="utf-8").splitlines(keepends=True)
+    chosen = [line for number, line in enumerate(lines, start=1) if line.strip() and can_be_asked(_row(line, number))]
+    out.write_text("".join(chosen), encoding="utf-8")
+    print(json.dumps({"rows": sum(map(bool, map(str.strip, lines))), "chosen": len(chosen)}))  # noqa: T201
+
+
+def _row(line: str, number: int) -> dict[str, Any]:
+    """A line's row. InvalidOption: it is none."""
+    try:
+        row = json.loads(line)
+        if all(isinstance(row[name], str) and row[name] for name in ("sentence", "question", "answer")):
+            return dict(row)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise InvalidOption(option="--data", line=number, problem="no object with sentence, question and answer")
+
+
+if __name__ == "__main__":
+    logs.configure(as_json=not sys.stderr.isatty(), role="teaching_rows")
+    run(app)
