@@ -75,6 +75,8 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
         verb_start=found[first].start,
         verb_end=found[at].end,
     )
+    if end < first and end and found[end - 1].lower == "of":
+        return None  # "photographs, most of which are kept"
     if begin < end:
         return _named(found, said) if said.subject.lower() == "it" else said
     if end and found[end - 1].lower in _OBJECTS:
@@ -109,7 +111,9 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
     own_verb = False
     for at in range(first - 1 - apart, 0, -1):
         word, before = found[at], found[at - 1]
-        if word.lower in _RELATIVE:
+        reduced = apart and before.text == "," and word.tag is Tag.NONFINITE  # "her thesis, published in 1916, was"
+        if word.lower in _RELATIVE or reduced:
+            own_verb = own_verb or reduced
             end = at - apart
             fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY
             begin = end - 1 if found[end - 1].lower in _ANYBODY else _subject_start(found, end, whole=apart)
@@ -163,6 +167,8 @@ def _is_imperative(found: Sequence[Word], at: int) -> bool:
         at -= 2  # "Do not open it"
     if at == 0 or not told:
         return told
+    if found[at - 1].text == "," and _is_imperative(found, 0):
+        return True  # "Dissolve the salt in water, pour it into the tank"
     adverbial = found[0].lower in words.PREPOSITIONS | words.CONJUNCTIONS or words.is_adverb(found[0].text)
     return adverbial and (found[at - 1].text == "," or all(words.is_adverb(word.text) for word in found[:at]))
 
@@ -216,19 +222,24 @@ def _subject_start(found: Sequence[Word], end: int, *, whole: bool) -> int:
         word = found[at - 1]
         if at < end and begins_anew(found, at):
             break
-        if word.is_nominal or word.lower in {"of", "most", "least"}:
+        if word.is_nominal or word.lower in {"of", "most", "least", "last", "next"}:
             at -= 1
         elif word.lower in words.DETERMINERS and word.part not in {"CJT", "PNQ"}:  # "that", where it is one
             at -= 1
-            if not (at > 0 and found[at - 1].lower in words.PREPOSITIONS and at > 1 and found[at - 2].is_nominal):
+            if not (at > 0 and _adds(found[at - 1]) and at > 1 and found[at - 2].is_nominal):
                 break
-        elif whole and word.lower in words.PREPOSITIONS and at > 1 and found[at - 2].is_nominal:
+        elif whole and _adds(word) and at > 1 and found[at - 2].is_nominal:
             at -= 1
         else:
             break
     if at == end and end > 0 and found[end - 1].lower in words.SUBJECT_PRONOUNS:
         return end - 1
     return at if any(word.is_nominal for word in found[at:end]) else end
+
+
+def _adds(word: Word) -> bool:
+    """Whether a preposition may add something to a noun, and begins no clause: no "until the light turns"."""
+    return word.lower in words.PREPOSITIONS - {"until", "till", "since", "before", "after"}
 
 
 def clause_end(found: Sequence[Word], place: int, end: int) -> int:

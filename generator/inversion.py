@@ -25,13 +25,17 @@ from generator.voice import active
 
 _LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b")
 
+_LIFE = re.compile(r"(?P<name>[^(,]+) \((?P<born>\d{4}) ?[\u2013-] ?(?P<died>\d{4})\)")
+_ABOUT = re.compile(r"(?: (?:about|almost|nearly|only|roughly|at least|at most|up to|(?:more|less|fewer) than))+ *$")
+_LEFT_OVER = re.compile(r"(?: (?:so|even|only))+$")
+
 MAX_WORDS = 20
 MAX_OPENINGS = 2
 
 _DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
 _ADVERBIAL = (
-    *("When", "How often", "Where", "Why", "How long", "How far", "In what year"),
+    *("When", "How often", "Where", "Why", "How long", "How far", "In what year", "At what age"),
     *(f"{preposition.capitalize()} how" for preposition in AMOUNT_PREPOSITIONS),
 )
 
@@ -41,7 +45,7 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
     named = _of_role(sentence, span) or _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
-    named = named or _of_existence(sentence, before, span) or _of_colour(found, span)
+    named = named or _of_existence(sentence, before, span) or _of_colour(found, span) or _of_life(sentence, span)
     if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT and not _is_owned(before)):
         return named  # "the botanist Ada Holm" cannot be taken apart
     about = predication_about(found, span)
@@ -53,12 +57,14 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     between, behind = _around(sentence, found, span, about)
     if any(word.lower in _DANGLES for word in tagged_words(between)):
         return ()
+    between = _ABOUT.sub("", between) if span.kind is SpanKind.QUANTITY else between
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
     questions = [*active(sentence, found, span, about), *_plainer(between, found, span, about)]
     questions += [question for opening in begun for question in _led_by(opening, between, behind)]
     if span.start < about.verb_start or about.helper == SHOULD:  # nothing is left of "When did the people put?"
         questions = [question for question in questions if question.endswith(_question(behind))]
-    return tuple(dict.fromkeys(question for question in questions if len(question.split()) <= MAX_WORDS))
+    whole = (question for question in questions if question.count("(") == question.count(")") and "( )" not in question)
+    return tuple(dict.fromkeys(question for question in whole if len(question.split()) <= MAX_WORDS))
 
 
 def shortened(question: str) -> str:
@@ -148,6 +154,15 @@ def _of_name(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[s
     return (f"What is the name of the {thing}?", f"What is the {thing} called?") if thing else ()
 
 
+def _of_life(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
+    """ "Ada Holm (1888-1961) was" answers "When was Ada Holm born?" and "When did Ada Holm die?"."""
+    life = _LIFE.match(sentence) if span.kind is SpanKind.DATE else None
+    if life is None or span.start not in {life.start("born"), life.start("died")}:
+        return ()
+    asked = f"was {life['name']} born?" if span.start == life.start("born") else f"did {life['name']} die?"
+    return (f"When {asked}", f"In what year {asked}")
+
+
 def _of_colour(found: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "A dark red door" answers "What colour is the door?"."""
     thing, many = coloured(found, span.end) if span.kind is SpanKind.COLOUR else ("", False)
@@ -168,15 +183,21 @@ def _of_existence(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tu
 
 
 def _of_relation(before: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
-    """ "Ada Holm lived with her sister Clementine" answers "Who was Ada Holm's sister?"."""
-    if span.kind is not SpanKind.NAME or not _is_owned(before) or not about.subject[0].isupper():
+    """ "Ada Holm lived with her sister Clementine" answers "Who was Ada Holm's sister?", "her dog, Rex" likewise."""
+    owned = [*before[:-1]] if before and before[-1].text == "," else before
+    apart = owned is not before
+    if span.kind is not SpanKind.NAME or not (_is_owned(owned, apart=apart)) or not about.subject[0].isupper():
         return ()
     owner = about.subject + ("'" if about.subject.endswith("s") else "'s")
-    return (f"Who was {owner} {before[-1].text}?", f"What was the name of {owner} {before[-1].text}?")
+    noun = owned[-1].text
+    who = (f"Who was {owner} {noun}?",) if words.is_person(noun.lower()) else ()
+    return (*who, f"What was the name of {owner} {noun}?")
 
 
-def _is_owned(before: Sequence[Word]) -> bool:
-    return len(before) > 1 and before[-2].lower in {"his", "her"} and words.is_person(before[-1].lower)
+def _is_owned(before: Sequence[Word], *, apart: bool = False) -> bool:
+    """Whether these words end in somebody's relation; `apart`: in anything of somebody's that a comma follows."""
+    owned = len(before) > 1 and before[-2].lower in {"his", "her"} and before[-1].part == "NN1"
+    return owned and (apart or words.is_person(before[-1].lower))
 
 
 def _noun_start(before: Sequence[Word], end: int) -> int:
@@ -193,7 +214,7 @@ def _around(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predi
 
 
 def _question(*parts: str) -> str:
-    return " ".join(" ".join(parts).split()).strip(" ,;:.!").removesuffix(" so").removesuffix(" even") + "?"
+    return _LEFT_OVER.sub("", " ".join(" ".join(parts).split()).strip(" ,;:.!")) + "?"
 
 
 def _without_last_preposition(text: str) -> str:

@@ -121,7 +121,8 @@ def _of_subject(found: Sequence[Word], span: AnswerSpan) -> tuple[Opening, ...]:
 def subject_inside(about: Predication, found: Sequence[Word]) -> str:
     """The subject as it reads inside a question: "The door" with a small letter, a name as it is."""
     first = next(word for word in found if word.start == about.subject_start)
-    is_name = first.tag is Tag.CONTENT and (first.start > 0 or found[1].is_capital or first.lower.endswith("'s"))
+    named = first.part == "NP0" or found[1].is_capital or first.lower.endswith("'s")
+    is_name = first.tag is Tag.CONTENT and (first.start > 0 or named)
     return about.subject if is_name else words.uncapitalised(about.subject)
 
 
@@ -162,6 +163,8 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
         return _of_unit(span)
     if span.text.split()[-1] in words.FRACTIONS:
         return ("How much{}",)
+    if preposition == "at" and (words.is_person(about.subject.split()[-1].lower()) or about.subject.istitle()):
+        return ("At what age{}",)
     return ("How old{}", "How many{}", "What{}") if about.helper in COPULAS and not about.verb else ("How many{}",)
 
 

@@ -31,11 +31,21 @@ def quantities(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
         multiplied = all(token.lower in {"half", "double", "quarter"} for token in tokens[first:at])
         if not multiplied:
             yield tokens[first].start, tokens[last].end, unit
-    for at, token in enumerate(tokens[1:], start=1):
+    yield from _fractions(tokens)
+
+
+def _fractions(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
+    """ "A third", where nothing is said of what, and "half an hour", of which hours are the unit."""
+    for at, token in enumerate(tokens):
         after = tokens[at + 1] if at + 1 < len(tokens) else None
-        is_share = token.lower in words.FRACTIONS and tokens[at - 1].lower in {"a", "one"}
+        is_share = at > 0 and token.lower in words.FRACTIONS and tokens[at - 1].lower in {"a", "one"}
         if is_share and not (after and (after.is_nominal or after.lower == "of")):
             yield tokens[at - 1].start, token.end, ""
+        halves = token.lower == "half" and after is not None and after.lower in {"a", "an"}
+        if halves and at + 2 < len(tokens) and tokens[at + 2].lower in words.MEASURES:
+            last = _unit_end(tokens, at + 2)
+            counted = [f"{tokens[at + 2].lower}s", *(word.lower for word in tokens[at + 3 : last + 1])]
+            yield token.start, tokens[last].end, " ".join(counted)
 
 
 def _counted(token: Word) -> bool:

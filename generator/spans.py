@@ -55,26 +55,37 @@ class AnswerSpan:
 _PART_OF_DAY = "|".join(words.TIMES_OF_DAY)
 _MONTH = "|".join(words.MONTHS)
 _DAY = "|".join(words.WEEKDAYS)
+_DAY_OF_MONTH = (
+    rf"(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?)?\b(?:{_MONTH})\b(?: \d{{1,2}}(?:st|nd|rd|th)?\b)?(?:,? \d{{4}})?"
+)
+_YEAR = r"(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
+_POINT = rf"(?:{_DAY_OF_MONTH}|{_YEAR})"
 _DATE = re.compile(
-    rf"(?<!\ba )\b(?:{'|'.join(words.SEASONS)})\b"
+    rf"\b(?:[Bb]etween {_POINT} and|[Ff]rom {_POINT} (?:to|until|till)) {_POINT}"
+    rf"|\b(?:{_DAY}),? {_DAY_OF_MONTH}"
+    rf"|(?<!\ba )\b(?:{'|'.join(words.SEASONS)})\b"
     rf"|(?:the )?(?:(?:first|second|third|fourth|last) )?(?:{_DAY})s?(?: (?:{_PART_OF_DAY})s?\b)?"
     rf"(?: (?:of|in) (?:the |each |every )?(?:month|{_MONTH}))?"
-    rf"|(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?)?\b(?:{_MONTH})\b(?: \d{{1,2}}(?:st|nd|rd|th)?\b)?(?:,? \d{{4}})?"
+    rf"|{_DAY_OF_MONTH}"
     r"|\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b\w+ o['\u2019]clock"
     r"|(?:the )?(?:early |late |mid-)?\d{1,2}(?:st|nd|rd|th)(?: and \d{1,2}(?:st|nd|rd|th))? centur(?:y|ies)\b"
-    r"|(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
+    rf"|{_YEAR}"
     rf"|\b(?:the )?(?:first|last|{'|'.join(words.ORDINALS)}) (?:{_PART_OF_DAY}|day|week|month|year|century)\b"
 )
 _TIMES = "days?|weeks?|months?|years?|hours?|minutes?|mornings?|nights?|autumn|spring|summer|winter"
+_IN_NUMBER = r"(?<=\d)[.,](?=\d)"
 _CLAUSES = (
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b(?: of \w+)?")),
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:once|twice|\w+ times) (?:a|per|each|every) (?:{_TIMES})\b")),
-    (SpanKind.REASON, re.compile(r"\b(?:because|so that|in order to) [^.;!?]+", re.IGNORECASE)),
-    (SpanKind.REASON, re.compile(r"(?<=, )since (?!then\b|\d)[^.;!?]+")),
-    (SpanKind.MANNER, re.compile(r"\bby \w+ing\b[^.,;!?]*")),
-    (SpanKind.OCCASION, re.compile(r"\b(?:when|if|after|before|until|during|whenever) [^.,;!?]+", re.IGNORECASE)),
+    (SpanKind.REASON, re.compile(rf"\b(?:because|so that|in order to) (?:{_IN_NUMBER}|[^.;!?])+", re.IGNORECASE)),
+    (SpanKind.REASON, re.compile(rf"(?<=, )since (?!then\b|\d)(?:{_IN_NUMBER}|[^.;!?])+")),
+    (SpanKind.MANNER, re.compile(rf"\bby \w+ing\b(?:{_IN_NUMBER}|[^.,;!?])*")),
+    (
+        SpanKind.OCCASION,
+        re.compile(rf"\b(?:when|if|after|before|until|during|whenever) (?:{_IN_NUMBER}|[^.,;!?])+", re.IGNORECASE),
+    ),
 )
-_SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that [^.,;!?]+)")
+_SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that (?:{_IN_NUMBER}|[^.,;!?])+)")
 _ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
 _TIME_KINDS = frozenset({SpanKind.DATE, SpanKind.FREQUENCY})
 _RANK = {kind: rank for rank, kind in enumerate(SpanKind)}
@@ -135,7 +146,7 @@ def _inside(span: AnswerSpan, other: AnswerSpan) -> bool:
 def _candidates(sentence: str) -> Iterator[AnswerSpan]:
     tokens = tagged_words(sentence)
     for match in _DATE.finditer(sentence):
-        if not _names_a_person(tokens, match.start(), match.end()):
+        if not _is_part_of_name(tokens, match.start(), match.end()):
             yield _span(sentence, match.start(), match.end(), SpanKind.DATE)
     yield from _clauses(sentence, tokens)
     yield from _roles(sentence, tokens)
@@ -148,10 +159,14 @@ def _candidates(sentence: str) -> Iterator[AnswerSpan]:
         yield _phrase(sentence, tokens, begin, behind)
 
 
-def _names_a_person(tokens: Sequence[Word], start: int, end: int) -> bool:
-    """Whether a month or a day stands inside a name: "Baron August Hessler"."""
+def _is_part_of_name(tokens: Sequence[Word], start: int, end: int) -> bool:
+    """Whether a month, day or season only helps to name something: "Baron August Hessler", "the autumn fair"."""
     at = next((at for at, token in enumerate(tokens) if token.start == start and token.end == end), None)
-    return at is not None and at > 0 and tokens[at - 1].is_capital and _capital_at(tokens, at - 1)
+    if at is None or at + 1 == len(tokens):
+        return False
+    names_a_person = at > 0 and tokens[at - 1].is_capital and _capital_at(tokens, at - 1)
+    of_a_thing = tokens[at].lower in words.SEASONS and tokens[at + 1].part in {"NN1", "NN2"}
+    return names_a_person or (of_a_thing and tokens[at + 1].tag is Tag.CONTENT)
 
 
 def _span(sentence: str, start: int, end: int, kind: SpanKind, unit: str = "") -> AnswerSpan:

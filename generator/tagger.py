@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 from generator import words
@@ -117,7 +118,8 @@ def verb_start(sentence: str) -> int:
 
 def _tag(text: str) -> Tag:
     lower = text.lower().replace("\u2019", "'")
-    if text[-1].isdigit() or text[0].isdigit() or lower.split("-")[0] in words.NUMBER_WORDS:
+    is_code = text[0].isalpha() and text[-1].isdigit()  # "BM-77"
+    if not is_code and (text[-1].isdigit() or text[0].isdigit() or lower.split("-")[0] in words.NUMBER_WORDS):
         return Tag.NUMBER
     if not text[0].isalpha():
         return Tag.MARK
@@ -133,8 +135,7 @@ def _verbs(found: Sequence[Word]) -> dict[int, Tag]:
     for at, word in enumerate(found):
         in_clause = (in_clause and word.lower not in _CLAUSE_STARTS) or word.tag is Tag.HELPER
         before = found[at - 1].lower if at else ""
-        is_owned = before.endswith(("'s", "s'"))  # "the ship's cooks"
-        if word.tag is Tag.CONTENT and word.part.startswith("VV") and not is_owned and (at == 0 or not word.is_capital):
+        if word.tag is Tag.CONTENT and word.part.startswith("VV") and not _is_no_verb(found, at, in_clause):
             missed = not (in_sentence if before == "," else in_clause) and not _verb_follows(found, at)
             tag = _participle(found, at, missed) if word.part in PARTICIPLES else _verb(found, at)
             if tag is not None:
@@ -144,7 +145,31 @@ def _verbs(found: Sequence[Word]) -> dict[int, Tag]:
     if not in_sentence:
         verbs.update((at, Tag.VERB) for at in _taken_for_noun(found))
     verbs.update((at, Tag.VERB) for at in range(1, len(found)) if _must_be_verb(found, at))
+    if _begins_with_command(found):
+        verbs[0] = Tag.VERB
     return verbs
+
+
+def _is_no_verb(found: Sequence[Word], at: int, in_clause: bool) -> bool:
+    """Whether what looks like a verb is a noun: "the ship's cooks", "Lin Fang asked", "seen near the compost heaps"."""
+    word, before = found[at], found[at - 1] if at else None
+    if before is None:
+        named = at + 1 < len(found) and found[at + 1].is_capital and found[at + 1].tag is Tag.CONTENT
+        return named and word.part in PARTICIPLES
+    compound = in_clause and word.part == "VVZ" and before.part in {"NN1", "AJ0"} and not _says_that(found[:at])
+    return word.is_capital or compound or before.lower.endswith(("'s", "s'"))
+
+
+def _says_that(found: Sequence[Word]) -> bool:
+    """Whether a clause may follow without a mark: "the sign says the shop opens", "who had the money gets a pot"."""
+    return any(word.lower in words.SAYING or word.lower in {"who", "which", "that"} for word in found)
+
+
+def _begins_with_command(found: Sequence[Word]) -> bool:
+    """Whether a first word that taggers do not know must be a verb, as an article is behind it: "Descale the pot"."""
+    if len(found) < 3 or found[0].tag is not Tag.CONTENT or found[0].part[:2] == "AV":
+        return False
+    return found[1].lower in words.ARTICLES | {"your", "all", "each", "both", "every"} and found[0].lower != "half"
 
 
 def _verb(found: Sequence[Word], at: int) -> Tag:
@@ -167,6 +192,8 @@ def _participle(found: Sequence[Word], at: int, missed: bool) -> Tag | None:
     if before.tag is Tag.HELPER:
         return Tag.VERB
     is_past = missed and not found[at].lower.endswith("ing")
+    if before.lower == "," and not missed:
+        return Tag.NONFINITE
     if before.is_nominal or before.lower in words.PRONOUNS:
         names = found[at].lower in words.NAMING and not before.is_capital
         return Tag.VERB if is_past and not names else Tag.NONFINITE
@@ -213,9 +240,12 @@ def _told_of(found: Sequence[Word], at: int) -> Word | None:
 
 def _verb_follows(found: Sequence[Word], at: int) -> bool:
     """Whether the clause goes on to a finite verb: "The island settled by monks was sold"."""
-    for word in found[at + 1 :]:
-        if word.lower in _CLAUSE_STARTS:
+    apart = at > 0 and found[at - 1].text == ","  # "Her thesis, published in 1916, was"
+    for before, word in pairwise(found[at:]):
+        if word.lower in _CLAUSE_STARTS and not (apart and word.text == ","):
             return False
+        if apart and before.text == ",":
+            return word.tag is Tag.HELPER or word.part in _FINITE
         if word.tag is Tag.HELPER or word.part in _FINITE:
             return True
     return False

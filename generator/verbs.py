@@ -71,6 +71,8 @@ def third_person(participle: str) -> str:
 def _without_ed(verb: str) -> str:
     """ "reached" is "reach", "stopped" is "stop", "arrived" is "arrive"; by the letters before the ending."""
     stem = verb[:-2]
+    if stem.endswith("ell") and len(stem) > 5:  # "travelled", but "smelled"
+        return stem[:-1]
     if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsfze":
         return stem[:-1]
     return stem + "e" if _SILENT_E.search(stem) else stem

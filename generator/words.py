@@ -15,7 +15,6 @@ PRONOUNS = word_set(
 )
 SUBJECT_PRONOUNS = word_set("he she it they we i you who")
 OWNERS = word_set("his her its their")
-IMPERSONAL = word_set("take taken cost rain rained snow snowed seem happen turn said known thought")  # "it took a week"
 PREPOSITIONS = word_set(
     """
     of in on at by for from with to into onto over under beside behind near between through across since until
@@ -33,7 +32,7 @@ AUXILIARIES = word_set(
     wouldn't
     """
 )
-NAMING = word_set("called named")
+NAMING = word_set("called named titled entitled nicknamed dubbed")
 SAYING = word_set(
     """
     mean means meant show shows showed say says said believe believes believed think thinks thought know knows knew
@@ -43,13 +42,16 @@ SAYING = word_set(
     indicate indicates indicated suggest suggests suggested state states stated
     """
 )
+IMPERSONAL = SAYING | word_set("take taken cost rain rained snow snowed seem happen turn hoped expected")
+"""Verbs of an "it" that is nothing: "it took a week", "it was agreed that"."""
 CONJUNCTIONS = word_set(
     "and or but nor because while when where who which that whose whom if so though although whether what how why"
 )
 ADVERBS = word_set(
     """
     only also please today still now never always then there here not ever once twice just too very more most less
-    least almost nearly about instead however again soon later usually often sometimes first last at far ago
+    least almost nearly about instead however again soon later
+    afterwards meanwhile otherwise thereafter usually often sometimes first last at far ago
     """
 )
 NO_ADVERBS_IN_LY = word_set(
