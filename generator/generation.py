@@ -8,12 +8,13 @@ share.
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
 
 import structlog
 
+from generator.familiar import familiar_words
 from generator.llm import RequestFailed, Usage
 from generator.matching import normalised
 from generator.pairs import PassageFailed, QuestionAnswer, Strategy
@@ -75,6 +76,10 @@ class Reading:
         self._persons = [
             _Persons(document.text, places) for document, places in zip(documents, self._places, strict=True)
         ]
+        self._familiar = [
+            familiar_words([said_at(document.text, place) for place in places])
+            for document, places in zip(documents, self._places, strict=True)
+        ]
         self.plan = tuple(
             PlacedSentence(document=number, place=place)
             for number, places in enumerate(self._places)
@@ -86,14 +91,14 @@ class Reading:
         number = self.plan[index].document
         document = self._documents[number]
         at = index - self._first[number]
-        return passage_of(
+        passage = passage_of(
             title=document.title,
             text=document.text,
             places=self._places[number],
             at=at,
             window_characters=self._window_characters,
-            person=self._persons[number].meant(at),
         )
+        return replace(passage, person=self._persons[number].meant(at), familiar=self._familiar[number])
 
 
 class _Persons:

@@ -90,13 +90,14 @@ def gives_away(question: str, answer: str) -> bool:
 
 def grounded(question: str, source: str, stray_words: int = STRAY_WORDS) -> bool:
     """Whether a question speaks of the source alone: names and numbers occur there, other words but a few too."""
-    stems = {_stem(word) for word in normalised(source)}
+    stems = {stem(word) for word in normalised(source)}
     told = [word for word in normalised(question) if word not in words.FUNCTION_WORDS and word not in _ASKING]
     exact = [word for word in told if word[0].isdigit()] + normalised(" ".join(_NAME.findall(question)))
-    strays = sum(_stem(word) not in stems for word in told)
-    return all(_stem(word) in stems for word in exact) and strays <= stray_words and len(told) >= 2 * strays
+    strays = sum(stem(word) not in stems for word in told)
+    return all(stem(word) in stems for word in exact) and strays <= stray_words and len(told) >= 2 * strays
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """A word in lower case without its ending, as far as a few endings tell."""
     ending = next((end for end in _ENDINGS if word.endswith(end) and len(word) - len(end) >= 3), "")
     return word.removesuffix(ending)

@@ -70,6 +70,7 @@ class Passage:
 
     `preceding` are the whole sentences of the window, the nearest last. `section`: the sentences of the section that
     this one ends, itself included; empty where it ends none. `person`: whom its first "he" or "she" stands for.
+    `familiar`: stems of words that its document says all the time.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Passage:
     preceding: tuple[str, ...] = ()
     section: tuple[str, ...] = ()
     person: str = ""
+    familiar: frozenset[str] = frozenset()
 
 
 def sentence_places(text: str) -> tuple[SentencePlace, ...]:
@@ -87,9 +89,7 @@ def sentence_places(text: str) -> tuple[SentencePlace, ...]:
     return tuple(place for start, end in blocks for place in _sentences(text, start, end, language))
 
 
-def passage_of(
-    *, title: str, text: str, places: tuple[SentencePlace, ...], at: int, window_characters: int, person: str = ""
-) -> Passage:
+def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: int, window_characters: int) -> Passage:
     """The sentence at position `at`, with at most `window_characters` before it: whole sentences where one fits."""
     place = places[at]
     first = at
@@ -106,7 +106,6 @@ def passage_of(
         sentence=said_at(text, place),
         preceding=tuple(said_at(text, before) for before in places[first:at]),
         section=tuple(said_at(text, said) for said in places[_section_start(at, len(places)) : at + 1]),
-        person=person,
     )
 
 

@@ -87,6 +87,7 @@ _CLAUSES = (
 )
 _SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that (?:{_IN_NUMBER}|[^.,;!?])+)")
 _ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
+_ONE_FACT = frozenset({SpanKind.DATE, SpanKind.QUANTITY, SpanKind.NAME, SpanKind.FREQUENCY, SpanKind.COLOUR})
 _TIME_KINDS = frozenset({SpanKind.DATE, SpanKind.FREQUENCY})
 _RANK = {kind: rank for rank, kind in enumerate(SpanKind)}
 
@@ -137,6 +138,11 @@ def same_place(span: AnswerSpan, other: AnswerSpan) -> bool:
     """Whether two spans say the same: one lies in the other and the difference is an article or so."""
     nested = _inside(span, other) or _inside(other, span)
     return nested and abs(len(span.text) - len(other.text)) <= 4
+
+
+def repeats(proposed: AnswerSpan, found: AnswerSpan) -> bool:
+    """Whether a proposed span says the same as one that was found, or is part of one fact: "nine" of "nine days"."""
+    return same_place(proposed, found) or (found.kind in _ONE_FACT and _inside(proposed, found))
 
 
 def _inside(span: AnswerSpan, other: AnswerSpan) -> bool:

@@ -13,6 +13,7 @@ from itertools import chain, zip_longest
 from typing import Self
 
 from generator import cloze, matching
+from generator.familiar import stems_of
 from generator.inversion import inverted, shortened
 from generator.llm import Endpoint, RequestFailed, Usage
 from generator.openings import openings, whole_sentence_openings
@@ -20,7 +21,7 @@ from generator.pairs import Kind, QuestionAnswer
 from generator.profiles import Profile, chosen_profile
 from generator.references import resolved
 from generator.sentences import Passage
-from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, same_place
+from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, repeats
 from generator.tagger import verb_start
 from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
@@ -38,6 +39,7 @@ class _Task:
     subject: Subject
     source: str
     spans: tuple[AnswerSpan, ...]
+    familiar: frozenset[str]
 
     @property
     def sentence(self) -> str:
@@ -121,22 +123,25 @@ class GroundedStrategy:
         source = f"{passage.title} {passage.window} {sentence}"
         if self._profile.name == "needle":
             whole = AnswerSpan(start=0, end=len(sentence), text=sentence, kind=SpanKind.THING)
-            return _Task(subject=subject, source=source, spans=(whole,))
+            return _Task(subject=subject, source=source, spans=(whole,), familiar=frozenset())
         known = f" {' '.join(matching.normalised(passage.window))} "
         verb = verb_start(sentence)
-        spans = [span for span in answer_spans(sentence) if span.start >= verb or not _is_known(span, known)]
+        said = [span for span in answer_spans(sentence) if span.start >= verb or not _is_known(span, known)]
+        spans = [span for span in said if not _is_familiar(span, passage.familiar)]
         if self._profile.name == "single-fact":
             spans = [
                 span for span in spans if span.kind not in _CLAUSES and len(span.text.split()) <= SINGLE_FACT_WORDS
             ]
-        return _Task(subject=subject, source=source, spans=tuple(spans))
+        return _Task(subject=subject, source=source, spans=tuple(spans), familiar=passage.familiar)
 
     async def _proposed(self, task: _Task, usage: Usage) -> tuple[AnswerSpan, ...]:
         """What the writer would ask for and no rule has found."""
         found = list(task.spans)
         for text in await self._writer.proposals(task.subject, usage):
             span = proposed_span(task.sentence, text)
-            if span is not None and not any(same_place(span, other) for other in found):
+            if span is None or _is_familiar(span, task.familiar):
+                continue
+            if not any(repeats(span, other) for other in found):
                 found.append(span)
         return tuple(found[len(task.spans) :][:MAX_PROPOSED])
 
@@ -198,6 +203,11 @@ def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:
 def _is_known(span: AnswerSpan, known: str) -> bool:
     """Whether a plain noun phrase was spoken of before. As a subject it is what the text is about, not what it says."""
     return span.kind in {SpanKind.THING, SpanKind.PLACE} and f" {' '.join(matching.normalised(span.text))} " in known
+
+
+def _is_familiar(span: AnswerSpan, familiar: frozenset[str]) -> bool:
+    """Whether a plain noun phrase says only what the document says all the time."""
+    return span.kind in {SpanKind.THING, SpanKind.PLACE} and stems_of(span.text) <= familiar
 
 
 def _is_asked(question: str, span: AnswerSpan, task: _Task) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from generator.openings import openings
-from generator.spans import MAX_SPANS, SpanKind, answer_spans, proposed_span
+from generator.spans import MAX_SPANS, SpanKind, answer_spans, proposed_span, repeats
 
 
 def found(sentence: str) -> dict[str, SpanKind]:
@@ -159,3 +159,14 @@ def test_what_a_writer_proposes_is_made_whole(sentence: str, text: str, whole: s
 )
 def test_some_words_are_no_answers(sentence: str, text: str) -> None:
     assert text not in found(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [("nine", True), ("nine days", True), ("for nine days", True), ("copper", False), ("a copper bell", True)],
+)
+def test_a_proposal_that_says_what_was_found_repeats_it(text: str, again: bool) -> None:
+    sentence = "They rang a copper bell for nine days."
+    proposed = proposed_span(sentence, text)
+    assert proposed is not None
+    assert any(repeats(proposed, span) for span in answer_spans(sentence)) is again

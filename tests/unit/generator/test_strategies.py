@@ -172,6 +172,14 @@ async def test_questions_about_other_things_are_never_asked_back(asking):
     assert not [request for request in endpoint.requests if "dragons" in request["prompt"]]
 
 
+async def test_what_a_document_says_all_the_time_is_no_answer(asking):
+    client, _ = await asking(GOOD)
+    chosen = strategy(GroundedStrategy, client)
+    passage = Passage(title="", window="", sentence="The keeper oiled the old pump on Sunday.")
+    assert "the old pump" in chosen.spans(passage)
+    assert chosen.spans(replace(passage, familiar=frozenset({"old", "pump", "sunday"}))) == ("The keeper", "Sunday")
+
+
 async def test_no_question_leans_on_a_pronoun(asking):
     client, _ = await asking(GOOD)
     passage = Passage(title="", window="", sentence="In 1802 they sold the mill because their son had left.")
