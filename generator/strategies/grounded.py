@@ -26,7 +26,7 @@ from generator.tagger import verb_start
 from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 
-HELD_PER_SPAN = 3
+HELD_PER_SPAN = 2
 MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6
 _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
