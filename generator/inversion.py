@@ -184,9 +184,9 @@ def _of_existence(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tu
 
 def _of_relation(before: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
     """ "Ada Holm lived with her sister Clementine" answers "Who was Ada Holm's sister?", "her dog, Rex" likewise."""
-    owned = [*before[:-1]] if before and before[-1].text == "," else before
-    apart = owned is not before
-    if span.kind is not SpanKind.NAME or not (_is_owned(owned, apart=apart)) or not about.subject[0].isupper():
+    apart = bool(before) and before[-1].text == ","
+    owned = before[:-1] if apart else before
+    if span.kind is not SpanKind.NAME or not _is_owned(owned, apart=apart) or not about.subject[0].isupper():
         return ()
     owner = about.subject + ("'" if about.subject.endswith("s") else "'s")
     noun = owned[-1].text

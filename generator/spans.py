@@ -114,6 +114,8 @@ def proposed_span(sentence: str, text: str) -> AnswerSpan | None:
         return None
     tokens = tagged_words(sentence)
     inside = [at for at, token in enumerate(tokens) if match.start() <= token.start < match.end()]
+    if not inside:  # no "s" in "Fenn's" either
+        return None
     first, last = inside[0], inside[-1]
     while last > first + 1 and _goes_on(tokens, last):
         last -= 1
