@@ -160,7 +160,7 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
     if preposition in AMOUNT_PREPOSITIONS and span.unit:
         return (f"{preposition.capitalize()} how many {span.unit}{{}}",)
     if span.unit or span.text[0] in "£$€":
-        return _of_unit(span)
+        return ("How much{}",) if about.verb == "cost" else _of_unit(span)
     if span.text.split()[-1] in words.FRACTIONS:
         return ("How much{}",)
     if preposition == "at" and (words.is_person(about.subject.split()[-1].lower()) or about.subject.istitle()):

@@ -18,7 +18,7 @@ from generator.words import is_plural
 
 _OPENING = re.compile(
     r"(?:(?:But|And|Then|Today|So),? )?(He|She|It|They|His|Her|Its|Their)\b"
-    r"(?! (?:is (?:said|known|thought)|takes|took|costs|cost) )"  # "It takes an hour": about nothing
+    r"(?! (?:is (?:said|known|thought)|takes|took) )(?! costs? [^.]* to )"  # "It takes an hour": about nothing
 )
 _SUBJECT = re.compile(r"\b(he|she)\b")
 _DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every", "a": "the", "an": "the"}

@@ -17,7 +17,9 @@ from generator.words import word_set
 
 LONGEST = 40  # letters of a word that its analysis is worth; what is longer is no English word
 
-_WORD = re.compile(r"[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?|[^\w\s]")
+_WORD = re.compile(
+    r"[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?(?:(?<=s)['\u2019](?= \w))?|[^\w\s]"
+)
 _CLAUSE_STARTS = word_set(", ; : ( ) and but or who which that because when if since after before where while")
 PARTICIPLES = word_set("VVN VVG")
 _FINITE = word_set("VVB VVD VVZ")
@@ -216,7 +218,7 @@ def _must_be_verb(found: Sequence[Word], at: int) -> bool:
         return False
     if before.lower in words.SUBJECT_PRONOUNS or before.lower in {"always", "never", "often"}:
         return True
-    if not (word.part == "NN2" and _third_person(word)):
+    if not (word.part == "NN2" and _third_person(word)) and word.lower != "cost":
         return False
     after = found[at + 1] if at + 1 < len(found) else None
     counts = after is not None and (after.part in {"CRD", "AT0"} or after.lower in words.DETERMINERS)

@@ -103,7 +103,7 @@ DIMENSIONS = word_set("long wide high tall deep old heavy thick away across big"
 ANYBODY = word_set(
     "nobody somebody anybody everybody someone anyone everyone nothing something anything everything none"
 )
-VAGUE_NOUNS = ANYBODY | word_set("year day week month part time times way place others lot number")
+VAGUE_NOUNS = ANYBODY | word_set("half year day week month part time times way place others lot number")
 NUMBER_WORDS = word_set(
     """
     zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen

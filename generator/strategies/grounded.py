@@ -34,7 +34,7 @@ _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """A sentence to ask about, its answers, and all the text that a question may speak of."""
+    """A sentence to ask about, its answers, all the text that a question may speak of, and what is no answer."""
 
     subject: Subject
     source: str

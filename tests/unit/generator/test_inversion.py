@@ -53,6 +53,8 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
         ("The machine keeps it warm for half an hour.", "half an hour", "How long does the machine keep it warm?"),
         ("Dissolve half a litre of milk.", "half a litre of milk", "How much milk should you dissolve?"),
         ("She never travelled without a whistle.", "a whistle", "What did she never travel without?"),
+        ("The engine cost 218,000 florins.", "218,000 florins", "How much did the engine cost?"),
+        ("She teaches music at the girls' school.", "the girls' school", "Where does she teach music?"),
         ("Lin Fang asked for a reduction.", "a reduction", "What did Lin Fang ask for?"),
         ("Rats were seen near the compost heaps in May.", "the compost heaps", "Where were rats seen in May?"),
         ("Descale the pot every three months.", "every three months", "How often should you descale the pot?"),
