@@ -13,7 +13,6 @@ from generator.verbs import IRREGULAR_FORMS, base_form
 from generator.words import word_set
 
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
-_RELATIVE = frozenset({"who", "which", "that"})
 _ANYBODY = words.ANYBODY | {"those"}
 _OBJECTS = frozenset({"them", "him", "us", "me", "whom"})
 _DENYING = frozenset({"not", "never"})
@@ -57,7 +56,7 @@ def predication(found: Sequence[Word], place: int) -> Predication | None:
 def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     """What the helpers and the verb at words first..at say."""
     end = first
-    while end > 0 and found[end - 1].lower in _RELATIVE | {","}:
+    while end > 0 and found[end - 1].lower in words.RELATIVE | {","}:
         end -= 1
     if end and found[end - 1].text == ")":  # "The Normans (Norman: Nourmands) were"
         end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
@@ -85,8 +84,7 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     if earlier is not None and earlier.helper == SHOULD:
         if base_form(found[at].lower) != found[at].lower:
             return None  # "because this makes": that is not told
-        denied = next((word for word in earlier.verb.split() if word in _DENYING), "")
-        said = replace(said, helper=SHOULD, verb=f"{denied} {found[at].lower}".strip())
+        said = replace(said, helper=SHOULD, verb=_denied(earlier.verb.split(), found[at].lower))
     if earlier is not None and earlier.verb.startswith("be ") and found[at].part in PARTICIPLES | {"VVD"}:
         said = replace(said, helper=earlier.helper, verb=f"be {found[at].lower}")  # "must be covered and left alone"
     return replace(said, subject=earlier.subject, subject_start=earlier.subject_start) if earlier else None
@@ -112,12 +110,12 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
     for at in range(first - 1 - apart, 0, -1):
         word, before = found[at], found[at - 1]
         reduced = apart and before.text == "," and word.tag is Tag.NONFINITE  # "her thesis, published in 1916, was"
-        if word.lower in _RELATIVE or reduced:
+        if word.lower in words.RELATIVE or reduced:
             own_verb = own_verb or reduced
             end = at - apart
             fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY
             begin = end - 1 if found[end - 1].lower in _ANYBODY else _subject_start(found, end, whole=apart)
-            leans = any(word.lower in words.PRONOUNS - _RELATIVE for word in found[at:first])
+            leans = any(word.lower in words.PRONOUNS - words.RELATIVE for word in found[at:first])
             return (begin, end if apart or leans else first) if own_verb and fits and begin < end else None
         if word.text in {",", ";", ":", "("} or word.lower in {"and", "or", "but"}:
             return None
@@ -127,10 +125,14 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
 
 def _told(found: Sequence[Word], at: int) -> Predication:
     """What an imperative asks for: "what should you rinse?", "what should you never rinse?"."""
-    denied = found[at - 1].lower if at and found[at - 1].lower in _DENYING else ""
     start, end = found[at].start, found[at].end
-    verb = f"{denied} {found[at].lower}".strip()
+    verb = _denied([word.lower for word in found[max(0, at - 1) : at]], found[at].lower)
     return Predication(subject="you", helper=SHOULD, verb=verb, subject_start=start, verb_start=start, verb_end=end)
+
+
+def _denied(before: Sequence[str], verb: str) -> str:
+    """The verb of a command with the "not" or "never" of the words before it."""
+    return " ".join([*(word for word in before if word in _DENYING), verb])
 
 
 def _says(found: Sequence[Word], at: int) -> bool:

@@ -50,5 +50,5 @@ def _is_said(tokens: Sequence[Word], at: int) -> bool:
     before = next((word for word in reversed(tokens[:at]) if not words.is_adverb(word.text)), None)
     if before is None:
         return False
-    copula = before.tag is Tag.HELPER and before.lower in {"is", "are", "was", "were", "be", "been"}
+    copula = before.lower in words.COPULAS | {"be", "been"}
     return copula or (before.part.startswith("V") and base_form(before.lower) in words.LINKING)

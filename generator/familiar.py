@@ -7,8 +7,7 @@ answers they come up in place of others.
 from collections import Counter
 from collections.abc import Sequence
 
-from generator import words
-from generator.matching import normalised, stem
+from generator.matching import stem, telling
 
 LEAST_SENTENCES = 3
 SHARE = 0.07  # of the sentences, where the document is long
@@ -23,4 +22,4 @@ def familiar_words(sentences: Sequence[str]) -> frozenset[str]:
 
 def stems_of(text: str) -> frozenset[str]:
     """Stems of the words that say something."""
-    return frozenset(stem(word) for word in normalised(text) if word not in words.FUNCTION_WORDS)
+    return frozenset(map(stem, telling(text)))

@@ -12,7 +12,6 @@ from generator.clauses import SHOULD, Predication, clause_end
 from generator.colours import coloured
 from generator.openings import (
     AMOUNT_PREPOSITIONS,
-    COPULAS,
     is_person,
     openings,
     predication_about,
@@ -77,7 +76,7 @@ def _plainer(between: str, found: Sequence[Word], span: AnswerSpan, about: Predi
     subject = subject_inside(about, found)
     verb = about.verb.split()[-1] if about.verb else ""
     is_many = words.is_plural(words.head_noun(about.subject))
-    if verb in words.MAKING and between.split()[-1:] in (["from"], ["of"]) and about.helper in COPULAS:
+    if verb in words.MAKING and between.split()[-1:] in (["from"], ["of"]) and about.helper in words.COPULAS:
         return (f"What {about.helper} {subject} made of?",)
     if span.kind is SpanKind.PLACE and verb in words.BEING_SOMEWHERE and about.helper != SHOULD:
         past = about.helper in {"did", "was", "were"}
@@ -111,12 +110,10 @@ def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     """ "The botanist Ada Holm" answers "Who was Ada Holm?", "its watch Corvane 40" answers "What is Corvane 40?"."""
     if span.kind is not SpanKind.ROLE:
         return ()
-    asked = next(opening.text for opening in openings(sentence, span) if opening.may_end)
-    word, was, holder = asked.split(" ", 2)
-    return (
-        f"{asked}?",
-        f"What kind of thing {was} {holder}?" if word == "What" else f"What {was} {holder}'s profession?",
-    )
+    was = tense(tagged_words(sentence))
+    if span.of_thing:
+        return (f"What {was} {span.holder}?", f"What kind of thing {was} {span.holder}?")
+    return (f"Who {was} {span.holder}?", f"What {was} {span.holder}'s profession?")
 
 
 def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
@@ -173,7 +170,7 @@ def _of_colour(found: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
 def _of_existence(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "At the beginning there were only ten pupils" answers "How many pupils were there at the beginning?"."""
     said = [word for word in before if not words.is_adverb(word.text) or word.lower == "there"]
-    if not span.unit or len(said) < 2 or said[-2].lower != "there" or said[-1].lower not in COPULAS:
+    if not span.unit or len(said) < 2 or said[-2].lower != "there" or said[-1].lower not in words.COPULAS:
         return ()
     asked = f"How many {span.unit} {said[-1].lower} there"
     first = sentence[: said[-2].start].strip(" ,")
@@ -188,7 +185,7 @@ def _of_relation(before: Sequence[Word], span: AnswerSpan, about: Predication) -
     owned = before[:-1] if apart else before
     if span.kind is not SpanKind.NAME or not _is_owned(owned, apart=apart) or not about.subject[0].isupper():
         return ()
-    owner = about.subject + ("'" if about.subject.endswith("s") else "'s")
+    owner = words.possessive(about.subject)
     noun = owned[-1].text
     who = (f"Who was {owner} {noun}?",) if words.is_person(noun.lower()) else ()
     return (*who, f"What was the name of {owner} {noun}?")

@@ -36,6 +36,11 @@ def normalised(text: str) -> list[str]:
     return in_digits([word.replace(",", "") for word in found if word not in words.ARTICLES])
 
 
+def telling(text: str) -> list[str]:
+    """Normalised words that say something."""
+    return [word for word in normalised(text) if word not in words.FUNCTION_WORDS]
+
+
 def f1(given: str, wanted: str) -> float:
     """Harmonic mean of precision and recall of words, as SQuAD counts it, in [0, 1]."""
     left, right = normalised(given), normalised(wanted)
@@ -82,7 +87,7 @@ def near_duplicate(question: str, others: list[str]) -> bool:
 
 def gives_away(question: str, answer: str) -> bool:
     """Whether a question holds its answer: all its words, or half of those that say something."""
-    said = [word for word in normalised(answer) if word not in words.FUNCTION_WORDS]
+    said = telling(answer)
     asked = set(normalised(question))
     held = sum(word in asked for word in said)
     return held > 0 and (held == len(said) or 2 * held > len(said))
@@ -91,7 +96,7 @@ def gives_away(question: str, answer: str) -> bool:
 def grounded(question: str, source: str, stray_words: int = STRAY_WORDS) -> bool:
     """Whether a question speaks of the source alone: names and numbers occur there, other words but a few too."""
     stems = {stem(word) for word in normalised(source)}
-    told = [word for word in normalised(question) if word not in words.FUNCTION_WORDS and word not in _ASKING]
+    told = [word for word in telling(question) if word not in _ASKING]
     exact = [word for word in told if word[0].isdigit()] + normalised(" ".join(_NAME.findall(question)))
     strays = sum(stem(word) not in stems for word in told)
     return all(stem(word) in stems for word in exact) and strays <= stray_words and len(told) >= 2 * strays

@@ -25,7 +25,6 @@ _BY_KIND = {
     SpanKind.PLACE: ("Where{}", "What{}"),
     SpanKind.THING: ("What{}", "What"),
 }
-COPULAS = frozenset({"is", "are", "was", "were"})
 _VERBAL = frozenset({Tag.HELPER, Tag.VERB})
 AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by"})
 _LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
@@ -44,7 +43,7 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
     if span.kind is SpanKind.ROLE:
-        who = "What" if span.holder[-1].isdigit() else "Who"
+        who = "What" if span.of_thing else "Who"
         return (
             Opening(text=f"{who} {tense(found)} {span.holder}", may_end=True),
             Opening(text=f"What {tense(found)}"),
@@ -55,7 +54,7 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     after = next((word.lower for word in found if word.start >= span.end), "")
     asked = _of_quantity(span, before, after, about) if span.kind is SpanKind.QUANTITY else _asked(span, before)
     tail = f" {about.helper} {subject_inside(about, found)}"
-    is_complement = about.helper in COPULAS and not about.verb
+    is_complement = about.helper in words.COPULAS and not about.verb
     plain = [Opening(text=text.format(tail), may_end=is_complement and "{}" in text) for text in asked]
     led = [Opening(text=text.format(f"{tail} {about.verb}"), may_end=True) for text in asked if "{}" in text]
     ordered = led[:1] + plain[:1] + led[1:] + plain[1:] if about.verb else plain
@@ -165,7 +164,9 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
         return ("How much{}",)
     if preposition == "at" and (words.is_person(about.subject.split()[-1].lower()) or about.subject.istitle()):
         return ("At what age{}",)
-    return ("How old{}", "How many{}", "What{}") if about.helper in COPULAS and not about.verb else ("How many{}",)
+    return (
+        ("How old{}", "How many{}", "What{}") if about.helper in words.COPULAS and not about.verb else ("How many{}",)
+    )
 
 
 def _of_unit(span: AnswerSpan) -> tuple[str, ...]:

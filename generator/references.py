@@ -41,7 +41,7 @@ def resolved(sentence: str, preceding: Sequence[str], title: str = "", person: s
     named = person if pronoun in _PERSONAL else _several(preceding) if pronoun in _SEVERAL else _thing(preceding, title)
     if not named:
         return sentence
-    name = named + ("'" if named.endswith("s") else "'s") if pronoun.lower() in words.OWNERS else named
+    name = words.possessive(named) if pronoun.lower() in words.OWNERS else named
     before, behind = sentence[: found.start(1)], sentence[found.end(1) :]
     if pronoun.lower() in {"he", "she"} and preceding and (thing := _done_to(preceding[-1])):
         behind = _OBJECT.sub(lambda verb: f"{verb.group(1)} {thing}", behind)

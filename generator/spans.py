@@ -41,7 +41,8 @@ class SpanKind(StrEnum):
 class AnswerSpan:
     """Characters start..end of its sentence.
 
-    `unit` is what a quantity counts, empty where that is not clear; `holder` is the person whose role this is.
+    `unit` is what a quantity counts, empty where that is not clear; `holder` is the person whose role this is, or the
+    numbered thing that is called so.
     """
 
     start: int
@@ -50,6 +51,11 @@ class AnswerSpan:
     kind: SpanKind
     unit: str = ""
     holder: str = ""
+
+    @property
+    def of_thing(self) -> bool:
+        """Whether a role is a numbered thing's: "Corvane 40"."""
+        return self.holder[-1:].isdigit()
 
 
 _PART_OF_DAY = "|".join(words.TIMES_OF_DAY)
@@ -170,11 +176,13 @@ def _candidates(sentence: str) -> Iterator[AnswerSpan]:
 def _is_part_of_name(tokens: Sequence[Word], start: int, end: int) -> bool:
     """Whether a month, day or season only helps to name something: "Baron August Hessler", "the autumn fair"."""
     at = next((at for at, token in enumerate(tokens) if token.start == start and token.end == end), None)
-    if at is None or at + 1 == len(tokens):
+    if at is None:
         return False
-    names_a_person = at > 0 and tokens[at - 1].is_capital and _capital_at(tokens, at - 1)
-    of_a_thing = tokens[at].lower in words.SEASONS and tokens[at + 1].part in {"NN1", "NN2"}
-    return names_a_person or (of_a_thing and tokens[at + 1].tag is Tag.CONTENT)
+    names_a_person = at > 0 and _capital_at(tokens, at - 1)
+    of_a_thing = tokens[at].lower in words.SEASONS and any(
+        after.tag is Tag.CONTENT and after.part in {"NN1", "NN2"} for after in tokens[at + 1 : at + 2]
+    )
+    return names_a_person or of_a_thing
 
 
 def _span(sentence: str, start: int, end: int, kind: SpanKind, unit: str = "") -> AnswerSpan:

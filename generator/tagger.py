@@ -164,14 +164,14 @@ def _is_no_verb(found: Sequence[Word], at: int, in_clause: bool) -> bool:
 
 def _says_that(found: Sequence[Word]) -> bool:
     """Whether a clause may follow without a mark: "the sign says the shop opens", "who had the money gets a pot"."""
-    return any(word.lower in words.SAYING or word.lower in {"who", "which", "that"} for word in found)
+    return any(word.lower in words.SAYING | words.RELATIVE for word in found)
 
 
 def _begins_with_command(found: Sequence[Word]) -> bool:
     """Whether a first word that taggers do not know must be a verb, as an article is behind it: "Descale the pot"."""
     if len(found) < 3 or found[0].tag is not Tag.CONTENT or found[0].part[:2] == "AV":
         return False
-    return found[1].lower in words.ARTICLES | {"your", "all", "each", "both", "every"} and found[0].lower != "half"
+    return found[1].lower in words.ARTICLES | {"your", "all", "each", "both", "every"}
 
 
 def _verb(found: Sequence[Word], at: int) -> Tag:

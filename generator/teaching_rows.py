@@ -7,7 +7,7 @@ speaks of anything else teaches it to invent. What the strategy would refuse is 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from generator import matching
 from lift import logs
 from lift.cli.running import run
 from lift.errors import InvalidOption
+from lift.teaching import Row, rows_of
 
 STRAY_WORDS = 2
 MAX_PASSAGE_WORDS = 90
@@ -23,11 +24,11 @@ MAX_ANSWER_WORDS = 10
 app = typer.Typer(add_completion=False)
 
 
-def can_be_asked(row: dict[str, Any]) -> bool:
-    """Whether the question of a row (`trainer.writer.Row`) speaks of its passage alone, and reads by itself."""
-    passage = " ".join(filter(None, (row.get("title"), row.get("window"), row["sentence"])))
-    is_short = len(passage.split()) <= MAX_PASSAGE_WORDS and len(row["answer"].split()) <= MAX_ANSWER_WORDS
-    return is_short and matching.can_be_asked(row["question"], row["answer"], passage, STRAY_WORDS)
+def can_be_asked(row: Row) -> bool:
+    """Whether the question of a row speaks of its passage alone, and reads by itself."""
+    passage = " ".join(filter(None, row.passage))
+    is_short = len(passage.split()) <= MAX_PASSAGE_WORDS and len(row.answer.split()) <= MAX_ANSWER_WORDS
+    return is_short and matching.can_be_asked(row.question, row.answer, passage, STRAY_WORDS)
 
 
 @app.command()
@@ -38,21 +39,10 @@ def choose(
     """Keep the rows that can be asked about their passage alone, for `lift writer train`."""
     if out.exists():
         raise InvalidOption(option="--out", value=str(out), problem="it is there already")
-    lines = data.read_text(encoding="utf-8").splitlines(keepends=True)
-    chosen = [line for number, line in enumerate(lines, start=1) if line.strip() and can_be_asked(_row(line, number))]
-    out.write_text("".join(chosen), encoding="utf-8")
-    print(json.dumps({"rows": sum(map(bool, map(str.strip, lines))), "chosen": len(chosen)}))  # noqa: T201
-
-
-def _row(line: str, number: int) -> dict[str, Any]:
-    """A line's row. InvalidOption: it is none."""
-    try:
-        row = json.loads(line)
-        if all(isinstance(row[name], str) and row[name] for name in ("sentence", "question", "answer")):
-            return dict(row)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise InvalidOption(option="--data", line=number, problem="no object with sentence, question and answer")
+    rows = list(rows_of(data.read_bytes()))
+    chosen = [line for line, row in rows if can_be_asked(row)]
+    out.write_bytes(b"".join(line + b"\n" for line in chosen))
+    print(json.dumps({"rows": len(rows), "chosen": len(chosen)}))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ AUXILIARIES = word_set(
     wouldn't
     """
 )
+COPULAS = word_set("is are was were")
+RELATIVE = word_set("who which that")
 NAMING = word_set("called named titled entitled nicknamed dubbed")
 SAYING = word_set(
     """
@@ -140,6 +142,11 @@ def unowned(phrase: str) -> str:
     """ "her parcel" is "the parcel": whose it is, only its sentence says."""
     first, _, rest = phrase.partition(" ")
     return f"the {rest}" if first.lower() in OWNERS else phrase
+
+
+def possessive(name: str) -> str:
+    """ "Ada Holm's", "the players'"."""
+    return name + ("'" if name.endswith("s") else "'s")
 
 
 def is_plural(noun: str) -> bool:

@@ -21,12 +21,11 @@ from zlib import crc32
 import structlog
 import torch
 import typer
-from pydantic import BaseModel as Model
-from pydantic import ConfigDict, Field, ValidationError
 
 from lift import logs
 from lift.cli.running import run
 from lift.errors import InvalidOption
+from lift.teaching import Row, rows_of
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, proposal_prompt
 from storage.revisions import MANIFEST, Manifest, describe
@@ -50,23 +49,6 @@ RECIPE = Hyperparameters(
 app = typer.Typer(name="lift writer", no_args_is_help=True, add_completion=False)
 
 
-class Row(Model):
-    """A question that a person wrote about a sentence, and the words of the sentence that answer it."""
-
-    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
-
-    title: str = ""
-    window: str = ""
-    sentence: str = Field(min_length=1)
-    question: str = Field(min_length=1)
-    answer: str = Field(min_length=1)
-
-    @property
-    def passage(self) -> tuple[str, str, str]:
-        """What rows about one sentence share."""
-        return self.title, self.window, self.sentence
-
-
 Passage: TypeAlias = list[Row]
 """The rows about one sentence."""
 
@@ -83,15 +65,7 @@ class Rows:
 def read_rows(file: Path) -> Rows:
     """The rows of a JSON lines file. InvalidOption: none, or one that is not a row."""
     content = file.read_bytes()
-    rows = []
-    for number, line in enumerate(content.splitlines(), start=1):
-        if line.strip():
-            try:
-                rows.append(Row.model_validate_json(line))
-            except ValidationError as error:
-                wrong = error.errors()[0]
-                where = ".".join(map(str, wrong["loc"]))
-                raise InvalidOption(option="--data", line=number, field=where, problem=wrong["msg"]) from error
+    rows = [row for _, row in rows_of(content)]
     if not rows:
         raise InvalidOption(option="--data", value=str(file), problem="it holds no rows")
     passages = [list(about) for _, about in groupby(sorted(rows, key=lambda row: row.passage), lambda row: row.passage)]

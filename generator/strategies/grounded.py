@@ -29,6 +29,7 @@ from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 HELD_PER_SPAN = 2
 MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6
+_PLAIN = frozenset({SpanKind.THING, SpanKind.PLACE})
 _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
 
 
@@ -202,12 +203,12 @@ def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:
 
 def _is_known(span: AnswerSpan, known: str) -> bool:
     """Whether a plain noun phrase was spoken of before. As a subject it is what the text is about, not what it says."""
-    return span.kind in {SpanKind.THING, SpanKind.PLACE} and f" {' '.join(matching.normalised(span.text))} " in known
+    return span.kind in _PLAIN and f" {' '.join(matching.normalised(span.text))} " in known
 
 
 def _is_familiar(span: AnswerSpan, familiar: frozenset[str]) -> bool:
     """Whether a plain noun phrase says only what the document says all the time."""
-    return span.kind in {SpanKind.THING, SpanKind.PLACE} and stems_of(span.text) <= familiar
+    return span.kind in _PLAIN and stems_of(span.text) <= familiar
 
 
 def _is_asked(question: str, span: AnswerSpan, task: _Task) -> bool:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from generator.teaching_rows import app, can_be_asked
 from lift.errors import InvalidOption
+from lift.teaching import Row
 
 ROW = {
     "title": "Oss",
@@ -32,7 +33,7 @@ ROW = {
     ],
 )
 def test_a_question_speaks_of_its_passage_alone(changed: dict[str, str], chosen: bool) -> None:
-    assert can_be_asked(ROW | changed) is chosen
+    assert can_be_asked(Row(**ROW | changed)) is chosen
 
 
 def test_rows_are_chosen_as_they_stand(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from lift.errors import InvalidOption
+from lift.teaching import Row
 from lift.writing import answer_prompt, question_prompt
 from storage.revisions import MANIFEST, Manifest
 from storage.validation import validate
@@ -53,7 +54,7 @@ def test_a_file_without_rows_is_refused(tmp_path):
 
 
 def test_a_row_teaches_to_ask_and_to_read_with_the_texts_of_the_generator(encoder, base):
-    passage = [writer.Row(**BRIDGE)]
+    passage = [Row(**BRIDGE)]
     texts = [base.tokenizer.decode(example.tokens) for example in writer.examples_of(passage, encoder, titled=True)]
     about = {"title": "Oss", "window": "", "sentence": "Ada built it."}
     assert texts[0].startswith(question_prompt(**about, answer="Ada") + " Who built it?")
@@ -64,8 +65,7 @@ def test_a_row_teaches_to_ask_and_to_read_with_the_texts_of_the_generator(encode
 
 def test_every_example_is_in_one_batch_and_passages_are_not_torn(encoder):
     passages = [
-        writer.examples_of([writer.Row(**BRIDGE | {"sentence": f"Ada built {n}."})], encoder, titled=True)
-        for n in range(7)
+        writer.examples_of([Row(**BRIDGE | {"sentence": f"Ada built {n}."})], encoder, titled=True) for n in range(7)
     ]
     made = list(writer.batches(passages, 4, random.Random(0)))
     assert sorted(id(example) for batch in made for example in batch) == sorted(
