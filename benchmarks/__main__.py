@@ -34,22 +34,39 @@ def bench() -> None:
 def train(
     model: Model = "",
     *,
+    shape: Annotated[str, typer.Option(help="A random model of this shape instead, such as llama-3-8b.")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda; auto: a GPU where there is one.")] = "auto",
+    profile: Annotated[str, typer.Option(help="Training profile.")] = "embedded",
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
     pairs: Annotated[int, typer.Option(help="Pairs per optimizer step of our learner.")] = 128,
+    rival_pairs: Annotated[int, typer.Option(help="Pairs per optimizer step of tuned rivals.")] = 16,
+    rivals: Annotated[bool, typer.Option(help="Also measure what others would write.")] = True,
     repeats: Annotated[int, typer.Option(help="Interleaved sessions of each contestant.")] = 3,
     examples: Annotated[int, typer.Option(help="Pairs that a session trains on.")] = 512,
+    epochs: Annotated[int, typer.Option(help="Epochs of our sessions.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Training: useful tokens a second beside the limit, PEFT, Hugging Face's Trainer and TRL."""
-    from benchmarks.train import bench_train
+    from benchmarks.train import Plan, bench_train
     from trainer.base_model import embedded
 
-    _run(
-        lambda: bench_train(
-            model or str(embedded()), rank=rank, pairs=pairs, repeats=repeats, examples=examples, say=_say
-        ),
-        as_json,
-    )
+    def measure() -> dict[str, Any]:
+        plan = Plan(
+            model=model,
+            shape=shape,
+            device=device,
+            profile=profile,
+            rank=rank,
+            pairs=pairs,
+            rival_pairs=rival_pairs,
+            rivals=rivals,
+            repeats=repeats,
+            examples=examples,
+            epochs=epochs,
+        )
+        return bench_train(plan if model else replace(plan, model=str(embedded())), _say)
+
+    _run(measure, as_json)
 
 
 @app.command()

@@ -1,13 +1,13 @@
 """Learners side by side: ours, and the loops that others would write. All train on the same examples and mask."""
 
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
+from benchmarks.machine import now
 from trainer.batches import Encoder, Example, epoch
 from trainer.fused import FusedLearner
 from trainer.learner import Learner
@@ -28,14 +28,14 @@ class StepTime:
 
 
 class Contestant(Protocol):
-    """Something that trains."""
+    """Something that trains. torch.OutOfMemoryError: the model and its work do not fit; the model is as it was."""
 
     @property
     def name(self) -> str:
         """What it is called in tables."""
 
     def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
-        """Trains fresh LoRA weights on the examples, once each, and leaves the model as it was."""
+        """Trains fresh LoRA weights on the examples, once each or in epochs, and leaves the model as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,18 @@ class Ours:
     kind: type[FusedLearner] | type[PeftLearner]
     hyperparameters: Hyperparameters
     kept: Callable[[], KeptSpectra] | None = None
+    epochs: int = 1
 
     def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
-        """One epoch, as the trainer makes it."""
+        """Epochs as the trainer makes them."""
         learner: Learner = self.kind(model, self.kept)
-        times = []
+        times, shuffler = [], random.Random(0)  # noqa: S311
         with learner.adapter(self.hyperparameters) as adapter:
-            for batch in epoch(examples, self.hyperparameters.batch_size, random.Random(0)):  # noqa: S311
-                began_at = time.perf_counter()
-                adapter.step(batch)
-                times.append(StepTime(tokens=_tokens(batch), seconds=time.perf_counter() - began_at))
+            for _ in range(self.epochs):
+                for batch in epoch(examples, self.hyperparameters.batch_size, shuffler):
+                    began_at = now(model.device)
+                    adapter.step(batch)
+                    times.append(StepTime(tokens=_tokens(batch), seconds=now(model.device) - began_at))
         return times
 
 
@@ -83,13 +85,17 @@ class TransformersTrainer:
         adapted = _adapted(model, self.hyperparameters, in_fp32=not self.tuned)
         rows = [{"input_ids": list(example.tokens), "example": example} for example in examples]
         collator = _Collator()
-        arguments = _arguments(self.pairs, self.hyperparameters, "group_by_length" if self.tuned else "sequential")
-        stopwatch = _stopwatch()
+        arguments = _arguments(
+            model, self.pairs, self.hyperparameters, "group_by_length" if self.tuned else "sequential"
+        )
+        stopwatch = _stopwatch(model.device)
         trainer = (Trainer if self.tuned else InOrder)(
             model=adapted, args=arguments, train_dataset=rows, data_collator=collator, callbacks=[stopwatch]
         )
-        trainer.train()
-        adapted.unload()
+        try:
+            trainer.train()
+        finally:
+            adapted.unload()
         return [StepTime(tokens=n, seconds=s) for n, s in zip(collator.tokens, stopwatch.seconds, strict=False)]
 
 
@@ -105,29 +111,39 @@ class TrlTrainer:
     def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
         """One epoch."""
         from datasets import Dataset
+        from datasets.table import InMemoryTable
         from trl import SFTConfig, SFTTrainer
 
         adapted = _adapted(model, self.hyperparameters, in_fp32=False)
-        rows = Dataset.from_list(
+        table = InMemoryTable.from_pylist(
             [
                 {
                     "input_ids": list(example.tokens),
-                    "completion_mask": [int(place >= example.answer_start) for place in range(len(example.tokens))],
+                    "labels": [IGNORED] * example.answer_start + list(example.tokens[example.answer_start :]),
                 }
                 for example in examples
             ]
         )
+        rows = Dataset(table, fingerprint="pairs")  # or everything would be pickled to make one
         arguments = _arguments(
-            self.pairs, self.hyperparameters, "group_by_length", SFTConfig, max_length=None, completion_only_loss=True
+            model,
+            self.pairs,
+            self.hyperparameters,
+            "group_by_length",
+            SFTConfig,
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},  # it has tokens and labels
         )
-        stopwatch = _stopwatch()
+        stopwatch = _stopwatch(model.device)
         trainer = SFTTrainer(
             model=adapted, args=arguments, train_dataset=rows, processing_class=self.tokenizer, callbacks=[stopwatch]
         )
         counted = _Counted(trainer.data_collator)
         trainer.data_collator = counted
-        trainer.train()
-        adapted.unload()
+        try:
+            trainer.train()
+        finally:
+            adapted.unload()
         return [StepTime(tokens=n, seconds=s) for n, s in zip(counted.tokens, stopwatch.seconds, strict=False)]
 
 
@@ -150,7 +166,9 @@ def _adapted(model: Any, hyperparameters: Hyperparameters, *, in_fp32: bool) -> 
     return peft.get_peft_model(model, config, autocast_adapter_dtype=in_fp32)
 
 
-def _arguments(pairs: int, hyperparameters: Hyperparameters, order: str, kind: Any = None, **more: Any) -> Any:
+def _arguments(
+    model: Any, pairs: int, hyperparameters: Hyperparameters, order: str, kind: Any = None, **more: Any
+) -> Any:
     import tempfile
 
     from transformers import TrainingArguments
@@ -165,7 +183,7 @@ def _arguments(pairs: int, hyperparameters: Hyperparameters, order: str, kind: A
         train_sampling_strategy=order,
         gradient_checkpointing=False,
         bf16=False,  # the base is bf16 as it stands; this would wrap every product once more
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=model.device.type == "cpu",
         report_to="none",
         disable_tqdm=True,
         save_strategy="no",
@@ -176,7 +194,7 @@ def _arguments(pairs: int, hyperparameters: Hyperparameters, order: str, kind: A
     )
 
 
-def _stopwatch() -> Any:
+def _stopwatch(device: torch.device) -> Any:
     from transformers import TrainerCallback
 
     class Stopwatch(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
@@ -184,10 +202,10 @@ def _stopwatch() -> Any:
             self.seconds: list[float] = []
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self._began_at = time.perf_counter()
+            self._began_at = now(device)
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.seconds.append(time.perf_counter() - self._began_at)
+            self.seconds.append(now(device) - self._began_at)
 
     return Stopwatch()
 

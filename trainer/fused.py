@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,17 +23,19 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from trainer.batches import Example
+from trainer.compiled import compiled_on_gpus
 from trainer.expectations import worst
+from trainer.frozen import Block, FrozenModel, Group, Turns
+from trainer.lora import Adapted, Lora
 from trainer.prefixes import Forest, forest
 from trainer.profiles import Hyperparameters
-from trainer.whitening import KeptSpectra, Whitener, whiteners
+from trainer.recorded import RecordedPasses
+from trainer.whitening import KeptSpectra, whiteners
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-BETAS = (0.9, 0.999)
-EPSILON = 1e-8
 PASS_TOKENS = 8192  # a token keeps about 0.5 MB for the backward pass of a 135M model, 4.5 MB for one of 8B
+RECORDED_TOKENS = 4096  # of a pass on a GPU: a longer one takes longer than its launches, and much memory
 LOGIT_ROWS = 256  # logits made at a time: vocabulary-sized rows leave the cache quickly
-UPDATE_WEIGHTS = 1 << 20  # weights updated at a time: what eight passes over them touch stays in the cache
 
 
 class FusedLearner:
@@ -49,14 +52,16 @@ class FusedLearner:
 
         `kept` gives the spectra of its inputs, which adapters with `whitening` need.
         """
-        self._base = _Base.of(model)
+        self._base = FrozenModel.of(model)
         self.kept = kept
 
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters) -> Iterator["FusedAdapter"]:
         """Fresh LoRA weights for the length of the block. InvalidOption: `whitening` where no spectra are given."""
         whitened = whiteners(self.kept, hyperparameters.whitening, self._base.embedding)
-        yield FusedAdapter(self, Lora(self._base, hyperparameters, whitened))
+        lora = Lora(self._base, hyperparameters, whitened)
+        run, device = partial(_learn, self._base, [lora]), self._base.embedding.device
+        yield FusedAdapter(self, lora, RecordedPasses(device, run, self._base.turns))
 
     def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[float]:
         """One optimizer step of each adapter on its examples, as if it were alone; the number is `left`.
@@ -76,38 +81,50 @@ class FusedLearner:
         These are more than the examples' own where others compute the rest of a step; none at all give zeros. Of each:
         that loss, in nats.
         """
-        losses = [0.0] * len(work)
+        losses = [adapter.lora.gradients.new_zeros((), dtype=torch.float32) for adapter, _, _ in work]
         for adapter, _, _ in work:
             adapter.lora.gradients.zero_()
-        for taken in _passes([examples for _, examples, _ in work], answer_tokens):
-            of_tokens = self.token_losses([(work[number][0], part) for number, part, _ in taken])
-            means = [found.mean() * share for found, (_, _, share) in zip(of_tokens, taken, strict=True)]
-            torch.stack(means).sum().backward()
-            for (number, part, _), found, mean in zip(taken, of_tokens, means, strict=True):
-                losses[number] += float(mean.detach())
+        # On a GPU a pass of one adapter is replayed, which is faster than launching one of several (`recorded`).
+        together = not self._base.embedding.is_cuda
+        for taken in _passes([examples for _, examples, _ in work], answer_tokens, together=together):
+            of_tokens = self.learned([(work[number][0], part, share) for number, part, share in taken])
+            for (number, part, share), found in zip(taken, of_tokens, strict=True):
+                losses[number] += found.mean() * share
                 adapter = work[number][0]
                 if adapter.lora.hyperparameters.rest_below:  # nobody else asks
-                    adapter.worst.update(worst(part, found.detach()))
-        return losses
+                    adapter.worst.update(worst(part, found))
+        found_losses: list[float] = torch.stack(losses).tolist()
+        return found_losses
+
+    def learned(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
+        """Adds to each adapter's gradients that of its examples' mean loss, times a share.
+
+        Of each: the loss of each answer token of its examples in turn.
+        """
+        grown = forest([(examples, share) for _, examples, share in work])
+        adapters = [adapter for adapter, _, _ in work]
+        if len(adapters) == 1 and self._base.embedding.is_cuda and len(grown.tokens) <= RECORDED_TOKENS:
+            losses = adapters[0].recorded(grown)
+        else:
+            here = grown.to(self._base.embedding.device)
+            losses = _learn(self._base, [adapter.lora for adapter in adapters], here, self._base.turns(here.positions))
+        return [losses[rows] for rows in grown.tree_answers]
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
         """Of each adapter: the mean loss of its examples, times a share, with the present weights."""
-        of_tokens = self.token_losses([(adapter, examples) for adapter, examples, _ in work])
-        return [found.mean() * share for found, (_, _, share) in zip(of_tokens, work, strict=True)]
-
-    def token_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example]]]) -> list[Tensor]:
-        """Of each adapter: the loss of each answer token of its examples in turn."""
-        grown = forest([examples for _, examples in work]).to(self._base.embedding.device)
-        losses = _Pass(self._base, [adapter.lora for adapter, _ in work], grown).losses()
-        return [losses[rows] for rows in grown.tree_answers]
+        grown = forest([(examples, share) for _, examples, share in work]).to(self._base.embedding.device)
+        turns = self._base.turns(grown.positions)
+        losses = _Pass(self._base, [adapter.lora for adapter, _, _ in work], grown, turns).losses() * grown.weights
+        return [losses[rows].sum() for rows in grown.tree_answers]
 
 
 class FusedAdapter:
     """One adapter in training."""
 
-    def __init__(self, learner: FusedLearner, lora: "Lora") -> None:
+    def __init__(self, learner: FusedLearner, lora: Lora, recorded: RecordedPasses) -> None:
         self._learner = learner
         self.lora = lora
+        self.recorded = recorded
         self.worst: dict[Example, float] = {}
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
@@ -140,15 +157,18 @@ def _answer_tokens(examples: Sequence[Example]) -> int:
 
 
 def _passes(
-    work: Sequence[Sequence[Example]], answer_tokens: Sequence[int]
+    work: Sequence[Sequence[Example]], answer_tokens: Sequence[int], *, together: bool = True
 ) -> Iterator[list[tuple[int, list[Example], float]]]:
-    """The examples of a step in passes that fit into memory: adapter's number, examples, share of its answer tokens."""
+    """The examples of a step in passes that fit into memory: adapter's number, examples, share of its answer tokens.
+
+    `together`: several adapters may share a pass.
+    """
     taken: list[tuple[int, list[Example], float]] = []
     room = PASS_TOKENS
     for number, examples in enumerate(work):
         for part in _parts(examples):
             tokens = sum(len(example.tokens) for example in part)
-            if taken and tokens > room:
+            if taken and (tokens > room or not together):
                 yield taken
                 taken, room = [], PASS_TOKENS
             taken.append((number, part, _answer_tokens(part) / answer_tokens[number]))
@@ -172,190 +192,12 @@ def _parts(examples: Sequence[Example]) -> Iterator[list[Example]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """Linear layers that read the same input: W [sum of d_out, d_in], one below the other."""
-
-    names: tuple[str, ...]
-    weight: Tensor
-    bias: Tensor | None
-    outputs: tuple[int, ...]
-
-    @classmethod
-    def of(cls, layers: dict[str, nn.Linear]) -> "_Group":
-        """The layers' own weights; where there are several, each becomes a part of one, its values unchanged."""
-        linears = list(layers.values())
-        outputs = tuple(linear.out_features for linear in linears)
-        weight = linears[0].weight.data
-        if len(linears) > 1:
-            weight = torch.cat([linear.weight.data for linear in linears])
-            for linear, part in zip(linears, weight.split(outputs), strict=True):
-                linear.weight.data = part
-        biases = [linear.bias.data for linear in linears if linear.bias is not None]
-        return cls(tuple(layers), weight, torch.cat(biases) if biases else None, outputs)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """One block."""
-
-    qkv: _Group
-    out: _Group
-    gate_up: _Group
-    down: _Group
-    attention_norm: Tensor
-    mlp_norm: Tensor
-    query_norm: Tensor | None
-    key_norm: Tensor | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Base:
-    """The frozen model."""
-
-    layers: tuple[_Layer, ...]
-    embedding: Tensor
-    norm: Tensor
-    head: Tensor
-    rotary: Any
-    heads: int
-    groups: int
-    head_size: int
-    epsilon: float
-
-    @classmethod
-    def of(cls, model: Any) -> "_Base":
-        config = model.config
-        layers = []
-        for number, block in enumerate(model.model.layers):
-            at, mlp, path = block.self_attn, block.mlp, f"model.layers.{number}"
-            layers.append(
-                _Layer(
-                    qkv=_Group.of({f"{path}.self_attn.{n}": getattr(at, n) for n in ("q_proj", "k_proj", "v_proj")}),
-                    out=_Group.of({f"{path}.self_attn.o_proj": at.o_proj}),
-                    gate_up=_Group.of({f"{path}.mlp.{n}": getattr(mlp, n) for n in ("gate_proj", "up_proj")}),
-                    down=_Group.of({f"{path}.mlp.down_proj": mlp.down_proj}),
-                    attention_norm=block.input_layernorm.weight.data,
-                    mlp_norm=block.post_attention_layernorm.weight.data,
-                    query_norm=at.q_norm.weight.data if hasattr(at, "q_norm") else None,
-                    key_norm=at.k_norm.weight.data if hasattr(at, "k_norm") else None,
-                )
-            )
-        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return cls(
-            layers=tuple(layers),
-            embedding=model.get_input_embeddings().weight.data,
-            norm=model.model.norm.weight.data,
-            head=model.get_output_embeddings().weight.data,
-            rotary=model.model.rotary_emb,
-            heads=config.num_attention_heads,
-            groups=config.num_attention_heads // config.num_key_value_heads,
-            head_size=head_size,
-            epsilon=config.rms_norm_eps,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Adapted:
-    """A [members · rank, d_in] and B of each member [d_out, rank] of a group of linear layers, or their gradients."""
-
-    a: Tensor
-    b: tuple[Tensor, ...]
-
-
-class Lora:
-    """The weights of one adapter and their optimizer, in flat buffers.
-
-    `_masters` and the moments are fp32; `weights`, which compute, and `gradients` have the base's type. Where a
-    group has a whitener, its A has masters and moments of A' (`whitening`).
-    """
-
-    def __init__(self, base: _Base, hyperparameters: Hyperparameters, whiteners: Mapping[str, Whitener]) -> None:
-        self.hyperparameters = hyperparameters
-        self.scaling = hyperparameters.scaling
-        self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
-        rank, like = hyperparameters.rank, base.embedding
-        size = rank * sum(len(group.names) * group.weight.shape[1] + len(group.weight) for group in self._groups)
-        self._masters = torch.zeros(size, device=like.device)
-        self._moments = self._masters.new_zeros(2, size)
-        self.weights, self.gradients = like.new_zeros(size), like.new_zeros(size)
-        generator = torch.Generator(like.device).manual_seed(hyperparameters.seed)
-        for adapted in self.of_groups(self._masters).values():
-            bound = 1 / math.sqrt(adapted.a.shape[1])  # as torch and PEFT initialise a linear layer
-            adapted.a.uniform_(-bound, bound, generator=generator)
-        of_weights, of_gradients, of_masters = map(self.of_groups, (self.weights, self.gradients, self._masters))
-        self._whitened = [
-            (whiteners[name], of_masters[name].a, of_weights[name].a, of_gradients[name].a)
-            for name in of_masters
-            if name in whiteners
-        ]
-        self._steps = 0
-        self._take_over()
-
-    def of_groups(self, flat: Tensor) -> dict[str, _Adapted]:
-        """A flat buffer as the A and B of each group, by the name of the group's first layer."""
-        rank, rest = self.hyperparameters.rank, flat
-        adapted = {}
-        for group in self._groups:
-            shapes = [(len(group.names) * rank, group.weight.shape[1]), *((d_out, rank) for d_out in group.outputs)]
-            *pieces, rest = rest.split(
-                [*(math.prod(shape) for shape in shapes), len(rest) - sum(map(math.prod, shapes))]
-            )
-            a, *b = (piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True))
-            adapted[group.names[0]] = _Adapted(a, tuple(b))
-        return adapted
-
-    def by_name(self, flat: Tensor) -> dict[str, Tensor]:
-        """A flat buffer as the A and B of each linear layer, under PEFT's names."""
-        named = {}
-        for group, adapted in zip(self._groups, self.of_groups(flat).values(), strict=True):
-            for name, a, b in zip(group.names, adapted.a.split(self.hyperparameters.rank), adapted.b, strict=True):
-                named[f"base_model.model.{name}.lora_A.weight"] = a
-                named[f"base_model.model.{name}.lora_B.weight"] = b
-        return named
-
-    @contextmanager
-    def holding(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """Computes with these weights, under PEFT's names, for the length of the block."""
-        own = self.by_name(self.weights)
-        try:
-            for name, weight in weights.items():
-                own[name].copy_(weight)
-            yield
-        finally:
-            self._take_over()
-
-    def _take_over(self) -> None:
-        """Computes with the masters from here on."""
-        self.weights.copy_(self._masters)
-        self._whiten()
-
-    def _whiten(self) -> None:
-        for whitener, masters, weights, _ in self._whitened:
-            weights.copy_(whitener(masters))
-
-    def update(self, left: float) -> None:
-        """One step of AdamW without decay, on gradients clipped by their norm."""
-        for whitener, _, _, gradients in self._whitened:
-            gradients.copy_(whitener(gradients))
-        norm = float(torch.linalg.vector_norm(self.gradients, dtype=torch.float32))
-        clip = min(1.0, self.hyperparameters.clip_norm / (norm + 1e-6))
-        rate = self.hyperparameters.learning_rate_at(self._steps, left)
-        self._steps += 1
-        seen = [1 - beta**self._steps for beta in BETAS]  # what the moments, which began at zero, have seen
-        numbers = torch.tensor([clip, rate / seen[0], 1 / math.sqrt(seen[1])], device=self._masters.device)
-        flats = (self._masters, self.weights, self.gradients, self._moments)
-        for masters, weights, gradients, moments in zip(*(f.split(UPDATE_WEIGHTS, -1) for f in flats), strict=True):
-            _update(masters, weights, gradients, moments, numbers)
-        self._whiten()
-
-
-@dataclass(frozen=True, slots=True)
 class _Share:
     """One adapter's part in a group of linear layers: the rows that are its own, its weights, and their gradients."""
 
     rows: slice
-    lora: _Adapted
-    gradient: _Adapted
+    lora: Adapted
+    gradient: Adapted
     scaling: float
 
 
@@ -368,7 +210,7 @@ class _AdaptedLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: _Group, shares: Sequence[_Share]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, group: Group, shares: Sequence[_Share]) -> Tensor:
         y = x.new_empty(len(x), len(group.weight))
         hidden = []
         for share in shares:
@@ -458,35 +300,65 @@ class _Losses(torch.autograd.Function):
         return gradient * by_losses.unsqueeze(1).to(gradient.dtype), None, None, None
 
 
+@compiled_on_gpus
 def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """x / sqrt(mean x² + ε) · w, in fp32 up to the rounding."""
     wide = x.float()
     return weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)).to(x.dtype)
 
 
+@compiled_on_gpus
 def _add_norm(x: Tensor, more: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """x + more, and its norm."""
     x = x + more
     return x, _norm(x, weight, epsilon)
 
 
+@compiled_on_gpus
 def _gated(gate_up: Tensor) -> Tensor:
     """silu(gate) · up of [T, 2 · d]."""
     gate, up = gate_up.chunk(2, -1)
     return nn.functional.silu(gate) * up
 
 
-def _rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates [T, heads, d] by each row's position; cos, sin [T, 1, d]."""
+@compiled_on_gpus
+def _turned(
+    qkv: Tensor, cos: Tensor, sin: Tensor, heads: tuple[int, int], norms: tuple[Tensor, Tensor, float] | None
+) -> Tensor:
+    """qkv [T, (heads + 2 · kv) · d] with q and k rotated by each row's position; cos, sin [T, 1, d].
+
+    `norms`: what q and k are normed with before (Qwen 3), and ε.
+    """
+    own, kv = heads
+    q, k, v = qkv.unflatten(1, (own + 2 * kv, -1)).split((own, kv, kv), 1)
+    if norms is not None:
+        q, k = (_norm(part, weight, norms[2]) for part, weight in zip((q, k), norms[:2], strict=True))
+    x = torch.cat((q, k), 1)
     half = x.shape[-1] // 2
-    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
+    turned = x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
+    return torch.cat((turned, v), 1).flatten(1)
 
 
-def _probabilities(scores: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """softmax of masked scores [.., Q, K], in fp32."""
-    return torch.softmax(scores.float() * scale + mask, -1).to(scores.dtype)
+def _causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """q [B, heads, L, d], k, v [B, kv, L, d] → [B, heads, L, d]; softmax in fp32.
+
+    Each group of query heads with its key and value head is one product: at the length of a pair this is faster on
+    CPUs than a kernel that keeps no scores.
+    """
+    (count, heads, width, size), kv = q.shape, k.shape[1]
+    later = torch.full((width, width), -torch.inf, device=q.device).triu(1).repeat(heads // kv, 1)
+    q = q.reshape(count * kv, heads // kv * width, size)
+    k, v = (part.reshape(count * kv, width, size) for part in (k, v))
+    scores = (q @ k.transpose(1, 2)).float() / math.sqrt(size) + later
+    return (torch.softmax(scores, -1).to(v.dtype) @ v).view(count, heads, width, size)
 
 
+def _flash_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same by torch's own kernels for GPUs."""
+    return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
+@compiled_on_gpus
 def _divergence(logits: Tensor, targets: Tensor, chances: Tensor, losses: Tensor) -> Tensor:
     """Writes each row's loss (`expectations`) to `losses`; its gradient by the logits: softmax, less the chances."""
     wide = logits.float()
@@ -497,29 +369,22 @@ def _divergence(logits: Tensor, targets: Tensor, chances: Tensor, losses: Tensor
     return found.scatter_add_(1, targets, -chances).to(logits.dtype)
 
 
-def _update(masters: Tensor, weights: Tensor, gradients: Tensor, moments: Tensor, numbers: Tensor) -> None:
-    """AdamW in place; moments [2, n]; numbers: clipping factor, corrected rate, correction of the second moment."""
-    (first, second), (clip, rate, widen) = moments, numbers
-    gradient = gradients.float() * clip
-    first.mul_(BETAS[0]).add_(gradient, alpha=1 - BETAS[0])
-    second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-    masters.sub_(rate * first / (second.sqrt() * widen + EPSILON))
-    weights.copy_(masters)
+def _learn(base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns) -> Tensor:
+    """Adds to the adapters' gradients that of the weighted losses; the loss of each answer token [T_a]."""
+    losses = _Pass(base, loras, grown, turns).losses()
+    (losses * grown.weights).sum().backward()
+    return losses.detach()
 
 
 class _Pass:
     """One pass of prefix trees through the model, each tree with its own adapter."""
 
-    def __init__(self, base: _Base, loras: Sequence[Lora], grown: Forest) -> None:
+    def __init__(self, base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns) -> None:
         self._base, self._forest = base, grown
+        self._cos, self._sin = turns
         self._adapters = [
             (lora.of_groups(lora.weights), lora.of_groups(lora.gradients), lora.scaling) for lora in loras
         ]
-        turns = base.rotary(base.embedding, grown.positions.unsqueeze(0))  # of the embedding it reads the type only
-        self._cos, self._sin = (turn[0].unsqueeze(1) for turn in turns)
-        width = grown.nodes.shape[1]
-        later = torch.full((width, width), -torch.inf, device=base.embedding.device).triu(1)
-        self._mask = later.repeat(base.groups, 1)
 
     def losses(self) -> Tensor:
         """The loss of each answer token [T_a]."""
@@ -538,7 +403,7 @@ class _Pass:
         losses: Tensor = _Losses.apply(normed, base.head, grown.targets, grown.chances)  # type: ignore[no-untyped-call]
         return losses
 
-    def _linear(self, x: Tensor, group: _Group, rows: Sequence[slice]) -> Tensor:
+    def _linear(self, x: Tensor, group: Group, rows: Sequence[slice]) -> Tensor:
         name = group.names[0]
         shares = [
             _Share(own, lora[name], gradient[name], scaling)
@@ -547,25 +412,17 @@ class _Pass:
         y: Tensor = _AdaptedLinear.apply(x, group, shares)  # type: ignore[no-untyped-call]
         return y
 
-    def _attention(self, qkv: Tensor, layer: _Layer) -> Tensor:
-        """qkv [T, (heads + 2 · kv) · d] → [T, heads · d]: a node sees those on its way from the root.
-
-        In places, each group of query heads with its key and value head: [B · kv, groups · L, d] · [B · kv, d, L].
-        """
+    def _attention(self, qkv: Tensor, block: Block) -> Tensor:
+        """qkv [T, (heads + 2 · kv) · d] → [T, heads · d]: a node sees those on its way from the root."""
         base, size = self._base, self._base.head_size
-        (count, width), groups, kv = self._forest.nodes.shape, base.groups, base.heads // base.groups
-        q, k, v = qkv.unflatten(1, (-1, size)).split((base.heads, kv, kv), 1)
-        if layer.query_norm is not None and layer.key_norm is not None:
-            q = _norm(q, layer.query_norm, base.epsilon)
-            k = _norm(k, layer.key_norm, base.epsilon)
-        turned = _rope(torch.cat((q, k), 1), self._cos, self._sin)
-        rows = torch.cat((turned, v), 1).flatten(1)
+        (count, width), kv = self._forest.nodes.shape, base.heads // base.groups
+        norms = None
+        if block.query_norm is not None and block.key_norm is not None:
+            norms = block.query_norm, block.key_norm, base.epsilon
+        rows = _turned(qkv, self._cos, self._sin, (base.heads, kv), norms)
         placed: Tensor = _ToPlaces.apply(rows, self._forest)  # type: ignore[no-untyped-call]
-        q, k, v = placed.view(count, width, -1, size).split((base.heads, kv, kv), 2)
-        q = q.unflatten(2, (kv, groups)).permute(0, 2, 3, 1, 4).reshape(count * kv, groups * width, size)
-        k, v = (part.transpose(1, 2).reshape(count * kv, width, size) for part in (k, v))
-        chances = _probabilities(q @ k.transpose(1, 2), self._mask, 1 / math.sqrt(size))
-        mixed = (chances @ v).view(count, kv, groups, width, size).permute(0, 3, 1, 2, 4)
-        mixed = mixed.reshape(count * width, base.heads * size)
+        q, k, v = placed.view(count, width, -1, size).transpose(1, 2).split((base.heads, kv, kv), 1)
+        mixed = _flash_attention(q, k, v) if q.is_cuda else _causal_attention(q, k, v)
+        mixed = mixed.transpose(1, 2).reshape(count * width, base.heads * size)
         attended: Tensor = _FromPlaces.apply(mixed, self._forest)  # type: ignore[no-untyped-call]
         return attended

@@ -15,6 +15,11 @@ from torch import Tensor
 
 from trainer.batches import Example
 from trainer.expectations import expectations
+from trainer.placement import sent
+
+PLACES = 16  # lengths are rounded up to multiples of it where that is asked for
+NODES = 128
+LEAST_POWER = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +29,9 @@ class Forest:
     tokens, positions [T]: of each node. nodes [B, L]: the node at each place; those behind a sequence's end repeat its
     last node, which causal attention never shows to the places before. places [T]: the place (b·L + l) where a node's
     attention is computed. shared [S] and sharing [S]: nodes that stand in further places, and those places. answers
-    [T_a]: nodes that predict an answer token; targets, chances [T_a, K]: what is expected there (`expectations`). trees
-    and tree_answers: of each adapter, the nodes that are its own, and its part of `answers`.
+    [T_a]: nodes that predict an answer token; targets, chances [T_a, K]: what is expected there (`expectations`);
+    weights [T_a]: what its loss counts for. trees and tree_answers: of each adapter, the nodes that are its own, and
+    its part of `answers`.
     """
 
     tokens: Tensor
@@ -37,27 +43,63 @@ class Forest:
     answers: Tensor
     targets: Tensor
     chances: Tensor
+    weights: Tensor
     trees: tuple[slice, ...]
     tree_answers: tuple[slice, ...]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All but the slices, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
     def to(self, device: torch.device) -> Self:
         """The same on a device."""
-        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)  # type: ignore[arg-type]  # the tuples stay
+        return replace(self, **{name: sent(value, device) for name, value in self.tensors().items()})  # type: ignore[arg-type]  # the slices stay
+
+    def padded(self) -> Self:
+        """The same for one adapter, with sizes rounded up, so that forests have few different ones.
+
+        What is added is no part of any example, counts for nothing and has gradients of zero: the first sequence gets a
+        last place of no node, where all nodes and places that are added belong.
+        """
+        (count, width), nodes, answers = self.nodes.shape, len(self.tokens), len(self.answers)
+        wide = _rounded(width + 1, PLACES)
+        more_nodes = _rounded(nodes + 1, _grid(nodes)) - nodes
+        more_answers, more_shared = _power(answers) - answers, _power(len(self.shared)) - len(self.shared)
+        last = self.nodes[:, -1:].expand(count, wide - width)
+        moved = [places // width * wide + places % width for places in (self.places, self.sharing)]
+        ends = nodes + more_nodes, answers + more_answers
+        return replace(
+            self,
+            tokens=_longer(self.tokens, more_nodes),
+            positions=_longer(self.positions, more_nodes),
+            nodes=torch.cat((self.nodes, last), 1),
+            places=_longer(moved[0], more_nodes, wide - 1),
+            shared=_longer(self.shared, more_shared, ends[0] - 1),
+            sharing=_longer(moved[1], more_shared, wide - 1),
+            answers=_longer(self.answers, more_answers),
+            targets=_longer(self.targets, more_answers),
+            chances=_longer(self.chances, more_answers),
+            weights=_longer(self.weights, more_answers),
+            trees=(slice(0, ends[0]),),
+            tree_answers=(slice(0, ends[1]),),
+        )
 
 
-def forest(trees: Sequence[Sequence[Example]]) -> Forest:
-    """The prefix trees of the examples of each adapter; none is empty."""
-    width = max(len(example.tokens) for examples in trees for example in examples)
+def forest(trees: Sequence[tuple[Sequence[Example], float]]) -> Forest:
+    """The prefix trees of the examples of each adapter, none empty, and what the mean of their losses counts for."""
+    width = max(len(example.tokens) for examples, _ in trees for example in examples)
     grown = _Growing(width)
     node_ends, answer_ends = [0], [0]
-    for examples in trees:
+    weights: list[float] = []
+    for examples, share in trees:
         grown.begin_tree()
         for example in examples:
             grown.add(example)
         node_ends.append(len(grown.tokens))
         answer_ends.append(len(grown.answers))
-    targets, chances = expectations(example for examples in trees for example in examples)
+        tokens = answer_ends[-1] - answer_ends[-2]
+        weights += [share / tokens] * tokens
+    targets, chances = expectations(example for examples, _ in trees for example in examples)
     return Forest(
         tokens=torch.tensor(grown.tokens),
         positions=torch.tensor(grown.positions),
@@ -68,9 +110,32 @@ def forest(trees: Sequence[Sequence[Example]]) -> Forest:
         answers=torch.tensor(grown.answers),
         targets=targets,
         chances=chances,
+        weights=torch.tensor(weights),
         trees=tuple(slice(*ends) for ends in pairwise(node_ends)),
         tree_answers=tuple(slice(*ends) for ends in pairwise(answer_ends)),
     )
+
+
+def _longer(tensor: Tensor, more: int, value: int = 0) -> Tensor:
+    """The tensor with so many rows more."""
+    return torch.cat((tensor, tensor.new_full((more, *tensor.shape[1:]), value)))
+
+
+def _rounded(number: int, step: int) -> int:
+    return -(-number // step) * step
+
+
+def _power(number: int) -> int:
+    """The next power of two."""
+    return 1 << max(LEAST_POWER, (number - 1).bit_length())
+
+
+def _grid(number: int) -> int:
+    """An eighth of the power of two below, at least NODES: rounding up to its multiples adds 6 % to many nodes.
+
+    A GPU needs hardly longer for 128 nodes than for one, since it reads all weights for either.
+    """
+    return max(NODES, (1 << number.bit_length() - 1) // 8)
 
 
 class _Growing:

@@ -15,6 +15,7 @@ from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
 from trainer.beside import Share
+from trainer.compiled import keep_kernels
 from trainer.fused import FusedLearner
 from trainer.learner import Learner
 from trainer.parallel import ParallelLearner, Worker
@@ -45,6 +46,8 @@ class Workshop:
         """What the settings name. BaseModelMissing; InvalidOption: more devices than the learner takes."""
         model, trainer = settings.model, settings.trainer
         base = base_model.load(model.base_model, trainer.device, trainer.threads, model.dtype)
+        if base.model.device.type == "cuda":
+            keep_kernels(settings.state_dir.resolve() / "cache" / "kernels")
         template = (
             PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
             if model.template == "auto"

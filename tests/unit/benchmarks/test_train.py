@@ -1,11 +1,14 @@
 """The benchmark of training on a tiny model: what it prints, and that every contestant trains on the same tokens."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
+import torch
 
 from benchmarks.contestants import Ours, TransformersTrainer, encoded
-from benchmarks.train import bench_train
+from benchmarks.shapes import SHAPES, random_model
+from benchmarks.train import Plan, bench_train
 from lift.errors import InvalidOption
 from trainer import base_model
 from trainer.batches import Encoder
@@ -13,6 +16,7 @@ from trainer.fused import FusedLearner
 from trainer.profiles import Hyperparameters
 from trainer.testing import make_tiny_model
 
+SHORT = Plan(model="", device="cpu", rank=8, pairs=8, repeats=1, examples=24)
 SMALL = Hyperparameters(rank=8, alpha=16, batch_size=8)
 
 
@@ -38,7 +42,7 @@ def test_rivals_train_on_the_same_tokens_and_leave_the_model_alone(folder, tuned
 @pytest.mark.filterwarnings("ignore")
 def test_the_result_names_score_limit_and_every_rival(folder):
     said = []
-    result = bench_train(str(folder), rank=8, pairs=8, repeats=1, examples=24, say=said.append)
+    result = bench_train(replace(SHORT, model=str(folder)), said.append)
     trl = {"trl"} if find_spec("trl") else set()
     assert set(result["rivals"]) == {"lift-peft", "trainer-tuned", "paper-recipe"} | trl
     assert all(ratio > 0 for ratio in result["rivals"].values())
@@ -47,10 +51,39 @@ def test_the_result_names_score_limit_and_every_rival(folder):
     assert len([line for line in said if "tokens/s" in line]) == len(result["rivals"]) + 1
 
 
-@pytest.mark.parametrize("wrong", [{"rank": 0}, {"pairs": 0}, {"repeats": 0}, {"examples": 8}])
-def test_numbers_that_no_run_can_have_are_refused(folder, wrong):
+def test_a_session_may_have_several_epochs(folder):
+    base = base_model.load(str(folder), "cpu", threads=1)
+    examples = encoded([(f"How many {n}?", str(n)) for n in range(24)], Encoder(base.tokenizer, _template(base), 512))
+    once, thrice = (Ours("lift", FusedLearner, SMALL, epochs=n).session(base.model, examples) for n in (1, 3))
+    assert len(thrice) == 3 * len(once)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rank": 0},
+        {"pairs": 0},
+        {"rival_pairs": 0},
+        {"repeats": 0},
+        {"epochs": 0},
+        {"examples": 8},
+        {"profile": "none"},
+        {"shape": "none"},
+    ],
+)
+def test_a_plan_that_no_run_can_have_is_refused(folder, wrong):
     with pytest.raises(InvalidOption):
-        bench_train(str(folder), **{"rank": 8, "pairs": 8, "repeats": 1, "examples": 24, "say": print, **wrong})
+        bench_train(replace(SHORT, model=str(folder), **wrong), print)
+
+
+def test_a_random_model_has_the_shape(monkeypatch):
+    small = {**SHAPES["smollm2-135m"], "num_hidden_layers": 1, "vocab_size": 100}
+    monkeypatch.setitem(SHAPES, "smollm2-135m", small)
+    model = random_model("smollm2-135m", torch.device("cpu"), torch.bfloat16)
+    assert (model.config.num_hidden_layers, model.dtype, model.device.type) == (1, torch.bfloat16, "cpu")
+    assert FusedLearner.takes(model.config)
+    again = random_model("smollm2-135m", torch.device("cpu"), torch.bfloat16)
+    assert torch.equal(model.model.layers[0].mlp.up_proj.weight, again.model.layers[0].mlp.up_proj.weight)
 
 
 def _template(base):

@@ -8,9 +8,11 @@ import pytest
 import torch
 import transformers
 
+from trainer import fused
 from trainer.batches import Example
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
+from trainer.prefixes import forest
 from trainer.profiles import Hyperparameters
 
 RATHER = Hyperparameters(rank=8, alpha=16, learning_rate=1e-3, warmup_steps=1, seed=3)
@@ -40,6 +42,7 @@ CONFIGS = {
     "qwen2": transformers.Qwen2Config(**SHAPE),
     "qwen3": transformers.Qwen3Config(**SHAPE, head_dim=16),
 }
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 EXAMPLES = [
     Example(tokens=(1, 2, 3, 4, 5, 6), answer_start=4),
     Example(tokens=(1, 2, 3, 9, 8), answer_start=3),
@@ -50,8 +53,13 @@ EXAMPLES = [
 ]
 
 
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
 @pytest.fixture(params=CONFIGS)
-def model(request):
+def model(request, device):
     torch.manual_seed(0)
     config = CONFIGS[request.param]
     config._attn_implementation = "eager"
@@ -59,7 +67,7 @@ def model(request):
     for name, weight in model.named_parameters():
         if "norm" in name or "bias" in name:  # ones and zeros would hide what is forgotten
             torch.nn.init.normal_(weight.data, mean=1.0, std=0.3)
-    return model
+    return model.to(device)
 
 
 def set_to(adapter, values) -> None:
@@ -87,6 +95,36 @@ def test_loss_and_gradients_are_those_of_autograd(model):
     assert ours.keys() == gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-7, msg=name)
+
+
+def test_padding_changes_neither_losses_nor_gradients(model, device):
+    learner = FusedLearner(model)
+    grown = forest([(EXAMPLES, 0.5)])
+    found = []
+    for laid_out in (grown, grown.padded()):
+        with learner.adapter(RATHER) as adapter:
+            adapter.lora.weights.uniform_(-0.1, 0.1, generator=torch.Generator(device).manual_seed(0))
+            here = laid_out.to(torch.device(device))
+            losses = fused._learn(learner._base, [adapter.lora], here, learner._base.turns(here.positions))
+            found.append((losses[grown.tree_answers[0]], adapter.lora.gradients))
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-7)
+
+
+def test_recorded_passes_train_as_those_that_are_not(model, device, monkeypatch):
+    if device == "cpu":
+        pytest.skip("passes are recorded on GPUs")
+
+    def trained(tokens):
+        monkeypatch.setattr(fused, "RECORDED_TOKENS", tokens)
+        with FusedLearner(model).adapter(RATHER) as adapter:
+            losses = [adapter.step(EXAMPLES[: 4 + step % 3]) for step in range(9)]
+            return losses, adapter.weights()
+
+    (losses, weights), (expected, wanted) = trained(1000), trained(0)
+    assert losses == pytest.approx(expected, rel=1e-3)
+    for name, weight in wanted.items():
+        torch.testing.assert_close(weights[name], weight, rtol=2e-2, atol=1e-4, msg=name)
 
 
 def test_a_step_in_parts_is_the_step(model, monkeypatch):

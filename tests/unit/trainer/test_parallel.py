@@ -126,7 +126,7 @@ def test_a_share_that_fails_in_process_0_updates_nothing_anywhere(parallel, exam
     with parallel.adapter(SMALL) as adapter:
         before = adapter.step(examples)
         with monkeypatch.context() as broken:
-            broken.setattr(parallel, "token_losses", Mock(side_effect=ZeroDivisionError))
+            broken.setattr(parallel, "learned", Mock(side_effect=ZeroDivisionError))
             with pytest.raises(ZeroDivisionError):
                 adapter.step(examples)
         after = adapter.step(examples)

@@ -7,7 +7,7 @@ def example(*tokens: int, answer: int = 1) -> Example:
 
 
 def tree(examples):
-    return forest([examples])
+    return forest([(examples, 1.0)])
 
 
 def test_what_examples_begin_with_is_there_once():
@@ -40,9 +40,38 @@ def test_answers_are_predicted_one_token_earlier_also_where_they_differ_behind_o
 
 
 def test_adapters_share_nothing():
-    grown = forest([[example(1, 2, 3), example(1, 2, 4)], [example(1, 2, 3)]])
+    grown = forest([([example(1, 2, 3), example(1, 2, 4)], 1.0), ([example(1, 2, 3)], 0.5)])
     assert grown.tokens.tolist() == [1, 2, 3, 4, 1, 2, 3]
     assert grown.trees == (slice(0, 4), slice(4, 7))
     assert grown.answers.tolist() == [1, 1, 5]
     assert grown.tree_answers == (slice(0, 2), slice(2, 3))
+    assert grown.weights.tolist() == [0.5, 0.5, 0.5]
     assert grown.shared.tolist() == [0, 1]
+
+
+def test_a_padded_forest_has_its_examples_and_what_is_added_stands_where_no_example_does():
+    grown = tree([example(1, 2, 3, answer=2), example(1, 4), example(5, 6, 7, 8)])
+    padded = grown.padded()
+    count, width = padded.nodes.shape
+    assert padded.nodes[:, : grown.nodes.shape[1]].tolist() == grown.nodes.tolist()
+    nodes = len(grown.tokens)
+    assert padded.tokens[:nodes].tolist() == grown.tokens.tolist()
+    assert padded.nodes.view(-1)[padded.places[:nodes]].tolist() == list(range(nodes))
+    assert {*padded.places[nodes:].tolist(), *padded.sharing[len(grown.sharing) :].tolist()} == {width - 1}
+    assert width - 1 not in {*padded.places[:nodes].tolist(), *padded.sharing[: len(grown.sharing)].tolist()}
+    assert min(padded.shared[len(grown.shared) :].tolist()) >= nodes
+    answers = len(grown.answers)
+    assert padded.weights[:answers].tolist() == grown.weights.tolist()
+    assert not padded.weights[answers:].any()
+    assert not padded.chances[answers:].any()
+    assert (count, padded.trees, padded.tree_answers) == (3, (slice(0, len(padded.tokens)),), (slice(0, 32),))
+
+
+def test_padded_forests_have_few_layouts():
+    layouts = {
+        tuple(
+            tensor.shape for tensor in tree([example(*range(n), n, m) for m in range(24)]).padded().tensors().values()
+        )
+        for n in range(20, 30)
+    }
+    assert len(layouts) < 5

@@ -1,0 +1,98 @@
+"""The weights of a Llama-shaped model as the fused learner reads them: never changed, shared with the model itself."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Turns = tuple[Tensor, Tensor]
+"""Cosine and sine of each row's position, [T, 1, d] each: by them queries and keys are rotated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Linear layers that read the same input: W [sum of d_out, d_in], one below the other."""
+
+    names: tuple[str, ...]
+    weight: Tensor
+    bias: Tensor | None
+    outputs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, layers: dict[str, nn.Linear]) -> "Group":
+        """The layers' own weights; where there are several, each becomes a part of one, its values unchanged."""
+        linears = list(layers.values())
+        outputs = tuple(linear.out_features for linear in linears)
+        weight = linears[0].weight.data
+        if len(linears) > 1:
+            weight = torch.cat([linear.weight.data for linear in linears])
+            for linear, part in zip(linears, weight.split(outputs), strict=True):
+                linear.weight.data = part
+        biases = [linear.bias.data for linear in linears if linear.bias is not None]
+        return cls(tuple(layers), weight, torch.cat(biases) if biases else None, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block."""
+
+    qkv: Group
+    out: Group
+    gate_up: Group
+    down: Group
+    attention_norm: Tensor
+    mlp_norm: Tensor
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenModel:
+    """The frozen model."""
+
+    layers: tuple[Block, ...]
+    embedding: Tensor
+    norm: Tensor
+    head: Tensor
+    rotary: Any
+    heads: int
+    groups: int
+    head_size: int
+    epsilon: float
+
+    @classmethod
+    def of(cls, model: Any) -> "FrozenModel":
+        config = model.config
+        layers = []
+        for number, block in enumerate(model.model.layers):
+            at, mlp, path = block.self_attn, block.mlp, f"model.layers.{number}"
+            layers.append(
+                Block(
+                    qkv=Group.of({f"{path}.self_attn.{n}": getattr(at, n) for n in ("q_proj", "k_proj", "v_proj")}),
+                    out=Group.of({f"{path}.self_attn.o_proj": at.o_proj}),
+                    gate_up=Group.of({f"{path}.mlp.{n}": getattr(mlp, n) for n in ("gate_proj", "up_proj")}),
+                    down=Group.of({f"{path}.mlp.down_proj": mlp.down_proj}),
+                    attention_norm=block.input_layernorm.weight.data,
+                    mlp_norm=block.post_attention_layernorm.weight.data,
+                    query_norm=at.q_norm.weight.data if hasattr(at, "q_norm") else None,
+                    key_norm=at.k_norm.weight.data if hasattr(at, "k_norm") else None,
+                )
+            )
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return cls(
+            layers=tuple(layers),
+            embedding=model.get_input_embeddings().weight.data,
+            norm=model.model.norm.weight.data,
+            head=model.get_output_embeddings().weight.data,
+            rotary=model.model.rotary_emb,
+            heads=config.num_attention_heads,
+            groups=config.num_attention_heads // config.num_key_value_heads,
+            head_size=head_size,
+            epsilon=config.rms_norm_eps,
+        )
+
+    def turns(self, positions: Tensor) -> Turns:
+        """Of positions [T]."""
+        cos, sin = self.rotary(self.embedding, positions.unsqueeze(0))  # of the embedding it reads the type only
+        return cos[0].unsqueeze(1), sin[0].unsqueeze(1)

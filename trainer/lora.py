@@ -1,0 +1,127 @@
+"""The weights of one adapter and the optimizer that changes them."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.compiled import compiled_on_gpus
+from trainer.frozen import FrozenModel
+from trainer.placement import sent
+from trainer.profiles import Hyperparameters
+from trainer.whitening import Whitener
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+UPDATE_WEIGHTS = 1 << 20  # updated at a time on CPUs: what eight passes over them touch stays in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A [members · rank, d_in] and B of each member [d_out, rank] of a group of linear layers, or their gradients."""
+
+    a: Tensor
+    b: tuple[Tensor, ...]
+
+
+class Lora:
+    """The weights of one adapter and their optimizer, in flat buffers.
+
+    `_masters` and the moments are fp32; `weights`, which compute, and `gradients` have the base's type. Where a
+    group has a whitener, its A has masters and moments of A' (`whitening`).
+    """
+
+    def __init__(self, base: FrozenModel, hyperparameters: Hyperparameters, whiteners: Mapping[str, Whitener]) -> None:
+        self.hyperparameters = hyperparameters
+        self.scaling = hyperparameters.scaling
+        self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
+        rank, like = hyperparameters.rank, base.embedding
+        size = rank * sum(len(group.names) * group.weight.shape[1] + len(group.weight) for group in self._groups)
+        self._masters = torch.zeros(size, device=like.device)
+        self._moments = self._masters.new_zeros(2, size)
+        self.weights, self.gradients = like.new_zeros(size), like.new_zeros(size)
+        generator = torch.Generator(like.device).manual_seed(hyperparameters.seed)
+        for adapted in self.of_groups(self._masters).values():
+            bound = 1 / math.sqrt(adapted.a.shape[1])  # as torch and PEFT initialise a linear layer
+            adapted.a.uniform_(-bound, bound, generator=generator)
+        of_weights, of_gradients, of_masters = map(self.of_groups, (self.weights, self.gradients, self._masters))
+        self._whitened = [
+            (whiteners[name], of_masters[name].a, of_weights[name].a, of_gradients[name].a)
+            for name in of_masters
+            if name in whiteners
+        ]
+        self._steps = 0
+        self._take_over()
+
+    def of_groups(self, flat: Tensor) -> dict[str, Adapted]:
+        """A flat buffer as the A and B of each group, by the name of the group's first layer."""
+        rank, rest = self.hyperparameters.rank, flat
+        adapted = {}
+        for group in self._groups:
+            shapes = [(len(group.names) * rank, group.weight.shape[1]), *((d_out, rank) for d_out in group.outputs)]
+            *pieces, rest = rest.split(
+                [*(math.prod(shape) for shape in shapes), len(rest) - sum(map(math.prod, shapes))]
+            )
+            a, *b = (piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True))
+            adapted[group.names[0]] = Adapted(a, tuple(b))
+        return adapted
+
+    def by_name(self, flat: Tensor) -> dict[str, Tensor]:
+        """A flat buffer as the A and B of each linear layer, under PEFT's names."""
+        named = {}
+        for group, adapted in zip(self._groups, self.of_groups(flat).values(), strict=True):
+            for name, a, b in zip(group.names, adapted.a.split(self.hyperparameters.rank), adapted.b, strict=True):
+                named[f"base_model.model.{name}.lora_A.weight"] = a
+                named[f"base_model.model.{name}.lora_B.weight"] = b
+        return named
+
+    @contextmanager
+    def holding(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Computes with these weights, under PEFT's names, for the length of the block."""
+        own = self.by_name(self.weights)
+        try:
+            for name, weight in weights.items():
+                own[name].copy_(weight)
+            yield
+        finally:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Computes with the masters from here on."""
+        self.weights.copy_(self._masters)
+        self._whiten()
+
+    def _whiten(self) -> None:
+        for whitener, masters, weights, _ in self._whitened:
+            weights.copy_(whitener(masters))
+
+    def update(self, left: float) -> None:
+        """One step of AdamW without decay, on gradients clipped by their norm."""
+        for whitener, _, _, gradients in self._whitened:
+            gradients.copy_(whitener(gradients))
+        norm = torch.linalg.vector_norm(self.gradients, dtype=torch.float32)
+        clip = (self.hyperparameters.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        rate = self.hyperparameters.learning_rate_at(self._steps, left)
+        self._steps += 1
+        seen = [1 - beta**self._steps for beta in BETAS]  # what the moments, which began at zero, have seen
+        corrected = sent(torch.tensor([rate / seen[0], 1 / math.sqrt(seen[1])]), clip.device)
+        numbers = torch.cat((clip.view(1), corrected))
+        flats = (self._masters, self.weights, self.gradients, *self._moments)
+        at_once = len(self._masters) if clip.is_cuda else UPDATE_WEIGHTS
+        for masters, weights, gradients, *moments in zip(*(f.split(at_once) for f in flats), strict=True):
+            _update(masters, weights, gradients, moments, numbers)
+        self._whiten()
+
+
+@compiled_on_gpus
+def _update(masters: Tensor, weights: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Tensor) -> None:
+    """AdamW in place; numbers: clipping factor, corrected rate, correction of the second moment."""
+    (first, second), (clip, rate, widen) = moments, numbers
+    gradient = gradients.float() * clip
+    first.mul_(BETAS[0]).add_(gradient, alpha=1 - BETAS[0])
+    second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    masters.sub_(rate * first / (second.sqrt() * widen + EPSILON))
+    weights.copy_(masters)
