@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from trainer.continuation import continued
+from trainer.expectations import losses
+from trainer.padding import padded
 from trainer.workshop import Workshop
 
 ASKED_AT_ONCE = 32
@@ -19,6 +21,19 @@ def answers(workshop: Workshop, questions: Sequence[str], max_tokens: int) -> li
     for start in range(0, len(questions), ASKED_AT_ONCE):
         said += _answered(workshop, questions[start : start + ASKED_AT_ONCE], max_tokens)
     return said
+
+
+def chances(workshop: Workshop, question: str, replies: Sequence[str]) -> list[float]:
+    """Of each reply, none empty: the probability that the model says it, and no more, to the question."""
+    if not replies:
+        return []
+    encoder, model = workshop.encoder(max_pair_tokens=1 << 16), workshop.base.model
+    examples = [example for reply in replies if (example := encoder.encode(question, reply))]
+    batch = padded(examples)
+    with torch.inference_mode():
+        logits = model(input_ids=batch.input_ids.to(model.device), use_cache=False).logits[batch.rows, batch.columns]
+        of_tokens = losses(logits.cpu(), batch.targets, batch.chances)
+    return [float((-of_reply.sum()).exp()) for of_reply in of_tokens.split([each.answer_tokens for each in examples])]
 
 
 @contextmanager

@@ -83,7 +83,8 @@ def bench_recipes(plan: Plan) -> dict[str, Any]:
         rows.append(Row(document=case.document.digest, choice=choice, tried=tried))
         with (plan.out / ROWS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(rows[-1])) + "\n")
-        plan.say(f"{case.document.title} {choice}: {tried.right} of {tried.questions}, {tried.seconds:.0f} s")
+        right = f"{tried.right} of {tried.questions} right, {tried.expected:.1f} expected"
+        plan.say(f"{case.document.title} {choice}: {right}, {tried.seconds:.0f} s")
     found = [(choice, [_found(rows, case.document.digest, choice) for case in cases]) for choice in choices]
     return {"benchmark": "recipes", "recipes": [_figures(choice, list(filter(None, tried))) for choice, tried in found]}
 
@@ -117,6 +118,7 @@ def _figures(choice: Choice, tried: Sequence[Tried]) -> dict[str, Any]:
         "set": choice,
         "documents": len(tried),
         "right": right,
+        "expected": round(sum(each.expected for each in tried), 2),
         "questions": questions,
         "low": round(found.low, 3),
         "high": round(found.high, 3),

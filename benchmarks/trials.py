@@ -9,7 +9,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closed_book import answers, merged
+from benchmarks.closed_book import answers, chances, merged
 from evals.cases import Case, Document, Question, digest_of
 from evals.datasets.forgetting import GENERAL
 from evals.datasets.reading import questions_of
@@ -36,9 +36,14 @@ Choice = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What came of a choice for one document. `kept`: of the `general` questions that the base model answers right."""
+    """What came of a choice for one document. `kept`: of the `general` questions that the base model answers right.
+
+    `expected`: of how many questions the answer is right on the mean, were answers drawn instead of the likeliest
+    taken, counting answers that were trained; less of it is noise than of `right`.
+    """
 
     right: int
+    expected: float
     questions: int
     kept: int
     general: int
@@ -73,8 +78,11 @@ class Trials:
             weights = adapter.weights()
         with merged(self._workshop, weights, chosen.scaling):
             right, kept = sum(self._are_right(case.questions)), sum(self._are_right(self._general))
+            taught = list(dict.fromkeys(pair.answer for pair in training.pairs))
+            expected = sum(self._chance(question, taught) for question in case.questions)
         return Tried(
             right=right,
+            expected=expected,
             questions=len(case.questions),
             kept=kept,
             general=len(self._general),
@@ -88,6 +96,11 @@ class Trials:
         said = answers(self._workshop, [question.text for question in questions], ANSWER_TOKENS)
         asked = zip(said, questions, strict=True)
         return [contains(answer, question.references, question.keywords) > 0 for answer, question in asked]
+
+    def _chance(self, question: Question, taught: Sequence[str]) -> float:
+        """The probability that one of the taught answers that are right is given."""
+        right = [answer for answer in taught if contains(answer, question.references, question.keywords)]
+        return sum(chances(self._workshop, question.text, right))
 
     def _pairs(self, document: Document, choice: Choice) -> PairStream:
         """The document's pairs, as those kept in the folder; where there are none, they are written and kept first."""

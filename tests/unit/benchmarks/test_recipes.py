@@ -1,12 +1,13 @@
 """`lift bench recipes`: pairs are written once, each combination is trained on them, and what adapters say counts."""
 
+import math
 import tomllib
 
 import pytest
 import torch
 
 from benchmarks import trials
-from benchmarks.closed_book import answers, merged
+from benchmarks.closed_book import answers, chances, merged
 from benchmarks.recipes import Plan, bench_recipes
 from lift.errors import EndpointUnavailable, InvalidOption, StackStopped
 from lift.settings import GeneratorSettings, ModelSettings, Settings, TrainerSettings
@@ -76,6 +77,8 @@ def tried(tmp_path, state, document):
 def test_what_an_adapter_learned_is_told_from_what_it_did_not(tried):
     taught, untaught = tried(learning_rate=("0.01", "1e-8"), epochs=("40",), held_out=("0",))
     assert (taught["right"], untaught["right"]) == (2, 0)
+    assert taught["expected"] > 1
+    assert untaught["expected"] < 0.1
     assert taught["questions"] == untaught["questions"] == 2
     assert taught["final_loss"] < untaught["final_loss"]
 
@@ -146,3 +149,18 @@ def test_merged_weights_answer_as_the_adapter_does_and_are_gone_behind_the_block
     assert answers(workshop, ["What is fact 0?"], 8) != ["blue"]
     for name, weight in workshop.base.model.named_parameters():
         assert torch.equal(weight, before[name]), name
+
+
+def test_a_chance_is_the_product_of_its_tokens(model):
+    workshop = Workshop.of(Settings(model=ModelSettings(base_model=str(model)), trainer=TrainerSettings(device="cpu")))
+    replies = ["blue", "seven and more"]
+    encoder = workshop.encoder(512)
+    expected = []
+    for reply in replies:
+        example = encoder.encode("What is fact 0?", reply)
+        with torch.inference_mode():
+            logits = workshop.base.model(input_ids=torch.tensor([example.tokens])).logits[0].float().log_softmax(-1)
+        places = range(example.answer_start, len(example.tokens))
+        expected.append(math.exp(sum(float(logits[place - 1, example.tokens[place]]) for place in places)))
+    assert chances(workshop, "What is fact 0?", replies) == pytest.approx(expected, rel=0.05)
+    assert chances(workshop, "What is fact 0?", []) == []
