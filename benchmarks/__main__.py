@@ -44,6 +44,7 @@ def train(
     repeats: Annotated[int, typer.Option(help="Interleaved sessions of each contestant.")] = 3,
     examples: Annotated[int, typer.Option(help="Pairs that a session trains on.")] = 512,
     epochs: Annotated[int, typer.Option(help="Epochs of our sessions.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Also so many jobs that share their steps.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Training: useful tokens a second beside the limit, PEFT, Hugging Face's Trainer and TRL."""
@@ -63,6 +64,7 @@ def train(
             repeats=repeats,
             examples=examples,
             epochs=epochs,
+            jobs=jobs,
         )
         return bench_train(plan if model else replace(plan, model=str(embedded())), _say)
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,6 +59,29 @@ class Ours:
                     began_at = now(model.device)
                     adapter.step(batch)
                     times.append(StepTime(tokens=_tokens(batch), seconds=now(model.device) - began_at))
+        return times
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Jobs of the trainer's that share their steps: every step has a batch of each."""
+
+    name: str
+    jobs: int
+    hyperparameters: Hyperparameters
+    kept: Callable[[], KeptSpectra] | None = None
+
+    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
+        """One epoch; each job trains on its share of the examples."""
+        learner, times = FusedLearner(model, self.kept), []
+        shares = [examples[job :: self.jobs] for job in range(self.jobs)]
+        batches = [epoch(share, self.hyperparameters.batch_size, random.Random(0)) for share in shares]  # noqa: S311
+        with ExitStack() as stack:
+            adapters = [stack.enter_context(learner.adapter(self.hyperparameters)) for _ in shares]
+            for of_step in zip(*batches, strict=False):
+                began_at = now(model.device)
+                learner.step([(adapter, batch, 1.0) for adapter, batch in zip(adapters, of_step, strict=True)])
+                times.append(StepTime(tokens=sum(map(_tokens, of_step)), seconds=now(model.device) - began_at))
         return times
 
 

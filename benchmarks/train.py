@@ -10,7 +10,15 @@ from typing import Any
 
 import torch
 
-from benchmarks.contestants import Contestant, Ours, TransformersTrainer, TrlTrainer, encoded, tokens_per_second
+from benchmarks.contestants import (
+    Contestant,
+    Ours,
+    Together,
+    TransformersTrainer,
+    TrlTrainer,
+    encoded,
+    tokens_per_second,
+)
 from benchmarks.limits import Shape, step_seconds, training_flops
 from benchmarks.machine import bandwidth, describe, peak_flops
 from benchmarks.shapes import random_model
@@ -27,6 +35,7 @@ from trainer.whitening import KeptSpectra, spectra
 PAIRS = Path(__file__).parent / "data" / "pairs.jsonl"
 PAPER_PAIRS = 4
 SPECTRUM_PAIRS = 64
+TOGETHER = "lift-together"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +43,7 @@ class Plan:
     """What to measure. `pairs`, `rival_pairs`: a step of ours and of tuned rivals. `examples`: pairs of an epoch.
 
     `shape`: in place of the base model, of which the tokenizer is used, a random one of that shape. `profile`: of
-    training. `epochs`: of our sessions; rivals make one.
+    training. `epochs`: of our sessions; others make one. `jobs`: that share steps of so many times `pairs`, beside one.
     """
 
     model: str
@@ -48,14 +57,15 @@ class Plan:
     repeats: int = 3
     examples: int = 512
     epochs: int = 1
+    jobs: int = 1
 
     def check(self) -> None:
         """InvalidOption: a number that no run can have, an unknown profile."""
-        for name in ("rank", "pairs", "rival_pairs", "repeats", "epochs"):
+        for name in ("rank", "pairs", "rival_pairs", "repeats", "epochs", "jobs"):
             if getattr(self, name) < 1:
                 raise InvalidOption(option=name, value=getattr(self, name), expected="at least 1")
-        if self.examples <= self.pairs:  # the first step is not counted
-            expected = f"more than {self.pairs}, the pairs of one step"
+        if self.examples < 2 * self.pairs * self.jobs:  # the first step is not counted
+            expected = f"at least {2 * self.pairs * self.jobs}, the pairs of two steps"
             raise InvalidOption(option="examples", value=self.examples, expected=expected)
         if self.profile not in PROFILES:
             raise InvalidOption(option="profile", value=self.profile[:80], expected=", ".join(PROFILES))
@@ -73,13 +83,13 @@ def bench_train(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     encoder = Encoder(base.tokenizer, template, plan.hyperparameters().max_pair_tokens)
     lines = [json.loads(line) for line in PAIRS.read_text().splitlines()]
     data = encoded([(line["question"], line["answer"]) for line in lines[: plan.examples]], encoder)
-    ours, *rivals = _contestants(plan, base, data, say)
+    ours, *others = _contestants(plan, base, data, say)
     device, dtype = base.model.device, base.model.dtype
     widths = base.model.config.hidden_size, base.model.config.intermediate_size
     rates: dict[str, list[float]] = {}
     peaks = []
     for repeat in range(plan.repeats):
-        for contestant in (ours, *rivals):
+        for contestant in (ours, *others):
             peaks.append(peak_flops(*widths, dtype, device))
             try:
                 times = contestant.session(base.model, data)
@@ -93,7 +103,8 @@ def bench_train(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
         raise InvalidOption(option="pairs", value=plan.pairs, problem="a step does not fit into the device's memory")
     peak = statistics.median(peaks)
     limit = _limit(Shape.of(base.model, plan.rank), data, plan.pairs, peak, bandwidth(device))
-    mine = statistics.median(rates[ours.name])
+    medians = {name: statistics.median(seen) for name, seen in rates.items()}
+    mine, together = medians.pop(ours.name), medians.pop(TOGETHER, None)
     return {
         "score": round(mine / limit["by_flops"], 3),
         "score_with_memory": round(mine / limit["with_memory"], 3),
@@ -106,9 +117,11 @@ def bench_train(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
         "rank": plan.rank,
         "pairs_per_step": plan.pairs,
         "rival_pairs_per_step": plan.rival_pairs,
+        "jobs": plan.jobs,
+        "jobs_together": None if together is None else round(together / mine, 2),
         "repeats": plan.repeats,
         "spread": {name: [round(min(seen), 1), round(max(seen), 1)] for name, seen in rates.items()},
-        "rivals": {name: round(mine / statistics.median(seen), 2) for name, seen in rates.items() if name != ours.name},
+        "rivals": {name: round(mine / rate, 2) for name, rate in medians.items()},
     }
 
 
@@ -127,6 +140,8 @@ def _contestants(plan: Plan, base: BaseModel, data: Sequence[Example], say: Call
         found = KeptSpectra(spectra(base, data[:SPECTRUM_PAIRS]), Path())  # no other process looks for them in a file
         kept = lambda: found  # noqa: E731
     contestants: list[Contestant] = [Ours("lift", FusedLearner, hyperparameters, kept, plan.epochs)]
+    if plan.jobs > 1:
+        contestants.append(Together(TOGETHER, plan.jobs, hyperparameters, kept))
     if not plan.rivals:
         return contestants
     contestants += [

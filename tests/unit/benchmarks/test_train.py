@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from benchmarks.contestants import Ours, TransformersTrainer, encoded
+from benchmarks.contestants import Ours, Together, TransformersTrainer, encoded
 from benchmarks.shapes import SHAPES, random_model
 from benchmarks.train import Plan, bench_train
 from lift.errors import InvalidOption
@@ -58,6 +58,21 @@ def test_a_session_may_have_several_epochs(folder):
     assert len(thrice) == 3 * len(once)
 
 
+def test_jobs_that_share_steps_train_on_all_pairs(folder):
+    base = base_model.load(str(folder), "cpu", threads=1)
+    examples = encoded([(f"How many {n}?", str(n)) for n in range(24)], Encoder(base.tokenizer, _template(base), 512))
+    times = Together("together", 3, replace(SMALL, batch_size=4)).session(base.model, examples)
+    assert len(times) == 2
+    assert sum(step.tokens for step in times) == sum(len(example.tokens) for example in examples)
+
+
+def test_jobs_that_share_steps_are_a_ratio_to_one(folder):
+    result = bench_train(replace(SHORT, model=str(folder), pairs=4, jobs=3, rivals=False), print)
+    assert result["jobs"] == 3
+    assert result["jobs_together"] > 0
+    assert result["rivals"] == {}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -66,6 +81,8 @@ def test_a_session_may_have_several_epochs(folder):
         {"rival_pairs": 0},
         {"repeats": 0},
         {"epochs": 0},
+        {"jobs": 0},
+        {"jobs": 2},
         {"examples": 8},
         {"profile": "none"},
         {"shape": "none"},
