@@ -43,7 +43,8 @@ class _Recording:
 class RecordedPasses:
     """Passes of one adapter.
 
-    A layout's first pass runs as it is, which compiles what it needs; its second is recorded.
+    A layout's first pass runs as it is, which compiles what it needs and shows how much memory it takes; its second is
+    recorded where there is room, since a recording keeps that memory.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class RecordedPasses:
         self._device = device
         self._run = run
         self._turns = turns
-        self._recordings: OrderedDict[Layout, _Recording | None] = OrderedDict()
+        self._known: OrderedDict[Layout, _Recording | int] = OrderedDict()  # or the bytes that a pass takes
         self._pool: Any = None
 
     def __call__(self, grown: Forest) -> Tensor:
@@ -62,14 +63,29 @@ class RecordedPasses:
             here = grown.padded().to(self._device)
             turns = self._turns(here.positions)
             layout = tuple(tensor.shape for tensor in here.tensors().values())
-            if layout not in self._recordings:
-                self._recordings[layout] = None
-                if len(self._recordings) > RECORDINGS:
-                    self._recordings.popitem(last=False)
-                return self._run(here, turns)
-            recording = self._recordings[layout] = self._recordings[layout] or self._record(here, turns)
-            self._recordings.move_to_end(layout)
-            return recording.replayed(here, turns)
+            known = self._known.get(layout)
+            if known is None:
+                return self._first(layout, here, turns)
+            if isinstance(known, int):
+                if not self._has_room(known):
+                    return self._run(here, turns)
+                known = self._known[layout] = self._record(here, turns)
+            self._known.move_to_end(layout)
+            return known.replayed(here, turns)
+
+    def _first(self, layout: Layout, here: Forest, turns: Turns) -> Tensor:
+        torch.cuda.reset_peak_memory_stats(self._device)
+        before = torch.cuda.memory_allocated(self._device)
+        losses = self._run(here, turns)
+        self._known[layout] = torch.cuda.max_memory_allocated(self._device) - before
+        if len(self._known) > RECORDINGS:
+            self._known.popitem(last=False)
+        return losses
+
+    def _has_room(self, needed: int) -> bool:
+        """For the recordings, for passes that are not recorded, and as much again: others need memory as well."""
+        cached = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return torch.cuda.mem_get_info(self._device)[0] + cached > 3 * needed
 
     def _record(self, here: Forest, turns: Turns) -> _Recording:
         """Runs nothing. All recordings share their memory, since they are replayed one after the other."""
