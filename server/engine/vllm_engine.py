@@ -37,6 +37,8 @@ LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 """What `storage.validation` lets through. Without it vLLM also keeps buffers for the embeddings and the head, and works
 through them at each step; and a head with LoRA would not know the rows of prompts' log-probabilities."""
 
+PRELOADING = "server.engine.preloading.Preloading"
+READ_SECONDS = 0.05  # between questions whether an adapter has been read, each of which the engine's loop answers
 WATCH_SECONDS = 0.5
 BASE = 0
 """Stands for no adapter; adapters' numbers begin at 1."""
@@ -64,6 +66,7 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
         max_cpu_loras=engine.slots + own,
         max_lora_rank=model.max_lora_rank,
         lora_target_modules=LORA_MODULES,
+        worker_extension_cls=PRELOADING,
         disable_log_stats=True,
         **device,
     )
@@ -153,6 +156,9 @@ class VllmEngine:
     async def add(self, adapter: Adapter) -> None:
         """Loads an adapter. RevisionRejected, EngineUnavailable."""
         try:
+            await self._llm.collective_rpc("preload", args=(adapter.name, adapter.number, str(adapter.folder)))
+            while not all(await self._llm.collective_rpc("preloaded", args=(adapter.number,))):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(READ_SECONDS)
             await self._llm.add_lora(_lora_request(adapter))
             self._requests[adapter.number] = set()
         except EngineDeadError as error:

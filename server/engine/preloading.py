@@ -1,0 +1,54 @@
+"""Reads adapters in a thread of vLLM's worker, so that its loop, which writes everybody's answers, only copies them in.
+
+vLLM takes `Preloading` into its worker (`worker_extension_cls`); `VllmEngine.add` calls it before it has the adapter
+added. Scaling and packing an adapter of rank 128, which reads its file, takes as long as two tokens of every answer.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from vllm.lora.request import LoRARequest
+
+
+class Preloading:
+    """What a worker can do besides; `self` is the worker."""
+
+    model_runner: Any
+
+    def preload(self, name: str, number: int, folder: str) -> None:
+        """Begins to read an adapter; what is wrong with it is said when it is added."""
+        manager = self.model_runner.lora_manager
+        if not isinstance(manager._load_adapter, _Reader):
+            manager._load_adapter = _Reader(manager)
+        manager._load_adapter.begin(LoRARequest(lora_name=name, lora_int_id=number, lora_path=folder))
+
+    def preloaded(self, number: int) -> bool:
+        """Whether an adapter's reading has ended, well or not."""
+        read: bool = self.model_runner.lora_manager._load_adapter.has_ended(number)
+        return read
+
+
+class _Reader:
+    """Takes the place of a manager's reading: gives once what was read before, and reads what was not."""
+
+    def __init__(self, manager: Any) -> None:
+        self._load = manager._load_adapter
+        self._pack = manager._adapter_manager._create_merged_loras_inplace
+        self._reading: dict[int, Future[Any]] = {}
+        self._thread = ThreadPoolExecutor(1, "adapters", initializer=torch.set_num_threads, initargs=(1,))
+
+    def begin(self, request: LoRARequest) -> None:
+        self._reading[request.lora_int_id] = self._thread.submit(self._read, request)
+
+    def has_ended(self, number: int) -> bool:
+        return number not in self._reading or self._reading[number].done()
+
+    def __call__(self, request: LoRARequest) -> Any:
+        read = self._reading.pop(request.lora_int_id, None)
+        return self._load(request) if read is None else read.result()
+
+    def _read(self, request: LoRARequest) -> Any:
+        adapter = self._load(request)
+        self._pack(adapter)  # vLLM will do so again, and find nothing left to do
+        return adapter

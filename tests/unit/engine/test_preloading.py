@@ -1,0 +1,68 @@
+"""Adapters are read in a thread of their own, given once, and what was not read before is read when it is wanted."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("vllm")
+
+from server.engine.preloading import Preloading
+
+
+class Worker(Preloading):
+    """A worker whose manager notes where it reads and packs, and waits until it may."""
+
+    def __init__(self):
+        self.may_read = threading.Event()
+        self.read, self.packed = [], []
+        manager = SimpleNamespace(
+            _load_adapter=self.load,
+            _adapter_manager=SimpleNamespace(
+                _create_merged_loras_inplace=lambda adapter: self.packed.append((adapter, threading.current_thread()))
+            ),
+        )
+        self.model_runner = SimpleNamespace(lora_manager=manager)
+
+    def load(self, request):
+        assert self.may_read.wait(10)
+        if request.lora_path == "broken":
+            raise ValueError("no adapter")
+        self.read.append((request.lora_int_id, threading.current_thread()))
+        return f"adapter {request.lora_int_id}"
+
+    def add(self, number, folder="folder"):
+        request = SimpleNamespace(lora_int_id=number, lora_path=folder)
+        return self.model_runner.lora_manager._load_adapter(request)
+
+
+@pytest.fixture
+def worker():
+    return Worker()
+
+
+def test_an_adapter_is_read_and_packed_beside_the_loop_and_given_once(worker, wait_until):
+    worker.preload("one", 1, "folder")
+    assert not worker.preloaded(1)
+    worker.may_read.set()
+    wait_until(lambda: worker.preloaded(1))
+    assert worker.add(1) == "adapter 1"
+    assert [adapter for adapter, _ in worker.packed] == ["adapter 1"]
+    assert threading.current_thread() not in {worker.read[0][1], worker.packed[0][1]}
+    worker.add(1)
+    assert [number for number, _ in worker.read] == [1, 1]
+
+
+def test_what_was_not_read_before_is_read_when_it_is_added(worker):
+    worker.may_read.set()
+    worker.preload("one", 1, "folder")
+    assert worker.add(2) == "adapter 2"
+    assert worker.preloaded(2)
+
+
+def test_what_is_wrong_with_an_adapter_is_said_when_it_is_added(worker, wait_until):
+    worker.may_read.set()
+    worker.preload("one", 1, "broken")
+    wait_until(lambda: worker.preloaded(1))
+    with pytest.raises(ValueError, match="no adapter"):
+        worker.add(1, "broken")
