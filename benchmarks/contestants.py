@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -56,9 +57,7 @@ class Ours:
         with learner.adapter(self.hyperparameters) as adapter:
             for _ in range(self.epochs):
                 for batch in epoch(examples, self.hyperparameters.batch_size, shuffler):
-                    began_at = now(model.device)
-                    adapter.step(batch)
-                    times.append(StepTime(tokens=_tokens(batch), seconds=now(model.device) - began_at))
+                    times.append(_timed(model.device, _tokens(batch), partial(adapter.step, batch)))
         return times
 
 
@@ -79,9 +78,8 @@ class Together:
         with ExitStack() as stack:
             adapters = [stack.enter_context(learner.adapter(self.hyperparameters)) for _ in shares]
             for of_step in zip(*batches, strict=False):
-                began_at = now(model.device)
-                learner.step([(adapter, batch, 1.0) for adapter, batch in zip(adapters, of_step, strict=True)])
-                times.append(StepTime(tokens=sum(map(_tokens, of_step)), seconds=now(model.device) - began_at))
+                work = [(adapter, batch, 1.0) for adapter, batch in zip(adapters, of_step, strict=True)]
+                times.append(_timed(model.device, sum(map(_tokens, of_step)), partial(learner.step, work)))
         return times
 
 
@@ -116,11 +114,7 @@ class TransformersTrainer:
         trainer = (Trainer if self.tuned else InOrder)(
             model=adapted, args=arguments, train_dataset=rows, data_collator=collator, callbacks=[stopwatch]
         )
-        try:
-            trainer.train()
-        finally:
-            adapted.unload()
-        return [StepTime(tokens=n, seconds=s) for n, s in zip(collator.tokens, stopwatch.seconds, strict=False)]
+        return _trained(trainer, collator, stopwatch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +156,8 @@ class TrlTrainer:
         trainer = SFTTrainer(
             model=adapted, args=arguments, train_dataset=rows, processing_class=self.tokenizer, callbacks=[stopwatch]
         )
-        counted = _Counted(trainer.data_collator)
-        trainer.data_collator = counted
-        try:
-            trainer.train()
-        finally:
-            adapted.unload()
-        return [StepTime(tokens=n, seconds=s) for n, s in zip(counted.tokens, stopwatch.seconds, strict=False)]
+        trainer.data_collator = _Counted(trainer.data_collator)
+        return _trained(trainer, trainer.data_collator, stopwatch)
 
 
 def encoded(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> list[Example]:
@@ -179,6 +168,22 @@ def encoded(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> list[Example]
 
 def _tokens(examples: Sequence[Example]) -> int:
     return sum(len(example.tokens) for example in examples)
+
+
+def _timed(device: torch.device, tokens: int, step: Callable[[], object]) -> StepTime:
+    began_at = now(device)
+    step()
+    return StepTime(tokens=tokens, seconds=now(device) - began_at)
+
+
+def _trained(trainer: Any, counted: Any, stopwatch: Any) -> list[StepTime]:
+    """Runs a trainer of transformers and takes its adapter out of the model; `counted`: its collator."""
+    adapted = trainer.model
+    try:
+        trainer.train()
+    finally:
+        adapted.unload()
+    return [StepTime(tokens=n, seconds=s) for n, s in zip(counted.tokens, stopwatch.seconds, strict=False)]
 
 
 def _adapted(model: Any, hyperparameters: Hyperparameters, *, in_fp32: bool) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from lift.errors import InvalidOption
+from trainer.base_model import attention_on
 
 # As published in the config.json of meta-llama/Meta-Llama-3-8B and of HuggingFaceTB/SmolLM2-135M.
 SHAPES: dict[str, dict[str, Any]] = {
@@ -39,7 +40,6 @@ def random_model(shape: str, device: torch.device, dtype: torch.dtype) -> Any:
     if shape not in SHAPES:
         raise InvalidOption(option="shape", value=shape[:80], expected=", ".join(SHAPES))
     config = LlamaConfig(**SHAPES[shape])
-    attention = "eager" if device.type == "cpu" else "sdpa"  # as `base_model.load` chooses
     torch.manual_seed(0)
     with device:
-        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention_on(device.type))

@@ -135,10 +135,8 @@ def _base(plan: Plan) -> BaseModel:
 
 def _contestants(plan: Plan, base: BaseModel, data: Sequence[Example], say: Callable[[str], None]) -> list[Contestant]:
     """Ours first."""
-    hyperparameters, kept = plan.hyperparameters(), None
-    if hyperparameters.whitening:
-        found = KeptSpectra(spectra(base, data[:SPECTRUM_PAIRS]), Path())  # no other process looks for them in a file
-        kept = lambda: found  # noqa: E731
+    hyperparameters = plan.hyperparameters()
+    kept = _kept(base, data) if hyperparameters.whitening else None
     contestants: list[Contestant] = [Ours("lift", FusedLearner, hyperparameters, kept, plan.epochs)]
     if plan.jobs > 1:
         contestants.append(Together(TOGETHER, plan.jobs, hyperparameters, kept))
@@ -154,6 +152,11 @@ def _contestants(plan: Plan, base: BaseModel, data: Sequence[Example], say: Call
     else:
         say("trl is not installed, so TRL is left out")
     return contestants
+
+
+def _kept(base: BaseModel, data: Sequence[Example]) -> Callable[[], KeptSpectra]:
+    found = KeptSpectra(spectra(base, data[:SPECTRUM_PAIRS]), Path())  # no other process looks for them in a file
+    return lambda: found
 
 
 def _limit(shape: Shape, data: Sequence[Example], pairs: int, peak: float, bytes_per_second: float) -> dict[str, float]:

@@ -339,14 +339,13 @@ def _turned(
     return torch.cat((turned, v), 1).flatten(1)
 
 
-def _causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """q [B, heads, L, d], k, v [B, kv, L, d] → [B, heads, L, d]; softmax in fp32.
+def _causal_attention(q: Tensor, k: Tensor, v: Tensor, later: Tensor) -> Tensor:
+    """q [B, heads, L, d], k, v [B, kv, L, d] → [B, heads, L, d]; softmax in fp32; later [heads / kv · L, L]: the mask.
 
     Each group of query heads with its key and value head is one product: at the length of a pair this is faster on
     CPUs than a kernel that keeps no scores.
     """
     (count, heads, width, size), kv = q.shape, k.shape[1]
-    later = torch.full((width, width), -torch.inf, device=q.device).triu(1).repeat(heads // kv, 1)
     q = q.reshape(count * kv, heads // kv * width, size)
     k, v = (part.reshape(count * kv, width, size) for part in (k, v))
     scores = (q @ k.transpose(1, 2)).float() / math.sqrt(size) + later
@@ -382,6 +381,8 @@ class _Pass:
     def __init__(self, base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns) -> None:
         self._base, self._forest = base, grown
         self._cos, self._sin = turns
+        width, on_gpu = grown.nodes.shape[1], base.embedding.is_cuda  # there torch's kernel knows what is later
+        self._later = None if on_gpu else torch.full((width, width), -torch.inf).triu(1).repeat(base.groups, 1)
         self._adapters = [
             (lora.of_groups(lora.weights), lora.of_groups(lora.gradients), lora.scaling) for lora in loras
         ]
@@ -422,7 +423,7 @@ class _Pass:
         rows = _turned(qkv, self._cos, self._sin, (base.heads, kv), norms)
         placed: Tensor = _ToPlaces.apply(rows, self._forest)  # type: ignore[no-untyped-call]
         q, k, v = placed.view(count, width, -1, size).transpose(1, 2).split((base.heads, kv, kv), 1)
-        mixed = _flash_attention(q, k, v) if q.is_cuda else _causal_attention(q, k, v)
+        mixed = _flash_attention(q, k, v) if self._later is None else _causal_attention(q, k, v, self._later)
         mixed = mixed.transpose(1, 2).reshape(count * width, base.heads * size)
         attended: Tensor = _FromPlaces.apply(mixed, self._forest)  # type: ignore[no-untyped-call]
         return attended

@@ -27,10 +27,15 @@ class Padded:
     chances: Tensor
 
 
+def rounded_up(number: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return -(-number // step) * step
+
+
 def padded(examples: Sequence[Example]) -> Padded:
     """The examples as one batch."""
     lengths = [len(example.tokens) for example in examples]
-    width = -(-max(lengths) // PAD_TO) * PAD_TO
+    width = rounded_up(max(lengths), PAD_TO)
     input_ids = torch.zeros(len(examples), width, dtype=torch.long)
     rows: list[int] = []
     columns: list[int] = []

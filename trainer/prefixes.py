@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trainer.batches import Example
 from trainer.expectations import expectations
+from trainer.padding import rounded_up
 from trainer.placement import sent
 
 PLACES = 16  # lengths are rounded up to multiples of it where that is asked for
@@ -62,8 +63,8 @@ class Forest:
         last place of no node, where all nodes and places that are added belong.
         """
         (count, width), nodes, answers = self.nodes.shape, len(self.tokens), len(self.answers)
-        wide = _rounded(width + 1, PLACES)
-        more_nodes = _rounded(nodes + 1, _grid(nodes)) - nodes
+        wide = rounded_up(width + 1, PLACES)
+        more_nodes = rounded_up(nodes + 1, _grid(nodes)) - nodes
         more_answers, more_shared = _power(answers) - answers, _power(len(self.shared)) - len(self.shared)
         last = self.nodes[:, -1:].expand(count, wide - width)
         moved = [places // width * wide + places % width for places in (self.places, self.sharing)]
@@ -119,10 +120,6 @@ def forest(trees: Sequence[tuple[Sequence[Example], float]]) -> Forest:
 def _longer(tensor: Tensor, more: int, value: int = 0) -> Tensor:
     """The tensor with so many rows more."""
     return torch.cat((tensor, tensor.new_full((more, *tensor.shape[1:]), value)))
-
-
-def _rounded(number: int, step: int) -> int:
-    return -(-number // step) * step
 
 
 def _power(number: int) -> int:

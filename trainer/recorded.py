@@ -15,7 +15,7 @@ from torch import Tensor
 from trainer.frozen import Turns
 from trainer.prefixes import Forest
 
-RECORDINGS = 64  # of an adapter; a job's batches have about twenty layouts
+RECORDINGS = 64  # of an adapter; a job's batches have about ten layouts
 
 Layout: TypeAlias = tuple[torch.Size, ...]
 
