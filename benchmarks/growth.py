@@ -33,7 +33,9 @@ def of_serving(result: Result) -> Growth:
         lines.setdefault(f"{kind}, limit", []).append((x, limit["tokens_per_second"]))
         if f"stock, {name}" in rates:
             lines.setdefault(f"{kind}, stock vLLM", []).append((x, rates[f"stock, {name}"]["median"]))
-    return Growth(title="One batch of 8 streams", x="distinct adapters", y="tokens a second", lines=lines)
+    return Growth(
+        title=f"One batch of {result['streams']} streams", x="distinct adapters", y="tokens a second", lines=lines
+    )
 
 
 def of_load(result: Result) -> Growth:

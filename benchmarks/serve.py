@@ -13,13 +13,14 @@ from benchmarks.engines import AS_PUBLISHED, EngineProcess, running
 from benchmarks.limits import Shape
 from benchmarks.machine import bandwidth, describe, peak_flops
 from benchmarks.random_adapters import copies, write_random_adapter
-from benchmarks.serving_work import BASE, OURS, STOCK, THEIRS, Voice, Work, gaps, limits, ratios
+from benchmarks.serving_work import BASE, STOCK, Voice, Work, gaps, limits, ratios, works
 from benchmarks.spread import percentile, spread
 from lift.errors import InvalidOption
 from lift.limits import RANKS
 from lift.settings import EngineSettings
 from storage.base_model import dtype_for, folder_of
 
+LEAST_STREAMS = 8
 NEIGHBOURS = 4
 NEIGHBOUR_TOKENS = 64
 MAX_ADAPTERS = 64
@@ -30,15 +31,16 @@ WAITS = ("fetch", "validate", "load", "cold", "warm")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to measure. `rivals`: also stock vLLM. `threads`: of each engine, 0 leaves each its own choice.
+    """What to measure. `adapters`: how many distinct ones answer in a batch, each number in turn.
 
-    `say` is told each figure as it comes.
+    `rivals`: also stock vLLM. `threads`: of each engine, 0 leaves each its own choice. `say` is told each figure as it
+    comes.
     """
 
     base_model: str
     rank: int
     shrunk_rank: int
-    adapters: int
+    adapters: Sequence[int]
     repeats: int
     rivals: bool
     threads: int = 0
@@ -51,24 +53,34 @@ class Plan:
                 raise InvalidOption(option=name, value=value, expected=" ".join(map(str, RANKS)))
         if self.shrunk_rank > self.rank:
             raise InvalidOption(option="shrunk-rank", value=self.shrunk_rank, expected=f"at most {self.rank}, the rank")
-        if not 1 <= self.adapters <= MAX_ADAPTERS:
-            raise InvalidOption(option="adapters", value=self.adapters, expected=f"1 to {MAX_ADAPTERS}")
+        if not self.adapters or any(not 1 <= count <= MAX_ADAPTERS for count in self.adapters):
+            raise InvalidOption(option="adapters", expected=f"numbers from 1 to {MAX_ADAPTERS}")
         if self.threads < 0:
             raise InvalidOption(option="threads", value=self.threads, expected="at least 0")
         if self.repeats < 1:
             raise InvalidOption(option="repeats", value=self.repeats, expected="at least 1")
 
     @property
+    def most(self) -> int:
+        """How many adapters of each rank are held."""
+        return max(self.adapters)
+
+    @property
     def voices(self) -> tuple[Voice, ...]:
-        """The base, one and many adapters, and the same shrunk."""
-        many, full, shrunk = self.adapters, self.rank, self.shrunk_rank
+        """The base, and each number of adapters at full rank, then shrunk."""
         return (
             BASE,
-            Voice(name=f"1 of rank {full}", adapters=1, first=1, rank=full),
-            Voice(name=f"{many} of rank {full}", adapters=many, first=1, rank=full),
-            Voice(name=f"1 of rank {shrunk}", adapters=1, first=1 + many, rank=shrunk),
-            Voice(name=f"{many} of rank {shrunk}", adapters=many, first=1 + many, rank=shrunk),
+            *(
+                Voice(name=f"{count} of rank {rank}", adapters=count, first=first, rank=rank)
+                for rank, first in ((self.rank, 1), (self.shrunk_rank, 1 + self.most))
+                for count in self.adapters
+            ),
         )
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What is measured, with as many streams as there are adapters, and not fewer than LEAST_STREAMS."""
+        return works(max(LEAST_STREAMS, self.most))
 
     @cached_property
     def folder(self) -> Path:
@@ -94,12 +106,12 @@ def bench_serve(plan: Plan) -> dict[str, Any]:
         figures = _Figures(plan)
         for _ in range(plan.repeats):
             figures.of_machine()
-            for work in OURS:
+            for work in plan.works:
                 for voice in plan.voices:
                     figures.of_rate(ours, work, voice, voice.name)
             if stock is not None:
-                for work in THEIRS:
-                    for voice in plan.voices[:3]:
+                for work in plan.works[1:]:  # the long prefill takes minutes there
+                    for voice in plan.voices[: 1 + len(plan.adapters)]:
                         figures.of_rate(stock, work, voice, STOCK + voice.name)
             figures.of_waits(ours, str(sample))
         return figures.result()
@@ -112,10 +124,10 @@ def _engines(plan: Plan) -> Iterator[tuple[EngineProcess, EngineProcess | None, 
         files = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lift-bench-")))
         full = write_random_adapter(files / "full", plan.skeleton, plan.rank)
         shrunk = write_random_adapter(files / "shrunk", plan.skeleton, plan.shrunk_rank)
-        held = [*copies(full, plan.adapters), *copies(shrunk, plan.adapters)]
+        held = [*copies(full, plan.most), *copies(shrunk, plan.most)]
         settings = EngineSettings(
             slots=2 * len(held),
-            batch_slots=plan.adapters,
+            batch_slots=plan.most,
             max_model_len=1024,
             cpu_kv_cache_gib=0.25,
             threads=plan.threads,
@@ -128,7 +140,7 @@ def _engines(plan: Plan) -> Iterator[tuple[EngineProcess, EngineProcess | None, 
             return engine
 
         ours = start("our engine", {}, held)
-        yield ours, start("stock vLLM", AS_PUBLISHED, held[: plan.adapters]) if plan.rivals else None, full
+        yield ours, start("stock vLLM", AS_PUBLISHED, held[: plan.most]) if plan.rivals else None, full
 
 
 class _Figures:
@@ -136,7 +148,7 @@ class _Figures:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._rates: dict[str, dict[str, list[float]]] = {work.name: {} for work in OURS}
+        self._rates: dict[str, dict[str, list[float]]] = {work.name: {} for work in plan.works}
         self._peaks: list[float] = []
         self._bandwidths: list[float] = []
         self._waits: list[dict[str, Any]] = []
@@ -163,7 +175,7 @@ class _Figures:
     def of_waits(self, engine: EngineProcess, folder: str) -> None:
         """From an adapter in the store to its first token; and between tokens of those who answer beside loads."""
         found = engine.ask("cold", folder=folder)
-        voices = self._plan.voices[2].numbers(NEIGHBOURS)
+        voices = [1 + stream % self._plan.most for stream in range(NEIGHBOURS)]
         for name, loading in (("quiet", False), ("loading", True)):
             asked = {"folder": folder, "voices": voices, "answer_tokens": NEIGHBOUR_TOKENS}
             told = engine.ask("neighbours", loading=loading, **asked)
@@ -182,12 +194,13 @@ class _Figures:
             "threads": plan.threads,
             "rank": plan.rank,
             "shrunk_rank": plan.shrunk_rank,
+            "streams": plan.works[0].streams,
             "repeats": plan.repeats,
             "tokens_per_second": {
                 work: {name: spread(seen) for name, seen in of.items()} for work, of in self._rates.items()
             },
             "ratios": ratios(self._rates),
-            "limits": limits(shapes, plan.voices, self._rates, peak=peak, bandwidth=speed),
+            "limits": limits(shapes, plan.works, plan.voices, self._rates, peak=peak, bandwidth=speed),
             "first_token_seconds": {name: spread([each[name] for each in self._waits], 3) for name in WAITS},
             "neighbours": self._neighbours(),
         }

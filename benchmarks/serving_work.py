@@ -27,13 +27,17 @@ class Work:
         return self.streams * self.answer_tokens / last
 
 
-LONG_PREFILL = Work(name="prefill", streams=8, prompt_tokens=128, answer_tokens=1)
-PREFILL = Work(name="short prefill", streams=8, prompt_tokens=24, answer_tokens=1)
 DECODE = Work(name="decode", streams=1, prompt_tokens=16, answer_tokens=25)
-BATCH = Work(name="batch", streams=8, prompt_tokens=16, answer_tokens=17)
-OURS = (LONG_PREFILL, PREFILL, DECODE, BATCH)
-THEIRS = (PREFILL, DECODE, BATCH)
-"""Without the long prefill, which takes minutes there."""
+
+
+def works(streams: int) -> tuple[Work, ...]:
+    """What is measured, all but the decoding of one stream with so many of them."""
+    return (
+        Work(name="prefill", streams=streams, prompt_tokens=128, answer_tokens=1),
+        Work(name="short prefill", streams=streams, prompt_tokens=24, answer_tokens=1),
+        DECODE,
+        Work(name="batch", streams=streams, prompt_tokens=16, answer_tokens=17),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,7 @@ def ratios(rates: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict
 
 def limits(
     shapes: Mapping[int, Shape],
+    asked: Sequence[Work],
     voices: Sequence[Voice],
     rates: Mapping[str, Mapping[str, Sequence[float]]],
     *,
@@ -86,7 +91,7 @@ def limits(
     `shapes`: of the base model with adapters, by their rank.
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for work in OURS:
+    for work in asked:
         for voice in voices:
             limit = limit_rate(work, voice, shapes[voice.rank], peak, bandwidth)
             reached = spread(rates[work.name][voice.name], 9)["median"] / limit

@@ -7,6 +7,7 @@ from benchmarks.growth import draw, of_breakeven, of_load, of_pipeline, of_servi
 from lift.errors import InvalidOption
 
 SERVING = {
+    "streams": 8,
     "tokens_per_second": {
         "batch": {"base": {"median": 100}, "1 of rank 8": {"median": 80}, "8 of rank 8": {"median": 50}}
         | {"stock, 8 of rank 8": {"median": 2}}

@@ -4,15 +4,16 @@ import pytest
 
 from benchmarks.limits import Shape
 from benchmarks.serve import Plan
-from benchmarks.serving_work import BASE, BATCH, DECODE, PREFILL, Voice, gaps, limit_rate, ratios
+from benchmarks.serving_work import BASE, Voice, gaps, limit_rate, ratios, works
 from lift.errors import InvalidOption
 
 SHAPE = Shape(linear=100, head=20, lora=40, attention=5, cached=3)
+_, PREFILL, DECODE, BATCH = works(8)
 MANY = Voice(name="8 of rank 128", adapters=8, first=1, rank=128)
 
 
 def plan(**changes):
-    asked = {"rank": 128, "shrunk_rank": 32, "adapters": 8, "repeats": 1, "rivals": False}
+    asked = {"rank": 128, "shrunk_rank": 32, "adapters": (1, 8), "repeats": 1, "rivals": False}
     return Plan(base_model="m", say=print, **{**asked, **changes})
 
 
@@ -63,8 +64,22 @@ def test_a_plan_has_the_base_and_one_and_many_adapters_at_both_ranks():
     assert {*voices[2].numbers(8)}.isdisjoint(voices[4].numbers(8))
 
 
+def test_a_batch_has_a_stream_for_each_adapter_and_never_fewer_than_eight():
+    assert [work.streams for work in plan(adapters=(1, 2)).works] == [8, 8, 1, 8]
+    assert [work.streams for work in plan(adapters=(1, 64, 8)).works] == [64, 64, 1, 64]
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"rank": 7}, {"shrunk_rank": 256}, {"adapters": 0}, {"adapters": 65}, {"repeats": 0}, {"threads": -1}]
+    "wrong",
+    [
+        {"rank": 7},
+        {"shrunk_rank": 256},
+        {"adapters": ()},
+        {"adapters": (0,)},
+        {"adapters": (8, 65)},
+        {"repeats": 0},
+        {"threads": -1},
+    ],
 )
 def test_a_plan_that_cannot_be_is_refused(wrong):
     with pytest.raises(InvalidOption):
