@@ -175,6 +175,7 @@ class Subject:
 
 async def serve(setup: dict[str, Any], say: Any) -> None:
     """Starts the engine, says so, and answers commands until stdin ends."""
+    from vllm.config import CompilationConfig
     from vllm.v1.engine.async_llm import AsyncLLM
 
     from lift.settings import EngineSettings, ModelSettings
@@ -185,6 +186,7 @@ async def serve(setup: dict[str, Any], say: Any) -> None:
     arguments = engine_args(base_model, engine, model)
     if not os.environ["VLLM_PLUGINS"]:
         arguments.distributed_executor_backend = None  # vLLM as it is published chooses its own
+        arguments.compilation_config = CompilationConfig()
     llm = AsyncLLM.from_engine_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="lift-bench-") as folder:

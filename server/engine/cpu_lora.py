@@ -1,4 +1,4 @@
-"""Puts our LoRA operator in the place of vLLM's on CPUs, and needs no compiler. vLLM calls `register` in its processes.
+"""Puts our operators in the place of vLLM's on CPUs, and needs no compiler. vLLM calls `register` in its processes.
 
 The entry point is `vllm.general_plugins` in pyproject.toml. Nothing heavy is imported here, and nothing happens on
 other platforms.
@@ -8,7 +8,7 @@ OPERATOR = "server.engine.segmented_lora.SegmentedLora"
 
 
 def register() -> None:
-    """Makes the CPU platform name our operator; repeated calls change nothing.
+    """Makes the CPU platform name our LoRA operator, and norms compiled ones; repeated calls change nothing.
 
     The one function that vLLM would still compile with LoRA on a CPU counts ranks for log-probabilities: where there is
     no C++ compiler, the first tenant that asks for them would end the engine.
@@ -16,5 +16,8 @@ def register() -> None:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
+        from server.engine import cpu_norms
+
         type(current_platform).get_punica_wrapper = classmethod(lambda _: OPERATOR)
         type(current_platform).simple_compile_backend = "eager"
+        cpu_norms.register()

@@ -189,6 +189,8 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         **kwargs: Any,
     ) -> None:
         """Adds x A^T B^T · scale to y [n, out], in the columns of each packed projection; x [n, in]."""
+        if not self._token_segments:
+            return
         layer = [self._buffers.of(a, b) for a, b in zip(lora_a_stacked, lora_b_stacked, strict=True)]
         many = self._token_segments
         if self._single is not None and _fits_kernel(y, x, lora_a_stacked[0]):

@@ -54,6 +54,7 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
             "block_size": CPU_BLOCK_TOKENS,
             "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30)),
             "distributed_executor_backend": UniProcExecutor,  # for a worker's process a core would do nothing but wait
+            "compilation_config": {"custom_ops": ["+rotary_embedding"]},  # a kernel, where it would be ten operators
         }
     return AsyncEngineArgs(
         model=str(folder),

@@ -121,6 +121,24 @@ async def test_our_operator_is_installed_for_every_vllm_process_and_nothing_is_c
     assert current_platform.simple_compile_backend == "eager"
 
 
+async def test_norms_are_the_kernels_for_cpus_and_compute_what_vllms_own_do(node) -> None:
+    import torch
+    from vllm import ir
+    from vllm.platforms import current_platform
+
+    random = torch.Generator().manual_seed(0)
+    x, residual, weight = (torch.randn(rows, 96, generator=random).bfloat16() for rows in (7, 7, 1))
+    priority = current_platform.get_default_ir_op_priority(None)
+    for operator, given in ((ir.ops.rms_norm, (x,)), (ir.ops.fused_add_rms_norm, (x, residual))):
+        with operator.set_priority(getattr(priority, operator.name)):
+            chosen = operator.dispatch(*given, weight[0], 1e-5)
+            assert chosen.provider == "lift_cpu"
+            assert operator.dispatch(*(each[:, ::2] for each in given), weight[0, ::2], 1e-5).provider == "native"
+        expected = operator.impls["native"].impl_fn(*given, weight[0], 1e-5)
+        computed = chosen.impl_fn(*(each.clone() for each in given), weight[0], 1e-5)
+        torch.testing.assert_close(computed, expected, rtol=0.02, atol=0.02)
+
+
 async def test_an_answer_streams_and_counts_its_tokens(node, two) -> None:
     turns = [pb.Turn(role="user", content="How long is the bridge?")]
     messages = [message async for message in node.answer(two[0], prompt="", turns=turns, max_tokens=5)]
