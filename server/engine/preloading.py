@@ -36,10 +36,11 @@ class _Reader:
         self._load = manager._load_adapter
         self._pack = manager._adapter_manager._create_merged_loras_inplace
         self._reading: dict[int, Future[Any]] = {}
-        self._thread = ThreadPoolExecutor(1, "adapters", initializer=torch.set_num_threads, initargs=(1,))
 
     def begin(self, request: LoRARequest) -> None:
-        self._reading[request.lora_int_id] = self._thread.submit(self._read, request)
+        thread = ThreadPoolExecutor(1, "adapter", initializer=torch.set_num_threads, initargs=(1,))
+        self._reading[request.lora_int_id] = thread.submit(self._read, request)
+        thread.shutdown(wait=False)
 
     def has_ended(self, number: int) -> bool:
         return number not in self._reading or self._reading[number].done()
