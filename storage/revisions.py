@@ -21,12 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lift.errors import ObjectMissing, RevisionMissing, RevisionRejected
 from lift.template import PromptTemplate
 from storage import keys
+from storage.files import CONFIG, MANIFEST, WEIGHTS
 from storage.objects import ObjectStore
 from storage.records import RevisionRef
 
-MANIFEST = "manifest.json"
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 MAX_MANIFEST_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from lift.errors import RevisionRejected
-from storage.revisions import CONFIG, MANIFEST, WEIGHTS
+from storage.files import CONFIG, MANIFEST, WEIGHTS
 
 MAX_CONFIG_BYTES = 1 << 16
 MAX_HEADER_BYTES = 8 << 20

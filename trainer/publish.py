@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lift.template import PromptTemplate
+from storage.files import CONFIG, WEIGHTS
 from storage.objects import ObjectStore
 from storage.records import Job, Revision
-from storage.revisions import CONFIG, WEIGHTS, Manifest, describe, publish_files
+from storage.revisions import Manifest, describe, publish_files
 from storage.validation import validate
 from trainer.base_model import BaseModel
 from trainer.profiles import Hyperparameters

@@ -28,7 +28,8 @@ from lift.errors import InvalidOption
 from lift.teaching import Row, rows_of
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, proposal_prompt
-from storage.revisions import MANIFEST, Manifest, describe
+from storage.files import MANIFEST
+from storage.revisions import Manifest, describe
 from trainer.base_model import BaseModel, embedded, load
 from trainer.batches import Encoder, Example
 from trainer.fused import FusedAdapter, FusedLearner

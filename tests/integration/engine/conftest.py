@@ -26,9 +26,10 @@ from server.engine.environment import environment
 from server.engine.serving import Ports, serving
 from storage.base_model import identify
 from storage.catalogue import Catalogue
+from storage.files import MANIFEST
 from storage.memory import MemoryObjects
 from storage.records import RevisionRef
-from storage.revisions import MANIFEST, Manifest, describe, publish_files
+from storage.revisions import Manifest, describe, publish_files
 
 os.environ.update({name: value for name, value in environment(Settings()).items() if name.startswith("VLLM_")})
 with warnings.catch_warnings():

@@ -13,10 +13,10 @@ from server.engine.serving import serving
 from storage import keys
 from storage.base_model import identify
 from storage.catalogue import Catalogue
+from storage.files import WEIGHTS
 from storage.memory import MemoryObjects
 from storage.placement import place
 from storage.records import JobKind, Node, Quotas, Revision, RevisionRef
-from storage.revisions import WEIGHTS
 
 ADAPTERS = ("bakery", "ferry", "mill")
 

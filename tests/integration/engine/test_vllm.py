@@ -17,8 +17,8 @@ from lift import errors, status
 from lift.internal.v1 import engine_pb2 as pb
 from lift.writing import WRITER
 from storage import keys
+from storage.files import WEIGHTS
 from storage.records import RevisionRef
-from storage.revisions import WEIGHTS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 

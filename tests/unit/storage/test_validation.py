@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lift.errors import RevisionRejected
-from storage.revisions import CONFIG, MANIFEST, WEIGHTS
+from storage.files import CONFIG, MANIFEST, WEIGHTS
 from storage.validation import validate
 
 BASE = {

@@ -10,7 +10,8 @@ import pytest
 from lift.errors import InvalidOption
 from lift.teaching import Row
 from lift.writing import answer_prompt, question_prompt
-from storage.revisions import MANIFEST, Manifest
+from storage.files import MANIFEST
+from storage.revisions import Manifest
 from storage.validation import validate
 from trainer import writer
 from trainer.profiles import Hyperparameters
