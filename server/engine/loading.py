@@ -23,7 +23,7 @@ from storage.revisions import Manifest, fetch
 log = structlog.get_logger()
 
 NICENESS = 10
-"""Of validation, on top of the engine's own: the step that writes everybody's next token waits for its slowest thread."""
+"""Of validation, on top of the engine's own: everybody's next token waits for the slowest thread of its step."""
 
 VALIDATION_SECONDS = 300
 VALIDATIONS_AT_ONCE = 2
