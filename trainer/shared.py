@@ -2,9 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import structlog
 from torch import Tensor
@@ -14,6 +16,9 @@ from trainer.fused import FusedAdapter, FusedLearner
 from trainer.profiles import Hyperparameters
 
 GRACE_SECONDS = 0.01  # between its steps a job does little else; one that waits for its generator is not waited for
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -33,12 +38,16 @@ class _Request:
 class SharedLearner:
     """A fast learner for several threads, one adapter each.
 
-    A step is made once all adapters have asked for theirs, or one has waited for GRACE_SECONDS; whoever notices makes
-    it for all who asked. What is wrong with one adapter's step is raised in its thread alone.
+    A step is made once all adapters have asked for theirs, or one has waited for GRACE_SECONDS; whoever notices has it
+    made for all who asked. What is wrong with one adapter's step is raised in its thread alone.
+
+    One thread computes for all. Each thread that does so with torch gets a team of OpenMP threads, and where the teams
+    together have more threads than there are processors, none of these stays awake between two pieces of work.
     """
 
     def __init__(self, learner: FusedLearner) -> None:
         self._learner = learner
+        self._computing = ThreadPoolExecutor(1, "learner")
         self._changed = threading.Condition()
         self._waiting: list[_Request] = []
         self._adapters = 0
@@ -47,12 +56,18 @@ class SharedLearner:
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters) -> Iterator["SharedAdapter"]:
         """Fresh LoRA weights for the length of the block."""
-        with self._learner.adapter(hyperparameters) as adapter:
-            self._count(1)
-            try:
-                yield SharedAdapter(self, adapter)
-            finally:
-                self._count(-1)
+        block = self._learner.adapter(hyperparameters)
+        adapter = self.computed(block.__enter__)
+        self._count(1)
+        try:
+            yield SharedAdapter(self, adapter)
+        finally:
+            self._count(-1)
+            self.computed(block.__exit__, None, None, None)
+
+    def computed(self, compute: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """What it returns or raises, in the thread that computes."""
+        return self._computing.submit(compute, *arguments, **options).result()
 
     def step(self, adapter: FusedAdapter, examples: Sequence[Example], left: float) -> float:
         """One optimizer step of one adapter, beside those of others; mean loss per answer token before it, in nats."""
@@ -92,7 +107,8 @@ class SharedLearner:
 
     def _make(self, requests: Sequence[_Request]) -> None:
         try:
-            losses = self._learner.step([(request.adapter, request.examples, request.left) for request in requests])
+            work = [(request.adapter, request.examples, request.left) for request in requests]
+            losses = self.computed(self._learner.step, work)
         except Exception as error:
             if len(requests) == 1:
                 requests[0].error = error
@@ -127,10 +143,10 @@ class SharedAdapter:
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
         """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps.
 
-        Beside a step of others: neither writes what the other reads.
+        Between the steps of others.
         """
-        return self._adapter.loss_with(weights, examples)
+        return self._learner.computed(self._adapter.loss_with, weights, examples)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
-        return self._adapter.weights()
+        return self._learner.computed(self._adapter.weights)

@@ -18,12 +18,16 @@ class Counting:
 
     def __init__(self):
         self.steps = []
+        self.threads = set()
 
     @contextmanager
     def adapter(self, hyperparameters):
+        self.threads.add(threading.get_ident())
         yield object()
+        self.threads.add(threading.get_ident())
 
     def step(self, work):
+        self.threads.add(threading.get_ident())
         self.steps.append(len(work))
         if any(not examples for _, examples, _ in work):
             raise ValueError("nothing to train on")
@@ -66,6 +70,12 @@ def test_steps_that_are_asked_for_at_once_are_made_together():
     assert sum(counting.steps) == 60
     assert max(counting.steps) == 3
     assert len(counting.steps) < 40
+
+
+def test_one_thread_computes_for_all():
+    counting = Counting()
+    in_threads(SharedLearner(counting), [[example(3)], [example(4)]], 3)
+    assert len(counting.threads) == 1
 
 
 def test_one_that_is_alone_waits_for_nobody():
