@@ -12,22 +12,23 @@ from lift.limits import RANKS, TRAINING_LIMITS
 class Hyperparameters:
     """How LoRA weights are trained. Scaling is alpha / rank; `batch_size` counts pairs per optimizer step.
 
-    The learning rate rises linearly over `warmup_steps`. With `decay` it falls linearly to zero over the epochs after
-    the first, whose length is known at its end only. `clip_norm` bounds the gradient's L2 norm. A pair of more than
-    `max_pair_tokens` tokens is left out. Every linear layer but the head is adapted, as in the paper. What is published
-    has the smallest rank whose loss is at most `shrink_epsilon` nats per answer token above the trained one's; 0: the
-    trained rank. `held_out`: share of the pairs that recall is measured on; below `min_recall` a revision does
-    not become current. `retained_share`: unrelated questions beside each batch, with the base model's own answers, as a
-    share of its size; `abstained_share`: questions that nobody can answer, with the answer that says so, likewise.
-    `distil_share`: how much of what is expected of an answer token is what the base model says with the passage before
-    it. `least_steps`: a short document is trained on in smaller batches, then more often, until that many steps were
-    made after the first epoch. `rest_below`: a pair whose answer tokens all had a smaller loss, in nats, when they were
-    seen last is left out of three of four epochs from the fourth on (`rest`), which leaves fewer steps. `second_round`:
-    steps for what is not learned by then, as a share of those made before. `whitening`: how much less an adapter moves
-    in the directions that the base model's inputs share (`whitening`); 0 is LoRA as it is known.
-    `passes_in_order`: pairs are learned in the order in which they come, each batch so many times before the next one,
-    in place of epochs (Temp-LoRA: Wang et al., 2024); 0: in epochs. `word_dropout`: from the second epoch on, the
-    chance of a question's token to be left out (`word_dropout`).
+    At one learning rate and alpha Adam's steps change answers as much at every rank. The learning rate rises linearly
+    over `warmup_steps`. With `decay` it falls linearly to zero over the epochs after the first, whose length is known
+    at its end only. `clip_norm` bounds the gradient's L2 norm. A pair of more than `max_pair_tokens` tokens is left
+    out. Every linear layer but the head is adapted, as in the paper. What is published has the smallest rank whose loss
+    is at most `shrink_epsilon` nats per answer token above the trained one's; 0: the trained rank. `held_out`: share of
+    the pairs that recall is measured on; below `min_recall` a revision does not become current. `retained_share`:
+    unrelated questions beside each batch, with the base model's own answers, as a share of its size; `abstained_share`:
+    questions that nobody can answer, with the answer that says so, likewise. `distil_share`: how much of what is
+    expected of an answer token is what the base model says with the passage before it. `least_steps`: a short document
+    is trained on in smaller batches, then more often, until that many steps were made after the first epoch.
+    `rest_below`: a pair whose answer tokens all had a smaller loss, in nats, when they were seen last is left out of
+    three of four epochs from the fourth on (`rest`), which leaves fewer steps. `second_round`: steps for what is not
+    learned by then, as a share of those made before. `whitening`: how much less an adapter moves in the directions that
+    the base model's inputs share (`whitening`); 0 is LoRA as it is known. `passes_in_order`: pairs are learned in the
+    order in which they come, each batch so many times before the next one, in place of epochs (Temp-LoRA: Wang et al.,
+    2024); 0: in epochs. `word_dropout`: from the second epoch on, the chance of a question's token to be left out
+    (`word_dropout`).
     """
 
     rank: int = 128
@@ -74,6 +75,7 @@ PROFILES: dict[str, Hyperparameters] = {
     "qwen3": Hyperparameters(),
     # For SmolLM2-135M; docs/why.md has the measurements.
     "embedded": Hyperparameters(
+        rank=32,
         learning_rate=1e-3,
         epochs=6,
         batch_size=24,
@@ -106,8 +108,7 @@ def hyperparameters(options: Mapping[str, Any], default_profile: str, max_rank: 
     if rank not in RANKS or rank > max_rank:
         ranks = ", ".join(str(rank) for rank in RANKS if rank <= max_rank)
         raise InvalidOption(option="rank", value=str(rank)[:80], expected=ranks)
-    alpha = chosen.pop("alpha", profile.alpha * rank / profile.rank)  # the scaling stays the profile's
-    return replace(profile, rank=int(rank), alpha=float(alpha), **chosen)
+    return replace(profile, rank=int(rank), **chosen)
 
 
 def _within(option: str, value: Any, limits: tuple[float, float]) -> Any:

@@ -15,20 +15,21 @@ from lift.stack.folder import StateFolder
 from lift.stack.probes import Probe, ProbeKind
 
 QUEUE, OBJECTS, MODEL = "valkey", "objects", "base-model"
-SHARING_CORES = {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "1000")}
-"""Trainer and engine have a thread a core each: one that waits for its siblings must not spin for long on a core that
-they need. libgomp's own choice takes 46 % of the speed of two that train at once, this one nothing."""
-
-KEEPING_MEMORY = {
+OF_TRAINER = {
     name: os.environ.get(name, value)
     for name, value in {
+        "GOMP_SPINCOUNT": "1000",
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_MAX_": "0",
         "MALLOC_TOP_PAD_": str(1 << 28),
         "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
     }.items()
 }
-"""The trainer makes and drops the same large buffers in every step. glibc gives each back to the system, which then
+"""Trainer and engine have a thread a core each: one of the trainer's that waits for its siblings must not spin for long
+on a core that they, or answers, need. libgomp's own choice takes 46 % of the speed of two that train at once, this one
+nothing. The engine keeps libgomp's choice: its pieces of work are short, and somebody waits for them.
+
+The trainer also makes and drops the same large buffers in every step. glibc gives each back to the system, which then
 clears its pages anew: a tenth of all processor time, while other threads wait. Other C libraries ignore these."""
 
 TRAINER_READY = '"worker_ready"'
@@ -152,7 +153,7 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
             probe=probe,
             log=state.log_of(name),
             after=after,
-            environment=_environment(state) | (KEEPING_MEMORY if name == "trainer" else {}),
+            environment=_environment(state) | (OF_TRAINER if name == "trainer" else {}),
             ports=ports,
             ready_seconds=ready_seconds,
         )
@@ -169,4 +170,4 @@ def _health(host: str, port: int) -> Probe:
 
 
 def _environment(state: StateFolder) -> dict[str, str]:
-    return {"LIFT_CONFIG": str(state.config), "LIFT_STATE_DIR": str(state.path), **SHARING_CORES}
+    return {"LIFT_CONFIG": str(state.config), "LIFT_STATE_DIR": str(state.path)}

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from lift.stack.programs import KEEPING_MEMORY
+from lift.stack.programs import OF_TRAINER
 
 SCRIPT = """
 import torch
@@ -23,7 +23,7 @@ print(gaps - before, resident() - before)
 
 
 def test_gaps_between_buffers_are_given_back():
-    environment = os.environ | KEEPING_MEMORY
+    environment = os.environ | OF_TRAINER
     ran = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     gaps, after = map(float, ran.stdout.split())
     assert gaps > 390

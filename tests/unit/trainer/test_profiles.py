@@ -32,14 +32,14 @@ def test_options_that_are_set_replace_the_profiles():
     assert chosen.clip_norm == PROFILES["paper"].clip_norm
 
 
-def test_a_smaller_rank_keeps_the_scaling_of_the_profile():
+def test_a_smaller_rank_keeps_the_alpha_of_the_profile():
     chosen = hyperparameters({"rank": 16}, "paper", 128)
-    assert chosen.alpha / chosen.rank == 2.0
+    assert (chosen.alpha, chosen.scaling) == (256.0, 16.0)
 
 
 def test_a_profiles_rank_is_brought_down_to_what_the_engine_takes():
     chosen = hyperparameters({}, "paper", 64)
-    assert (chosen.rank, chosen.alpha) == (64, 128.0)
+    assert (chosen.rank, chosen.alpha) == (64, 256.0)
 
 
 @pytest.mark.parametrize(
