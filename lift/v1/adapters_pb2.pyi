@@ -324,7 +324,7 @@ class TrainingOptions(_message.Message):
     rank: _builtins.int
     """LoRA rank: 8, 16, 32, 64 or 128, at most the engine's maximum."""
     alpha: _builtins.float
-    """LoRA alpha (scaling = alpha / rank)."""
+    """LoRA alpha (scaling = alpha / rank); where unset the profile's, whatever the rank."""
     learning_rate: _builtins.float
     """Peak learning rate."""
     epochs: _builtins.int
