@@ -13,6 +13,7 @@ from lift import logs
 from lift.settings import Settings
 from storage.wakeups import TASK
 from trainer.crew import Crew
+from trainer.memory import give_back
 
 if TYPE_CHECKING:
     from trainer.job import Trainer
@@ -28,6 +29,7 @@ def train(job_id: str) -> None:
     """Runs the job where it still waits; a wake-up that comes twice or late finds it held or ended and does nothing."""
     trainer = _trainer()
     Crew(trainer.run, trainer.joinable, trainer.at_once).run(job_id)
+    give_back()  # a trainer that waits holds little more than its base model
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
