@@ -75,7 +75,7 @@ def tried(tmp_path, state, document):
 
 
 def test_what_an_adapter_learned_is_told_from_what_it_did_not(tried):
-    taught, untaught = tried(learning_rate=("0.01", "1e-8"), epochs=("40",), held_out=("0",))
+    taught, untaught = tried(learning_rate=("0.01", "1e-8"), alpha=("16",), epochs=("40",), held_out=("0",))
     assert (taught["right"], untaught["right"]) == (2, 0)
     assert taught["expected"] > 1
     assert untaught["expected"] < 0.1

@@ -63,8 +63,8 @@ def test_a_job_publishes_a_smaller_rank_than_the_trained_one_where_that_is_asked
     bench.trainer.run(job.id)
     revision = bench.catalogue.revisions.list("acme", job.adapter).items[0]
     manifest = read_manifest(bench.objects, revision.ref)
-    assert (revision.rank, manifest.rank, manifest.alpha) == (8, 8, 16)
-    assert (manifest.hyperparameters["rank"], manifest.hyperparameters["alpha"]) == (32, 64)
+    assert (revision.rank, manifest.rank, manifest.alpha) == (8, 8, 64)
+    assert (manifest.hyperparameters["rank"], manifest.hyperparameters["alpha"]) == (32, 256)
 
 
 def test_a_second_copy_of_a_wake_up_does_nothing(bench):
