@@ -78,6 +78,11 @@ class Plan:
         )
 
     @property
+    def unshrunk(self) -> tuple[Voice, ...]:
+        """The base, and each number of adapters at full rank."""
+        return self.voices[: 1 + len(self.adapters)]
+
+    @property
     def works(self) -> tuple[Work, ...]:
         """What is measured, with as many streams as there are adapters, and not fewer than LEAST_STREAMS."""
         return works(max(LEAST_STREAMS, self.most))
@@ -111,7 +116,7 @@ def bench_serve(plan: Plan) -> dict[str, Any]:
                     figures.of_rate(ours, work, voice, voice.name)
             if stock is not None:
                 for work in plan.works[1:]:  # the long prefill takes minutes there
-                    for voice in plan.voices[: 1 + len(plan.adapters)]:
+                    for voice in plan.unshrunk:
                         figures.of_rate(stock, work, voice, STOCK + voice.name)
             figures.of_waits(ours, str(sample))
         return figures.result()
@@ -175,7 +180,7 @@ class _Figures:
     def of_waits(self, engine: EngineProcess, folder: str) -> None:
         """From an adapter in the store to its first token; and between tokens of those who answer beside loads."""
         found = engine.ask("cold", folder=folder)
-        voices = [1 + stream % self._plan.most for stream in range(NEIGHBOURS)]
+        voices = max(self._plan.unshrunk, key=lambda voice: voice.adapters).numbers(NEIGHBOURS)
         for name, loading in (("quiet", False), ("loading", True)):
             asked = {"folder": folder, "voices": voices, "answer_tokens": NEIGHBOUR_TOKENS}
             told = engine.ask("neighbours", loading=loading, **asked)

@@ -72,7 +72,7 @@ class Plan:
 
     def hyperparameters(self) -> Hyperparameters:
         """Those of our learner; the scaling stays 2."""
-        return replace(PROFILES[self.profile], rank=self.rank, alpha=2.0 * self.rank, batch_size=self.pairs)
+        return replace(PROFILES[self.profile], rank=self.rank, batch_size=self.pairs)
 
 
 def bench_train(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
