@@ -200,9 +200,9 @@ def recipes(
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
-    """The numbers of a text such as "1,4,16". InvalidOption."""
+    """The numbers of a text such as "1,4,16", each once. InvalidOption."""
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise InvalidOption(option=option, value=text, expected="numbers such as 1,4,16") from error
 

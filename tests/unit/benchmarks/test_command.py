@@ -41,3 +41,7 @@ def test_what_libraries_print_does_not_reach_stdout(capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"written": 8}
     assert printed.err == "chatter\n"
+
+
+def test_each_number_is_taken_once_in_the_order_given():
+    assert command._numbers("adapters", "8,1,8") == (8, 1)
