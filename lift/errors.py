@@ -205,6 +205,10 @@ class BaseModelMissing(Precondition):
     """The base model cannot be found or read"""
 
 
+class PrimerRejected(Precondition):
+    """The primer is none of this base model"""
+
+
 class StackRunning(Precondition):
     """The stack of this state folder is running already"""
 

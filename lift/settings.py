@@ -119,6 +119,7 @@ class TrainerSettings(Section):
         default=1, gt=0, le=64, description="processes that make a step together, a GPU each; on a CPU, `threads` each"
     )
     niceness: int = Field(default=10, ge=0, le=19, description="how far training stands back for answers; see nice(2)")
+    primer: str = Field(default="", description="folder of a primer, at which adapters begin, if any")
     jobs_at_once: int = Field(default=4, gt=0, description="jobs that share the steps of one trainer")
     lease_seconds: float = Field(default=20, gt=0)
     sweep_seconds: float = Field(default=2, gt=0)

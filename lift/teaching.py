@@ -1,10 +1,13 @@
-"""Rows of human questions, which question writers are taught on: JSON lines, read here once for all who take them."""
+"""What adapters that no tenant owns are taught on, as JSON lines: rows of human questions, and lessons."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lift.errors import InvalidOption
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class Row(BaseModel):
@@ -27,13 +30,41 @@ class Row(BaseModel):
         return self.title, self.window, self.sentence
 
 
+class Pair(BaseModel):
+    """A question and its answer; text that is to be learned as it stands has no question."""
+
+    model_config = ConfigDict(frozen=True)
+
+    question: str
+    answer: str = Field(min_length=1)
+
+
+class Lesson(BaseModel):
+    """A short document as pairs, and what people asked about the same facts. A primer is taught on lessons."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str = ""
+    pairs: tuple[Pair, ...] = Field(min_length=1)
+    asked: tuple[Pair, ...] = Field(min_length=1)
+
+
 def rows_of(content: bytes) -> Iterator[tuple[bytes, Row]]:
     """Each line that is not empty, without its end, and its row. InvalidOption: a line that is no row."""
+    yield from _read(content, Row)
+
+
+def lessons_of(content: bytes) -> Iterator[Lesson]:
+    """The lesson of each line that is not empty. InvalidOption: a line that is none."""
+    return (lesson for _, lesson in _read(content, Lesson))
+
+
+def _read(content: bytes, kind: type[Kind]) -> Iterator[tuple[bytes, Kind]]:
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            yield line, Row.model_validate_json(line)
+            yield line, kind.model_validate_json(line)
         except ValidationError as error:
             wrong = error.errors()[0]
             where = ".".join(map(str, wrong["loc"]))

@@ -207,6 +207,7 @@ class TrainingOptions:
     whitening: float | None = None
     passes_in_order: int | None = None
     word_dropout: float | None = None
+    primer: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

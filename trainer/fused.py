@@ -28,6 +28,7 @@ from trainer.expectations import worst
 from trainer.frozen import Block, FrozenModel, Group, Turns
 from trainer.lora import Adapted, Lora
 from trainer.prefixes import Forest, forest
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.recorded import RecordedPasses
 from trainer.whitening import KeptSpectra, whiteners
@@ -56,10 +57,13 @@ class FusedLearner:
         self.kept = kept
 
     @contextmanager
-    def adapter(self, hyperparameters: Hyperparameters) -> Iterator["FusedAdapter"]:
-        """Fresh LoRA weights for the length of the block. InvalidOption: `whitening` where no spectra are given."""
+    def adapter(self, hyperparameters: Hyperparameters, primer: Primer | None = None) -> Iterator["FusedAdapter"]:
+        """LoRA weights for the length of the block, fresh or begun at a primer.
+
+        InvalidOption: `whitening` where no spectra are given.
+        """
         whitened = whiteners(self.kept, hyperparameters.whitening, self._base.embedding)
-        lora = Lora(self._base, hyperparameters, whitened)
+        lora = Lora(self._base, hyperparameters, whitened, primer)
         run, device = partial(_learn, self._base, [lora]), self._base.embedding.device
         yield FusedAdapter(self, lora, RecordedPasses(device, run, self._base.turns))
 

@@ -17,6 +17,7 @@ from lift.errors import (
     JobCancelled,
     LeaseLost,
     LiftError,
+    PrimerRejected,
     RecallTooLow,
     TimedOut,
     Unauthenticated,
@@ -117,7 +118,7 @@ class Trainer:
                 workshop.own_answers()
             if chosen.whitening:
                 workshop.spectra()
-        except (BaseModelMissing, InvalidOption) as error:
+        except (BaseModelMissing, PrimerRejected, InvalidOption) as error:
             log.error("warm_up_failed", error=str(error))
 
     def at_once(self) -> int:
@@ -166,7 +167,7 @@ class Trainer:
         except JobCancelled:
             log.info("job_cancelled")
             jobs.cancelled(lease)
-        except (Unavailable, Unauthenticated, TimedOut, BaseModelMissing) as outage:
+        except (Unavailable, Unauthenticated, TimedOut, BaseModelMissing, PrimerRejected) as outage:
             pause = min(MAX_PAUSE_SECONDS, self._settings.trainer.retry_seconds * 2 ** min(job.attempts - 1, 16))
             log.warning("job_waits", error=str(outage), pause_seconds=pause)
             jobs.wait(lease, str(outage), pause)
@@ -226,7 +227,7 @@ class Trainer:
         encoder = workshop.encoder(chosen.max_pair_tokens)
         journal = Journal(self._objects, job.tenant, job.id, hold.lease.token)
         with (
-            workshop.learner.adapter(chosen) as adapter,
+            workshop.learner.adapter(chosen, workshop.primer) as adapter,
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
         ):
             training = train(

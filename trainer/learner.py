@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from trainer.batches import Example
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 
 
@@ -36,5 +37,10 @@ class Adapter(Protocol):
 class Learner(Protocol):
     """Keeps a frozen base model between adapters."""
 
-    def adapter(self, hyperparameters: Hyperparameters) -> AbstractContextManager[Adapter]:
-        """Fresh LoRA weights for the length of the block: A random by the seed, B zero. The base is never changed."""
+    def adapter(
+        self, hyperparameters: Hyperparameters, primer: Primer | None = None
+    ) -> AbstractContextManager[Adapter]:
+        """LoRA weights for the length of the block: A random by the seed, B zero, or begun at a primer.
+
+        The base is never changed.
+        """

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainer.compiled import compiled_on_gpus
 from trainer.frozen import FrozenModel
 from trainer.placement import sent
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.whitening import Whitener
 
@@ -34,7 +35,14 @@ class Lora:
     group has a whitener, its A has masters and moments of A' (`whitening`).
     """
 
-    def __init__(self, base: FrozenModel, hyperparameters: Hyperparameters, whiteners: Mapping[str, Whitener]) -> None:
+    def __init__(
+        self,
+        base: FrozenModel,
+        hyperparameters: Hyperparameters,
+        whiteners: Mapping[str, Whitener],
+        primer: Primer | None = None,
+    ) -> None:
+        """A random by the seed, B zero; with a primer, what it says of both."""
         self.hyperparameters = hyperparameters
         self.scaling = hyperparameters.scaling
         self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
@@ -47,6 +55,8 @@ class Lora:
         for adapted in self.of_groups(self._masters).values():
             bound = 1 / math.sqrt(adapted.a.shape[1])  # as torch and PEFT initialise a linear layer
             adapted.a.uniform_(-bound, bound, generator=generator)
+        if primer and hyperparameters.primer:
+            primer.begin(self.by_name(self._masters), hyperparameters, whiteners)
         of_weights, of_gradients, of_masters = map(self.of_groups, (self.weights, self.gradients, self._masters))
         self._whitened = [
             (whiteners[name], of_masters[name].a, of_weights[name].a, of_gradients[name].a)

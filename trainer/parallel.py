@@ -34,6 +34,7 @@ from trainer import base_model
 from trainer.base_model import BaseModel
 from trainer.batches import Example
 from trainer.fused import FusedAdapter, FusedLearner
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.whitening import KeptSpectra
 
@@ -100,14 +101,20 @@ class ParallelLearner(FusedLearner):
         self._turn = threading.Lock()  # collectives must have one order in all processes
 
     @contextmanager
-    def adapter(self, hyperparameters: Hyperparameters) -> Iterator[FusedAdapter]:
-        """Fresh LoRA weights for the length of the block, the same in all processes. WorkerLost."""
-        with super().adapter(hyperparameters) as adapter:
+    def adapter(self, hyperparameters: Hyperparameters, primer: Primer | None = None) -> Iterator[FusedAdapter]:
+        """LoRA weights for the length of the block, the same in all processes. WorkerLost.
+
+        They are fresh, or begun at a primer, which all read from its folder.
+        """
+        with super().adapter(hyperparameters, primer) as adapter:
             with self._turn, self._disbanding():
                 self._group = self._group or _Group.of(self._workers)
                 self._count += 1
                 spectra = str(self.kept().file) if self.kept and hyperparameters.whitening else ""
-                self._group.tell_all(adapter=self._count, hyperparameters=asdict(hyperparameters), spectra=spectra)
+                begun = str(primer.folder) if primer else ""
+                self._group.tell_all(
+                    adapter=self._count, hyperparameters=asdict(hyperparameters), spectra=spectra, primer=begun
+                )
                 self._numbers[adapter] = self._group, self._count
             try:
                 yield adapter
@@ -281,17 +288,19 @@ def _join(store: Any, number: int, processes: int, timeout_seconds: float) -> No
     dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=timeout)
 
 
-def follow(learner: FusedLearner, messages: Iterable[str]) -> None:
+def follow(learner: FusedLearner, base: BaseModel, messages: Iterable[str]) -> None:
     """Does what process 0 says, until it says no more."""
     adapters: dict[int, FusedAdapter] = {}
     held: dict[int, ExitStack] = {}
-    read = cache(KeptSpectra.read)  # the file is the same for every adapter
+    read = cache(KeptSpectra.read)  # the file is the same for every adapter, as is the primer's folder
+    read_primer = cache(lambda folder: Primer.read(Path(folder), base) if folder else None)
     for message in messages:
         match json.loads(message):
-            case {"adapter": number, "hyperparameters": chosen, "spectra": file}:
+            case {"adapter": number, "hyperparameters": chosen, "spectra": file, "primer": folder}:
                 learner.kept = partial(read, Path(file))
                 held[number] = ExitStack()
-                adapters[number] = held[number].enter_context(learner.adapter(Hyperparameters(**chosen)))
+                block = learner.adapter(Hyperparameters(**chosen), read_primer(folder))
+                adapters[number] = held[number].enter_context(block)
             case {"drop": number}:
                 del adapters[number]
                 held.pop(number).close()
@@ -317,7 +326,7 @@ def main() -> None:
         sys.stdout.flush()
         store = _store(worker.port, first=False)
         _join(store, worker.number, worker.processes, worker.timeout_seconds)
-        follow(learner, sys.stdin)
+        follow(learner, base, sys.stdin)
     except LiftError as error:
         sys.exit(str(error))
 

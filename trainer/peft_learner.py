@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from trainer.batches import Example
 from trainer.expectations import losses, worst
 from trainer.padding import padded
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.whitening import KeptSpectra, Whitener, whiteners
 
@@ -32,8 +33,8 @@ class PeftLearner:
         self._in_use = threading.Lock()
 
     @contextlib.contextmanager
-    def adapter(self, hyperparameters: Hyperparameters) -> Iterator["PeftAdapter"]:
-        """Fresh LoRA weights for the length of the block; after it, the base model is bit for bit what it was.
+    def adapter(self, hyperparameters: Hyperparameters, primer: Primer | None = None) -> Iterator["PeftAdapter"]:
+        """LoRA weights for the length of the block, fresh or begun at a primer; then the base is bit for bit as before.
 
         InvalidOption: `whitening` where no spectra are given.
         """
@@ -49,7 +50,7 @@ class PeftLearner:
                 torch.manual_seed(hyperparameters.seed)
                 adapted = peft.get_peft_model(self._model, config, autocast_adapter_dtype=False)
             try:
-                yield PeftAdapter(adapted, hyperparameters, whitened)
+                yield PeftAdapter(adapted, hyperparameters, whitened, primer)
             finally:
                 adapted.unload()
 
@@ -62,7 +63,13 @@ class PeftAdapter:
     master of an A with a whitener is that of A' (`whitening`).
     """
 
-    def __init__(self, adapted: Any, hyperparameters: Hyperparameters, whitened: Mapping[str, Whitener]) -> None:
+    def __init__(
+        self,
+        adapted: Any,
+        hyperparameters: Hyperparameters,
+        whitened: Mapping[str, Whitener],
+        primer: Primer | None = None,
+    ) -> None:
         """`adapted`: a PEFT model whose LoRA weights are all that has gradients."""
         self.model = adapted
         self._hyperparameters = hyperparameters
@@ -71,6 +78,11 @@ class PeftAdapter:
         self._weights = list(named.values())
         self._whiteners = [whitened.get(name.removeprefix(_MODEL).removesuffix(_A)) for name in named]
         self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
+        if primer and hyperparameters.primer:
+            by_name = {
+                name.replace(".default.", "."): master.data for name, master in zip(named, self._masters, strict=True)
+            }
+            primer.begin(by_name, hyperparameters, whitened)
         self._optimizer = torch.optim.AdamW(self._masters, weight_decay=0.0, fused=True)
         self._steps = 0
         self.worst: dict[Example, float] = {}

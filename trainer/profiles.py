@@ -28,7 +28,8 @@ class Hyperparameters:
     the base model's inputs share (`whitening`); 0 is LoRA as it is known. `passes_in_order`: pairs are learned in the
     order in which they come, each batch so many times before the next one, in place of epochs (Temp-LoRA: Wang et al.,
     2024); 0: in epochs. `word_dropout`: from the second epoch on, the chance of a question's token to be left out
-    (`word_dropout`).
+    (`word_dropout`). `primer`: an adapter begins at so much of the trainer's primer, where it has one (`primer`); 0: as
+    LoRA does.
     """
 
     rank: int = 128
@@ -52,6 +53,7 @@ class Hyperparameters:
     whitening: float = 0.0
     passes_in_order: int = 0
     word_dropout: float = 0.0
+    primer: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -87,6 +89,7 @@ PROFILES: dict[str, Hyperparameters] = {
         least_steps=40,
     ),
 }
+PROFILES["primed"] = replace(PROFILES["embedded"], epochs=4, primer=1.0)  # for a trainer that has a primer
 
 
 def hyperparameters(options: Mapping[str, Any], default_profile: str, max_rank: int) -> Hyperparameters:

@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lift.template import PromptTemplate
-from storage.files import CONFIG, WEIGHTS
+from storage.files import CONFIG, MANIFEST, WEIGHTS
 from storage.objects import ObjectStore
 from storage.records import Job, Revision
 from storage.revisions import Manifest, describe, publish_files
 from storage.validation import validate
 from trainer.base_model import BaseModel
+from trainer.decomposition import rank_of
 from trainer.profiles import Hyperparameters
-from trainer.shrink import rank_of
 from trainer.training import Training
 
 
@@ -73,6 +73,38 @@ def publish(
         losses=training.losses,
         created_at=created_at,
     )
+
+
+def write_system_adapter(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    *,
+    base: BaseModel,
+    template: PromptTemplate,
+    hyperparameters: Hyperparameters,
+    data_sha256: str,
+    sentences: int,
+    pairs: int,
+) -> Manifest:
+    """Writes an adapter that no tenant owns, with its manifest, to a new folder. OSError."""
+    folder.mkdir(parents=True)
+    write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
+    manifest = Manifest(
+        files=describe(folder),
+        base_model=base.name,
+        base_model_revision=base.revision,
+        rank=hyperparameters.rank,
+        alpha=hyperparameters.alpha,
+        target_modules=target_modules(weights),
+        template=template,
+        hyperparameters=asdict(hyperparameters),
+        data_sha256=data_sha256,
+        sentences=sentences,
+        pairs=pairs,
+        created_at=datetime.now(UTC),
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_bytes())
+    return manifest
 
 
 def write_adapter(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainer.batches import Example
 from trainer.fused import FusedAdapter, FusedLearner
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 
 GRACE_SECONDS = 0.01  # between its steps a job does little else; one that waits for its generator is not waited for
@@ -54,9 +55,9 @@ class SharedLearner:
         self._stepping = False
 
     @contextmanager
-    def adapter(self, hyperparameters: Hyperparameters) -> Iterator["SharedAdapter"]:
-        """Fresh LoRA weights for the length of the block."""
-        block = self._learner.adapter(hyperparameters)
+    def adapter(self, hyperparameters: Hyperparameters, primer: Primer | None = None) -> Iterator["SharedAdapter"]:
+        """LoRA weights for the length of the block, fresh or begun at a primer."""
+        block = self._learner.adapter(hyperparameters, primer)
         adapter = self.computed(block.__enter__)
         self._count(1)
         try:

@@ -1,32 +1,17 @@
-"""Turns trained LoRA weights into ones of the smallest rank that know as much.
-
-The change of a linear layer is s B A, s = alpha / rank. The best approximation of B A at a smaller rank is what its
-largest singular values and their vectors make (Eckart and Young, 1936). B A itself [d_out, d_in] is never made:
-
-    B = Q_B R_B,  Aᵀ = Q_A R_A              Q_B [d_out, r], Q_A [d_in, r], R_B and R_A [r, r]
-    R_B R_Aᵀ = U S Vᵀ                       so that B A = (Q_B U) S (Q_A V)ᵀ
-    B' = Q_B U √S,  A' = √S Vᵀ Q_Aᵀ         the first columns of B' and rows of A' are kept
-
-The scaling s stays what it was: whoever writes the weights down gives them alpha = s · rank.
-"""
+"""Gives trained LoRA weights the smallest rank at which they know as much (`decomposition`)."""
 
 import math
 import random
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import Event
+from collections.abc import Sequence
 
 import structlog
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lift.errors import InvalidOption
 from lift.limits import RANKS
 from trainer.batches import Example
+from trainer.decomposition import at_rank, decomposed
 from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
 
@@ -66,83 +51,3 @@ def shrink(adapter: Adapter, examples: Sequence[Example], hyperparameters: Hyper
         seconds=round(time.monotonic() - began_at, 3),
     )
     return weights if rank == trained else at_rank(components, rank)
-
-
-def shrunk(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """The nearest weights of that rank, for the same scaling. InvalidOption: it is above the rank that they have."""
-    if not 1 <= rank <= rank_of(weights):
-        raise InvalidOption(option="rank", value=rank, expected=f"from 1 to {rank_of(weights)}")
-    return at_rank(decomposed(weights), rank)
-
-
-def rank_of(weights: Mapping[str, Tensor]) -> int:
-    """The rank of weights under PEFT's names: the rows of each A."""
-    return next(len(weight) for name, weight in weights.items() if name.endswith(_A))
-
-
-_A, _B = ".lora_A.weight", ".lora_B.weight"
-
-
-@dataclass(frozen=True, slots=True)
-class Components:
-    """One linear layer's B A = `left` `right`, in fp32, components by falling singular value.
-
-    left [d_out, n], right [n, d_in]; n is the rank, or the layer's narrower side where that is less.
-    """
-
-    left: Tensor
-    right: Tensor
-    dtype: torch.dtype
-
-    @classmethod
-    def of(cls, a: Tensor, b: Tensor) -> "Components":
-        """From A [r, d_in] and B [d_out, r]."""
-        q_b, r_b = torch.linalg.qr(b.float())
-        q_a, r_a = torch.linalg.qr(a.float().t())
-        u, s, v_t = torch.linalg.svd(r_b @ r_a.t(), full_matrices=False)
-        root = s.sqrt()
-        return cls(q_b @ (u * root), (root.unsqueeze(1) * v_t) @ q_a.t(), a.dtype)
-
-    def at_rank(self, rank: int, width: int) -> tuple[Tensor, Tensor]:
-        """A [width, d_in] and B [d_out, width] of the first `rank` components; what is behind them is zero."""
-        left, right = self.left[:, :rank], self.right[:rank]
-        more = width - len(right)
-        a, b = nn.functional.pad(right, (0, 0, 0, more)), nn.functional.pad(left, (0, more))
-        return a.to(self.dtype), b.to(self.dtype)
-
-
-def decomposed(weights: Mapping[str, Tensor]) -> dict[str, Components]:
-    """The components of each linear layer, by its name; `weights` have PEFT's names."""
-    layers = [name.removesuffix(_A) for name in weights if name.endswith(_A)]
-    with _one_core() as on_it:
-        done = on_it.map(lambda layer: Components.of(weights[layer + _A], weights[layer + _B]), layers)
-        return dict(zip(layers, done, strict=True))
-
-
-@contextmanager
-def _one_core() -> Iterator[Executor]:
-    """A thread whose products and decompositions use one core, where torch gives each thread several.
-
-    A layer takes some milliseconds on one core; on several that others use too, their waiting for each other took a
-    hundred times as long. torch.set_num_threads counts for the calling thread, and for those that begin afterwards.
-    """
-    threads, begun = torch.get_num_threads(), Event()
-
-    def begin() -> None:
-        torch.get_num_threads()  # or the thread's first product would take over the number of all
-        torch.set_num_threads(1)
-        begun.set()
-
-    with ThreadPoolExecutor(1, initializer=begin) as executor:
-        executor.submit(begun.wait)
-        begun.wait()
-        torch.set_num_threads(threads)
-        yield executor
-
-
-def at_rank(components: Mapping[str, Components], rank: int, *, padded_to: int = 0) -> dict[str, Tensor]:
-    """The weights of that rank under PEFT's names; with zeros up to the rank `padded_to` where that is larger."""
-    weights = {}
-    for layer, parts in components.items():
-        weights[layer + _A], weights[layer + _B] = parts.at_rank(rank, max(rank, padded_to))
-    return weights

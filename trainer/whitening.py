@@ -84,6 +84,11 @@ class Whitener:
             wide, (wide @ self.directions) * self.losses, self.directions.t(), beta=self.scale, alpha=-self.scale
         )
 
+    @property
+    def inverse(self) -> "Whitener":
+        """a M → a."""
+        return Whitener(self.directions, self.losses / (self.losses - 1), 1 / self.scale)
+
 
 Spectra = Mapping[str, Spectrum]
 """The spectrum of each linear layer's input, by the layer's name in the model."""

@@ -20,6 +20,7 @@ from trainer.fused import FusedLearner
 from trainer.learner import Learner
 from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
@@ -31,10 +32,13 @@ log = structlog.get_logger()
 class Workshop:
     """The base model, what is trained on it, and the template of its prompts."""
 
-    def __init__(self, base: BaseModel, template: PromptTemplate, folder: Path, devices: int) -> None:
+    def __init__(
+        self, base: BaseModel, template: PromptTemplate, folder: Path, devices: int, primer: Primer | None = None
+    ) -> None:
         """`folder` keeps what is found out about the base model. InvalidOption: more devices than the learner takes."""
         self.base = base
         self.template = template
+        self.primer = primer
         self._folder = folder
         self._finding_out = threading.RLock()
         self._own_answers: tuple[Example, ...] = ()
@@ -43,7 +47,7 @@ class Workshop:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """What the settings name. BaseModelMissing; InvalidOption: more devices than the learner takes."""
+        """What the settings name. BaseModelMissing; PrimerRejected; InvalidOption: too many devices."""
         model, trainer = settings.model, settings.trainer
         base = base_model.load(model.base_model, trainer.device, trainer.threads, model.dtype)
         if base.model.device.type == "cuda":
@@ -53,7 +57,8 @@ class Workshop:
             if model.template == "auto"
             else PromptTemplate.named(model.template)
         )
-        return cls(base, template, settings.state_dir / "cache", trainer.devices)
+        primer = Primer.read(Path(trainer.primer), base) if trainer.primer else None
+        return cls(base, template, settings.state_dir / "cache", trainer.devices, primer)
 
     def own_answers(self) -> tuple[Example, ...]:
         """What the base model says to unrelated questions; it is asked once."""

@@ -10,8 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -28,14 +27,12 @@ from lift.errors import InvalidOption
 from lift.teaching import Row, rows_of
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, proposal_prompt
-from storage.files import MANIFEST
-from storage.revisions import Manifest, describe
 from trainer.base_model import BaseModel, embedded, load
 from trainer.batches import Encoder, Example
 from trainer.fused import FusedAdapter, FusedLearner
 from trainer.peft_learner import PeftAdapter, PeftLearner
 from trainer.profiles import Hyperparameters
-from trainer.publish import target_modules, write_adapter
+from trainer.publish import write_system_adapter
 
 log = structlog.get_logger()
 
@@ -130,23 +127,16 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
                 log.info("teaching", step=number, steps=len(steps), loss=round(loss, 3))
         after = _mean_loss(adapter, measured)
         weights = adapter.weights()
-    folder.mkdir(parents=True)
-    write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
-    manifest = Manifest(
-        files=describe(folder),
-        base_model=base.name,
-        base_model_revision=base.revision,
-        rank=hyperparameters.rank,
-        alpha=hyperparameters.alpha,
-        target_modules=target_modules(weights),
+    manifest = write_system_adapter(
+        folder,
+        weights,
+        base=base,
         template=template,
-        hyperparameters=asdict(hyperparameters),
+        hyperparameters=hyperparameters,
         data_sha256=rows.sha256,
         sentences=len(rows.taught),
         pairs=sum(map(len, rows.taught)),
-        created_at=datetime.now(UTC),
     )
-    (folder / MANIFEST).write_bytes(manifest.to_bytes())
     return {
         "folder": str(folder),
         "rows": manifest.pairs,

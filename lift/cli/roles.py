@@ -21,6 +21,7 @@ ROLES = {
 PROGRAMS = {
     "bench": ("benchmarks", "Measure speed beside rivals and the limit; see `lift bench --help`."),
     "eval": ("evals", "Ask what adapters know, beside other methods; see `lift eval --help`."),
+    "primer": ("trainer.priming", "Teach a primer for a base model; see `lift primer --help`."),
     "writer": ("trainer.writer", "Teach a question writer for a base model; see `lift writer --help`."),
 }
 """Command lines of their own, which get all arguments."""

@@ -89,7 +89,9 @@ def _embedded(
     engine_host, engine_http_host = local(engine.get("host", "")), local(engine.get("http_host", ""))
     generator = user.get("generator", {})
     node_token = user.get("node_token", secret["node_token"])
-    writer = "" if "base_model" in user.get("model", {}) else shipped_writer()  # it is an adapter of the embedded model
+    has_own_model = "base_model" in user.get("model", {})  # writer and primer are adapters of the embedded one
+    writer = "" if has_own_model else shipped("generator", "question_writer")
+    primer = user.get("trainer", {}).get("primer", "" if has_own_model else shipped("trainer", "primers"))
     asks_own_engine = "endpoint" not in generator
     return {
         "state_dir": str(state.path),
@@ -112,7 +114,7 @@ def _embedded(
             "strategy": "grounded+raw",
             "writer": WRITER if engine.get("writer", writer) and asks_own_engine else "",
         },
-        "trainer": {"profile": "embedded"},
+        "trainer": {"profile": "primed" if primer else "embedded", "primer": primer},
         "engine": {
             "port": ports["engine"],
             "http_port": ports["engine_http"],
@@ -122,12 +124,12 @@ def _embedded(
     }
 
 
-def shipped_writer() -> str:
-    """The folder of the embedded model's question writer; empty where the generator is installed without it."""
-    package = find_spec("generator")
-    folders = package.submodule_search_locations if package else None
-    writer = Path(folders[0]) / "question_writer" / "smollm2-135m-instruct" if folders else None
-    return str(writer) if writer and writer.is_dir() else ""
+def shipped(package: str, kind: str) -> str:
+    """The folder of the embedded model's adapter of a kind; empty where the package is installed without it."""
+    found = find_spec(package)
+    folders = found.submodule_search_locations if found else None
+    adapter = Path(folders[0]) / kind / EMBEDDED_MODEL if folders else None
+    return str(adapter) if adapter and adapter.is_dir() else ""
 
 
 def _set_by_user(state: StateFolder) -> dict[str, Any]:

@@ -308,6 +308,7 @@ class TrainingOptions(_message.Message):
     WHITENING_FIELD_NUMBER: _builtins.int
     PASSES_IN_ORDER_FIELD_NUMBER: _builtins.int
     WORD_DROPOUT_FIELD_NUMBER: _builtins.int
+    PRIMER_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, single-fact or needle."""
     strategy: _builtins.str
@@ -377,6 +378,10 @@ class TrainingOptions(_message.Message):
     """From the second epoch on, the chance of each token of a question to be left out, so that an answer does not hang on
     one wording; two questions of five stay whole. 0: none is.
     """
+    primer: _builtins.float
+    """How much of the trainer's primer an adapter begins at, where the trainer has one: LoRA weights that were taught on
+    other documents what people ask. 0: none of it, as in the paper.
+    """
     def __init__(
         self,
         *,
@@ -403,10 +408,11 @@ class TrainingOptions(_message.Message):
         whitening: _builtins.float | None = ...,
         passes_in_order: _builtins.int | None = ...,
         word_dropout: _builtins.float | None = ...,
+        primer: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
@@ -430,6 +436,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__pairs_per_sentence: _TypeAlias = _typing.Literal["_pairs_per_sentence", b"_pairs_per_sentence"]  # noqa: Y015
     _WhichOneofReturnType__passes_in_order: _TypeAlias = _typing.Literal["passes_in_order"]  # noqa: Y015
     _WhichOneofArgType__passes_in_order: _TypeAlias = _typing.Literal["_passes_in_order", b"_passes_in_order"]  # noqa: Y015
+    _WhichOneofReturnType__primer: _TypeAlias = _typing.Literal["primer"]  # noqa: Y015
+    _WhichOneofArgType__primer: _TypeAlias = _typing.Literal["_primer", b"_primer"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
     _WhichOneofReturnType__rest_below: _TypeAlias = _typing.Literal["rest_below"]  # noqa: Y015
@@ -468,6 +476,8 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pairs_per_sentence) -> _WhichOneofReturnType__pairs_per_sentence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__passes_in_order) -> _WhichOneofReturnType__passes_in_order | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__primer) -> _WhichOneofReturnType__primer | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
     @_typing.overload

@@ -84,6 +84,13 @@ def test_a_question_writer_of_the_users_is_asked(state, monkeypatch):
     assert (settings.engine.writer, settings.generator.writer) == ("/models/my-writer", WRITER)
 
 
+@pytest.mark.parametrize(("primer", "profile"), [("/models/my-primer", "primed"), ("", "embedded")])
+def test_adapters_begin_at_a_primer_where_there_is_one(state, monkeypatch, primer, profile):
+    monkeypatch.setenv("LIFT_TRAINER__PRIMER", primer)
+    trainer = configure(state).settings.trainer
+    assert (trainer.primer, trainer.profile) == (primer, profile)
+
+
 def test_the_stacks_own_file_is_not_taken_for_the_users(state, monkeypatch):
     configure(state)
     monkeypatch.setenv("LIFT_CONFIG", str(state.config))

@@ -19,8 +19,11 @@ from storage.records import Quotas
 from trainer import base_model
 from trainer.batches import Encoder
 from trainer.engines import Engines
+from trainer.fused import FusedLearner
 from trainer.generator import Generator
 from trainer.job import Trainer
+from trainer.profiles import Hyperparameters
+from trainer.publish import write_system_adapter
 from trainer.testing import ScriptedGenerator, make_tiny_model, serving
 
 
@@ -37,6 +40,34 @@ def base(model_folder):
 @pytest.fixture(scope="session")
 def encoder(base):
     return Encoder(base.tokenizer, PromptTemplate.for_vocabulary(base.tokenizer.get_vocab()), 512)
+
+
+@pytest.fixture(scope="session")
+def primed_examples(encoder):
+    """What the primer of these tests was taught."""
+    return [encoder.encode(f"How many {thing}?", thing * 3) for thing in "abcdef"]
+
+
+@pytest.fixture(scope="session")
+def primer_folder(base, encoder, primed_examples, tmp_path_factory):
+    """A primer as it is shipped."""
+    folder = tmp_path_factory.mktemp("primer") / "tiny"
+    hyperparameters = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3)
+    with FusedLearner(base.model).adapter(hyperparameters) as adapter:
+        for _ in range(10):
+            adapter.step(primed_examples)
+        weights = adapter.weights()
+    write_system_adapter(
+        folder,
+        weights,
+        base=base,
+        template=PromptTemplate.for_vocabulary(base.tokenizer.get_vocab()),
+        hyperparameters=hyperparameters,
+        data_sha256="0" * 64,
+        sentences=1,
+        pairs=len(primed_examples),
+    )
+    return folder
 
 
 TOKEN = "node-token"

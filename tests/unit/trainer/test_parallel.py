@@ -13,6 +13,7 @@ from trainer import base_model
 from trainer.batches import Example
 from trainer.fused import FusedLearner
 from trainer.parallel import ParallelLearner, Worker, shared_out
+from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.shared import SharedLearner
 from trainer.whitening import KeptSpectra
@@ -66,6 +67,15 @@ def test_two_processes_train_as_one_does(exact, kept, parallel, examples):
     for expected, found in zip(weights, our_weights, strict=True):
         for name, weight in expected.items():
             torch.testing.assert_close(found[name], weight, rtol=2e-2, atol=1e-4, msg=name)
+
+
+def test_two_processes_begin_at_one_primer(exact, parallel, examples, primer_folder):
+    primed, primer = dataclasses.replace(SMALL, primer=1.0), Primer.read(primer_folder, exact)
+    losses = []
+    for learner in (FusedLearner(exact.model), parallel):
+        with learner.adapter(primed, primer) as adapter:
+            losses.append([adapter.step(examples) for _ in range(3)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_adapters_of_several_jobs_share_steps_of_several_processes(exact, parallel, examples):

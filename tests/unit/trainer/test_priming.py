@@ -1,0 +1,96 @@
+"""Teaching a primer on lessons."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from lift.errors import InvalidOption
+from lift.teaching import Lesson, Pair
+from storage.files import MANIFEST
+from storage.revisions import Manifest
+from storage.validation import validate
+from trainer import priming
+from trainer.primer import Primer
+from trainer.profiles import Hyperparameters
+from trainer.workshop import Workshop
+
+SMALL = Hyperparameters(
+    rank=8, alpha=16.0, learning_rate=5e-3, epochs=2, batch_size=4, decay=True, word_dropout=0.2, primer=1.0
+)
+
+
+def lesson(number):
+    """Facts that differ, asked for by rules in one way and by people in another."""
+    pairs = [Pair(question=f"What is {number}{letter}?", answer=letter * 2) for letter in "abcd"]
+    asked = [Pair(question=f"Say {number}{letter}!", answer=letter * 2) for letter in "abcd"]
+    return Lesson(title=f"T{number}", pairs=(*pairs, Pair(question="", answer="As it stands.")), asked=tuple(asked))
+
+
+def write(file, *lessons):
+    file.write_text("".join(f"{each.model_dump_json()}\n" for each in lessons), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def workshop(base, encoder, tmp_path_factory):
+    return Workshop(base, encoder._template, tmp_path_factory.mktemp("workshop"), devices=1)
+
+
+def test_what_is_written_is_a_primer_from_which_lessons_of_other_titles_are_learned_sooner(tmp_path, base, workshop):
+    read = priming.read_lessons(write(tmp_path / "lessons.jsonl", *map(lesson, range(48))), 0, seed=0)
+    assert read.held_out
+    assert not {each.title for each in read.held_out} & {each.title for each in read.taught}
+    result = priming.teach(read, workshop, SMALL, tmp_path / "made" / "primer", "tiny")
+    assert result["lessons"] == len(read.taught)
+    assert result["held_out_loss"] < 0.7 * result["held_out_loss_before"]
+    folder = tmp_path / "made" / "primer"
+    validate(folder, json.loads((base.folder / "config.json").read_bytes()), 8)
+    manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+    assert (manifest.base_model, manifest.rank, manifest.data_sha256) == ("tiny", 8, read.sha256)
+    assert Primer.read(folder, base).scaling == SMALL.scaling
+
+
+def test_a_primer_moves_a_part_of_the_way(workshop):
+    teaching = priming.Teaching(workshop, SMALL)
+    begun = teaching.begun()
+    whole, half, none = (teaching.moved(begun, lesson(1), part)[0].weights for part in (1.0, 0.5, 0.0))
+    for name, weight in begun.weights.items():
+        assert none[name].equal(weight)
+        assert half[name].allclose((whole[name] + weight) / 2, atol=1e-6)
+    assert any(not whole[name].equal(weight) for name, weight in begun.weights.items())
+
+
+def test_as_many_lessons_are_taken_as_wanted(tmp_path):
+    file = write(tmp_path / "lessons.jsonl", *map(lesson, range(20)))
+    some = priming.read_lessons(file, 5, seed=0)
+    assert len(some.taught) == 5
+    assert some.taught == priming.read_lessons(file, 5, seed=0).taught
+    assert some.taught != priming.read_lessons(file, 5, seed=1).taught
+
+
+@pytest.mark.parametrize("content", ["", "no JSON\n", '{"title": "T", "pairs": [], "asked": []}\n'])
+def test_what_holds_no_lessons_is_refused(tmp_path, content):
+    (tmp_path / "lessons.jsonl").write_text(content)
+    with pytest.raises(InvalidOption, match="--data"):
+        priming.read_lessons(tmp_path / "lessons.jsonl", 0, seed=0)
+
+
+def test_a_primer_of_a_rank_begins_adapters_of_another(workshop):
+    teaching = priming.Teaching(workshop, SMALL)
+    primer, _ = teaching.moved(teaching.begun(), lesson(1), 1.0)
+    with workshop.learner.adapter(replace(SMALL, rank=16), primer) as adapter:
+        assert len(adapter.weights()) == len(primer.weights)
+
+
+@pytest.mark.parametrize("data", ["missing.jsonl", "empty.jsonl"])
+def test_the_command_says_what_is_wrong_in_one_sentence(tmp_path, data):
+    (tmp_path / "empty.jsonl").write_text("")
+    command = [sys.executable, "-m", "trainer.priming", "train", "--data", str(tmp_path / data), "--out"]
+    ended = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert data in ended.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,204 @@
+"""Teaches a primer: `python -m trainer.priming`, which `lift primer` becomes.
+
+Reptile (Nichol, Achiam and Schulman, 2018): of each lesson, an adapter that begins at the primer learns the pairs as it
+would those of a tenant's document, and then what people asked. The primer moves a part of the way to it. So it becomes
+the place from which pairs are learned soon, and from which what was learned is found by other words.
+"""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any
+from zlib import crc32
+
+import structlog
+import torch
+import typer
+from torch import Tensor
+
+from lift import logs
+from lift.cli.running import run
+from lift.errors import InvalidOption
+from lift.settings import Settings
+from lift.teaching import Lesson, Pair, lessons_of
+from lift.template import PromptTemplate
+from trainer.base_model import embedded, load
+from trainer.batches import Example, epoch
+from trainer.beside import Beside
+from trainer.learner import Adapter
+from trainer.primer import Primer
+from trainer.profiles import PROFILES, Hyperparameters
+from trainer.publish import write_system_adapter
+from trainer.word_dropout import WordDropout
+from trainer.workshop import Workshop
+
+log = structlog.get_logger()
+
+RECIPE = replace(
+    PROFILES["embedded"], learning_rate=1.5e-3, epochs=4, batch_size=16, least_steps=0, held_out=0.0, primer=1.0
+)
+ASKED_LEFT = (0.7, 0.4)  # two steps on what people asked, at these parts of the learning rate
+FIRST_MOVE = 0.25  # of the way to a lesson's adapter; falls to 0 over the lessons
+HELD_OUT_TITLES = 16  # about one title in so many is kept back to measure on
+MEASURED_LESSONS = 6
+SAID_EVERY = 10
+
+app = typer.Typer(name="lift primer", no_args_is_help=True, add_completion=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lessons:
+    """Lessons to learn from, and lessons of other titles to measure on."""
+
+    taught: list[Lesson]
+    held_out: list[Lesson]
+    sha256: str
+
+
+def read_lessons(file: Path, count: int, seed: int) -> Lessons:
+    """So many of a JSON lines file, drawn at random; 0: all. InvalidOption: none, or a line that is no lesson."""
+    content = file.read_bytes()
+    shuffler = random.Random(seed)  # noqa: S311 - an order, no secret
+    found = list(lessons_of(content))
+    if not found:
+        raise InvalidOption(option="--data", value=str(file), problem="it holds no lessons")
+    shuffler.shuffle(found)
+    held_out = [lesson for lesson in found if crc32(lesson.title.encode()) % HELD_OUT_TITLES == 0]
+    taught = [lesson for lesson in found if lesson not in held_out] or found
+    return Lessons(
+        taught=taught[: count or None], held_out=held_out[:MEASURED_LESSONS], sha256=sha256(content).hexdigest()
+    )
+
+
+class Teaching:
+    """Has adapters learn lessons, in a workshop."""
+
+    def __init__(self, workshop: Workshop, hyperparameters: Hyperparameters) -> None:
+        self._workshop = workshop
+        self._hyperparameters = hyperparameters
+        self._encoder = workshop.encoder(hyperparameters.max_pair_tokens)
+
+    def begun(self) -> Primer:
+        """The primer that says nothing: A random, B zero."""
+        with self._workshop.learner.adapter(replace(self._hyperparameters, primer=0.0)) as adapter:
+            return self._primer({name: weight.float() for name, weight in adapter.weights().items()})
+
+    def moved(self, primer: Primer, lesson: Lesson, part: float) -> tuple[Primer, float]:
+        """The primer a part of the way to what a lesson makes of it; and what is asked's loss, before it is learned."""
+        with self._workshop.learner.adapter(self._hyperparameters, primer) as adapter:
+            asked = self._learned(adapter, lesson)
+            loss, *_ = [adapter.step(asked, left) for left in ASKED_LEFT]
+            learned = adapter.weights()
+        return self._primer(
+            {name: torch.lerp(w, learned[name].float(), part) for name, w in primer.weights.items()}
+        ), loss
+
+    def loss(self, primer: Primer, lesson: Lesson) -> float:
+        """Of what people asked, in nats per answer token, once the lesson's pairs are learned."""
+        with self._workshop.learner.adapter(self._hyperparameters, primer) as adapter:
+            return adapter.loss_with(adapter.weights(), self._learned(adapter, lesson))
+
+    def _learned(self, adapter: Adapter, lesson: Lesson) -> list[Example]:
+        """Has it learn the pairs; what is asked."""
+        chosen, seed = self._hyperparameters, crc32(lesson.model_dump_json().encode())
+        shuffler = random.Random(seed)  # noqa: S311 - an order, no secret
+        dropout = WordDropout(self._encoder, chosen.word_dropout, seed)
+        beside = Beside(self._workshop.beside(chosen), seed)
+        examples = self._examples(lesson.pairs)
+        for number in range(chosen.epochs):
+            batches = epoch(examples, chosen.batch_size, shuffler)
+            for at, batch in enumerate(batches):
+                taken = dropout.of(batch) if number else batch
+                adapter.step(beside.added_to(taken), 1 - (number + at / len(batches)) / chosen.epochs)
+        return self._examples(lesson.asked)
+
+    def _examples(self, pairs: Sequence[Pair]) -> list[Example]:
+        """Those that are not too long."""
+        encoder = self._encoder
+        made = (
+            encoder.encode(each.question, each.answer) if each.question else encoder.text(each.answer) for each in pairs
+        )
+        return [example for example in made if example]
+
+    def _primer(self, weights: Mapping[str, Tensor]) -> Primer:
+        return Primer(weights=weights, scaling=self._hyperparameters.scaling)
+
+
+def teach(
+    lessons: Lessons, workshop: Workshop, hyperparameters: Hyperparameters, folder: Path, name: str
+) -> dict[str, Any]:
+    """Writes the primer to a new folder; what it took, and the losses on the lessons held out, before and after."""
+    began = time.monotonic()
+    teaching = Teaching(workshop, hyperparameters)
+    primer = teaching.begun()
+    before = _mean_loss(teaching, primer, lessons.held_out)
+    for number, lesson in enumerate(lessons.taught):
+        primer, loss = teaching.moved(primer, lesson, FIRST_MOVE * (1 - number / len(lessons.taught)))
+        if number % SAID_EVERY == 0:
+            log.info("teaching", lesson=number, lessons=len(lessons.taught), asked_loss=round(loss, 3))
+    after = _mean_loss(teaching, primer, lessons.held_out)
+    manifest = write_system_adapter(
+        folder,
+        {name: weight.bfloat16() for name, weight in primer.weights.items()},
+        base=replace(workshop.base, name=name),
+        template=workshop.template,
+        hyperparameters=hyperparameters,
+        data_sha256=lessons.sha256,
+        sentences=len(lessons.taught),
+        pairs=sum(len(lesson.pairs) for lesson in lessons.taught),
+    )
+    return {
+        "folder": str(folder),
+        "lessons": len(lessons.taught),
+        "pairs": manifest.pairs,
+        "held_out_lessons": len(lessons.held_out),
+        "held_out_loss_before": before,
+        "held_out_loss": after,
+        "size_bytes": manifest.size_bytes,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _mean_loss(teaching: Teaching, primer: Primer, lessons: Sequence[Lesson]) -> float | None:
+    """None where there are none."""
+    return round(mean(teaching.loss(primer, lesson) for lesson in lessons), 4) if lessons else None
+
+
+@app.callback()
+def primer() -> None:
+    """The weights at which adapters begin, taught on lessons (`python -m generator.lessons`)."""
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="Lessons as JSON lines, which generator.lessons makes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    *,
+    base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
+    name: Annotated[str, typer.Option(help="What the manifest calls the base model.")] = "",
+    rank: Annotated[int, typer.Option(min=1, help="LoRA rank; the size follows from it.")] = RECIPE.rank,
+    lessons: Annotated[int, typer.Option(min=0, help="How many to learn, drawn at random; 0: all.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Teach a primer, and measure it on titles it has not seen."""
+    if out.exists():
+        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
+    hyperparameters = replace(RECIPE, rank=rank)
+    read = read_lessons(data, lessons, hyperparameters.seed)
+    base = load(base_model or str(embedded()), device, threads=0)
+    template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
+    workshop = Workshop(base, template, Settings.read().state_dir / "cache", devices=1)
+    result = teach(read, workshop, hyperparameters, out, name or base.name)
+    print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
+
+
+if __name__ == "__main__":
+    logs.configure(as_json=not sys.stderr.isatty(), role="primer")
+    run(app)
