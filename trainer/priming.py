@@ -89,34 +89,37 @@ class Teaching:
         with self._workshop.learner.adapter(replace(self._hyperparameters, primer=0.0)) as adapter:
             return self._primer({name: weight.float() for name, weight in adapter.weights().items()})
 
+    def can_use(self, lesson: Lesson) -> bool:
+        """Whether something that people asked is short enough to be learned."""
+        return bool(self._examples(lesson.asked))
+
     def moved(self, primer: Primer, lesson: Lesson, part: float) -> tuple[Primer, float]:
-        """The primer a part of the way to what a lesson makes of it; and what is asked's loss, before it is learned."""
+        """The primer a part of the way to what a lesson makes of it; and the loss of `loss`."""
+        asked = self._examples(lesson.asked)
         with self._workshop.learner.adapter(self._hyperparameters, primer) as adapter:
-            asked = self._learned(adapter, lesson)
+            self._learn(adapter, lesson.pairs)
             loss, *_ = [adapter.step(asked, left) for left in ASKED_LEFT]
             learned = adapter.weights()
-        return self._primer(
-            {name: torch.lerp(w, learned[name].float(), part) for name, w in primer.weights.items()}
-        ), loss
+        moved = {name: torch.lerp(weight, learned[name].float(), part) for name, weight in primer.weights.items()}
+        return self._primer(moved), loss
 
     def loss(self, primer: Primer, lesson: Lesson) -> float:
         """Of what people asked, in nats per answer token, once the lesson's pairs are learned."""
         with self._workshop.learner.adapter(self._hyperparameters, primer) as adapter:
-            return adapter.loss_with(adapter.weights(), self._learned(adapter, lesson))
+            self._learn(adapter, lesson.pairs)
+            return adapter.loss_with(adapter.weights(), self._examples(lesson.asked))
 
-    def _learned(self, adapter: Adapter, lesson: Lesson) -> list[Example]:
-        """Has it learn the pairs; what is asked."""
-        chosen, seed = self._hyperparameters, crc32(lesson.model_dump_json().encode())
+    def _learn(self, adapter: Adapter, pairs: Sequence[Pair]) -> None:
+        chosen, examples = self._hyperparameters, self._examples(pairs)
+        seed = crc32(json.dumps([example.tokens for example in examples]).encode())  # others for each lesson
         shuffler = random.Random(seed)  # noqa: S311 - an order, no secret
         dropout = WordDropout(self._encoder, chosen.word_dropout, seed)
         beside = Beside(self._workshop.beside(chosen), seed)
-        examples = self._examples(lesson.pairs)
         for number in range(chosen.epochs):
             batches = epoch(examples, chosen.batch_size, shuffler)
             for at, batch in enumerate(batches):
                 taken = dropout.of(batch) if number else batch
                 adapter.step(beside.added_to(taken), 1 - (number + at / len(batches)) / chosen.epochs)
-        return self._examples(lesson.asked)
 
     def _examples(self, pairs: Sequence[Pair]) -> list[Example]:
         """Those that are not too long."""
@@ -137,12 +140,13 @@ def teach(
     began = time.monotonic()
     teaching = Teaching(workshop, hyperparameters)
     primer = teaching.begun()
-    before = _mean_loss(teaching, primer, lessons.held_out)
-    for number, lesson in enumerate(lessons.taught):
-        primer, loss = teaching.moved(primer, lesson, FIRST_MOVE * (1 - number / len(lessons.taught)))
+    taught, held_out = (list(filter(teaching.can_use, each)) for each in (lessons.taught, lessons.held_out))
+    before = _mean_loss(teaching, primer, held_out)
+    for number, lesson in enumerate(taught):
+        primer, loss = teaching.moved(primer, lesson, FIRST_MOVE * (1 - number / len(taught)))
         if number % SAID_EVERY == 0:
-            log.info("teaching", lesson=number, lessons=len(lessons.taught), asked_loss=round(loss, 3))
-    after = _mean_loss(teaching, primer, lessons.held_out)
+            log.info("teaching", lesson=number, lessons=len(taught), asked_loss=round(loss, 3))
+    after = _mean_loss(teaching, primer, held_out)
     manifest = write_system_adapter(
         folder,
         {name: weight.bfloat16() for name, weight in primer.weights.items()},
@@ -150,14 +154,14 @@ def teach(
         template=workshop.template,
         hyperparameters=hyperparameters,
         data_sha256=lessons.sha256,
-        sentences=len(lessons.taught),
-        pairs=sum(len(lesson.pairs) for lesson in lessons.taught),
+        sentences=len(taught),
+        pairs=sum(len(lesson.pairs) for lesson in taught),
     )
     return {
         "folder": str(folder),
-        "lessons": len(lessons.taught),
+        "lessons": len(taught),
         "pairs": manifest.pairs,
-        "held_out_lessons": len(lessons.held_out),
+        "held_out_lessons": len(held_out),
         "held_out_loss_before": before,
         "held_out_loss": after,
         "size_bytes": manifest.size_bytes,

@@ -63,6 +63,19 @@ def test_a_primer_moves_a_part_of_the_way(workshop):
     assert any(not whole[name].equal(weight) for name, weight in begun.weights.items())
 
 
+def test_the_loss_is_that_after_the_pairs_were_learned(workshop):
+    learned, hardly = (
+        priming.Teaching(workshop, replace(SMALL, learning_rate=rate, epochs=8)) for rate in (5e-3, 1e-8)
+    )
+    assert learned.loss(learned.begun(), lesson(1)) < 0.9 * hardly.loss(hardly.begun(), lesson(1))
+
+
+def test_a_lesson_of_which_nothing_asked_is_short_enough_is_passed_over(tmp_path, workshop):
+    long = lesson(1).model_copy(update={"asked": (Pair(question="Say it! " * 200, answer="aa"),)})
+    read = priming.read_lessons(write(tmp_path / "lessons.jsonl", long, lesson(2)), 0, seed=0)
+    assert priming.teach(read, workshop, SMALL, tmp_path / "primer", "tiny")["lessons"] == 1
+
+
 def test_as_many_lessons_are_taken_as_wanted(tmp_path):
     file = write(tmp_path / "lessons.jsonl", *map(lesson, range(20)))
     some = priming.read_lessons(file, 5, seed=0)
