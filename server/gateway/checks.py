@@ -17,7 +17,7 @@ STRATEGIES = (
     "raw",
     *(f"{asking}+raw" for asking in ("sentence", "sentence+sections", "grounded")),
 )
-TRAINING_PROFILES = ("paper", "llama3-squad", "llama3-loogle", "llama3-niah", "gemma2", "qwen3", "embedded")
+TRAINING_PROFILES = ("paper", "llama3-squad", "llama3-loogle", "llama3-niah", "gemma2", "qwen3", "embedded", "primed")
 LIMITS: Mapping[str, tuple[float, float]] = {"pairs_per_sentence": (1, 100), **TRAINING_LIMITS}
 """Smallest and largest value of each numeric training option."""
 

@@ -279,8 +279,8 @@ class Diverging(PeftLearner):
     """A learner on whose data no learning rate works."""
 
     @contextlib.contextmanager
-    def adapter(self, hyperparameters):
-        with super().adapter(hyperparameters) as adapter:
+    def adapter(self, hyperparameters, primer=None):
+        with super().adapter(hyperparameters, primer) as adapter:
             step = adapter.step
             adapter.step = lambda examples, left: step(examples, left) * math.nan
             yield adapter

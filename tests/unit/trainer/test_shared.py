@@ -21,7 +21,7 @@ class Counting:
         self.threads = set()
 
     @contextmanager
-    def adapter(self, hyperparameters):
+    def adapter(self, hyperparameters, primer=None):
         self.threads.add(threading.get_ident())
         yield object()
         self.threads.add(threading.get_ident())
