@@ -31,7 +31,9 @@ from lift.template import PromptTemplate
 from trainer.base_model import embedded, load
 from trainer.batches import Example, epoch
 from trainer.beside import Beside
-from trainer.learner import Adapter
+from trainer.fused import FusedLearner
+from trainer.learner import Adapter, Learner
+from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.publish import write_system_adapter
@@ -80,13 +82,17 @@ class Teaching:
     """Has adapters learn lessons, in a workshop."""
 
     def __init__(self, workshop: Workshop, hyperparameters: Hyperparameters) -> None:
+        model, spectra = workshop.base.model, workshop.spectra
+        # In this thread, which computes as well: the workshop's own learner would have another, and both be slower.
+        fused = FusedLearner.takes(model.config)
+        self._learner: Learner = FusedLearner(model, spectra) if fused else PeftLearner(model, spectra)
         self._workshop = workshop
         self._hyperparameters = hyperparameters
         self._encoder = workshop.encoder(hyperparameters.max_pair_tokens)
 
     def begun(self) -> Primer:
         """The primer that says nothing: A random, B zero."""
-        with self._workshop.learner.adapter(replace(self._hyperparameters, primer=0.0)) as adapter:
+        with self._learner.adapter(replace(self._hyperparameters, primer=0.0)) as adapter:
             return self._primer({name: weight.float() for name, weight in adapter.weights().items()})
 
     def can_use(self, lesson: Lesson) -> bool:
@@ -96,7 +102,7 @@ class Teaching:
     def moved(self, primer: Primer, lesson: Lesson, part: float) -> tuple[Primer, float]:
         """The primer a part of the way to what a lesson makes of it; and the loss of `loss`."""
         asked = self._examples(lesson.asked)
-        with self._workshop.learner.adapter(self._hyperparameters, primer) as adapter:
+        with self._learner.adapter(self._hyperparameters, primer) as adapter:
             self._learn(adapter, lesson.pairs)
             loss, *_ = [adapter.step(asked, left) for left in ASKED_LEFT]
             learned = adapter.weights()
@@ -105,7 +111,7 @@ class Teaching:
 
     def loss(self, primer: Primer, lesson: Lesson) -> float:
         """Of what people asked, in nats per answer token, once the lesson's pairs are learned."""
-        with self._workshop.learner.adapter(self._hyperparameters, primer) as adapter:
+        with self._learner.adapter(self._hyperparameters, primer) as adapter:
             self._learn(adapter, lesson.pairs)
             return adapter.loss_with(adapter.weights(), self._examples(lesson.asked))
 
