@@ -71,7 +71,7 @@ class Plan:
             raise InvalidOption(option="profile", value=self.profile[:80], expected=", ".join(PROFILES))
 
     def hyperparameters(self) -> Hyperparameters:
-        """Those of our learner; the scaling stays 2."""
+        """Those of our learner; alpha is the profile's."""
         return replace(PROFILES[self.profile], rank=self.rank, batch_size=self.pairs)
 
 

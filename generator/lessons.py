@@ -25,8 +25,7 @@ from generator.strategies.raw import RunsStrategy
 from generator.teaching_rows import can_be_asked
 from generator.writers import Draft, Start
 from lift import logs
-from lift.cli.running import run
-from lift.errors import InvalidOption
+from lift.cli.running import must_be_new, run
 from lift.teaching import Lesson, Pair, Row, rows_of
 
 LESSON_WORDS = 160  # about 60 pairs by rules: a few steps teach them
@@ -38,7 +37,7 @@ app = typer.Typer(add_completion=False)
 
 
 def lessons(rows: Sequence[Row], seed: int = 0) -> Iterator[Lesson]:
-    """Each title's passages in turn, drawn at random, no sentence twice, in lessons of about LESSON_WORDS."""
+    """Each title's passages in turn, drawn at random, in lessons of about LESSON_WORDS."""
     shuffler = random.Random(seed)  # noqa: S311 - an order, no secret
     for title, same in groupby(sorted(rows, key=lambda row: (row.passage, row.question)), lambda row: row.title):
         of_title = list(same)
@@ -50,7 +49,7 @@ def lessons(rows: Sequence[Row], seed: int = 0) -> Iterator[Lesson]:
 
 
 def _documents(passages: Sequence[str]) -> Iterator[list[str]]:
-    """Passages that have nothing in common, in groups of about LESSON_WORDS."""
+    """Passages in groups of about LESSON_WORDS, none within another of its group."""
     taken: list[str] = []
     for passage in passages:
         if any(passage in other or other in passage for other in taken):
@@ -76,13 +75,11 @@ def _lesson(title: str, text: str, rows: Iterable[Row]) -> Lesson | None:
 def taught_as(answer: str, taught: Sequence[str]) -> str:
     """The shortest taught answer that holds the words of a person's and hardly more; "" where none does."""
     wanted = matching.normalised(answer)
-    held = [other for other in taught if _holds(matching.normalised(other), wanted)]
-    return min(held, key=len, default="")
-
-
-def _holds(words: Sequence[str], wanted: Sequence[str]) -> bool:
-    runs = (list(words[at : at + len(wanted)]) for at in range(len(words)))
-    return bool(wanted) and len(words) <= len(wanted) + MORE_WORDS and list(wanted) in runs
+    if not wanted:
+        return ""
+    words = {other: matching.normalised(other) for other in taught}
+    held = (other for other in taught if matching.holds(words[other], wanted))
+    return min((other for other in held if len(words[other]) <= len(wanted) + MORE_WORDS), key=len, default="")
 
 
 async def _pairs(document: SourceText) -> list[Pair]:
@@ -127,8 +124,7 @@ def make(
     out: Annotated[Path, typer.Option(help="File to write; it must not be there yet.")],
 ) -> None:
     """Make lessons for `lift primer train`."""
-    if out.exists():
-        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
+    must_be_new(out)
     made = list(lessons([row for _, row in rows_of(data.read_bytes())]))
     out.write_text("".join(f"{lesson.model_dump_json()}\n" for lesson in made), encoding="utf-8")
     counts = {"pairs": sum(len(each.pairs) for each in made), "asked": sum(len(each.asked) for each in made)}

@@ -1,6 +1,7 @@
 """Turns texts into normalised words, and compares them: same answer, near-duplicate, given away, grounded, askable."""
 
 import re
+from collections.abc import Sequence
 
 from generator import words
 from generator.numbers import in_digits
@@ -48,14 +49,18 @@ def f1(given: str, wanted: str) -> float:
     return 2 * common / (len(left) + len(right)) if common else 0.0
 
 
+def holds(longer: Sequence[str], shorter: Sequence[str]) -> bool:
+    """Whether words are a run of others."""
+    return any(longer[at : at + len(shorter)] == shorter for at in range(len(longer) - len(shorter) + 1))
+
+
 def same_answer(given: str, wanted: str) -> bool:
     """Whether a reply gives the wanted words back: one holds the other as a run of words, or most words are common."""
     left, right = normalised(given), normalised(wanted)
     if not left or not right:
         return False
     shorter, longer = sorted((left, right), key=len)
-    held = any(longer[at : at + len(shorter)] == shorter for at in range(len(longer) - len(shorter) + 1))
-    return (held and 3 * len(shorter) >= len(longer)) or f1(given, wanted) >= SAME_ANSWER_F1
+    return (holds(longer, shorter) and 3 * len(shorter) >= len(longer)) or f1(given, wanted) >= SAME_ANSWER_F1
 
 
 def leans_on_pronoun(question: str) -> bool:

@@ -13,8 +13,7 @@ import typer
 
 from generator import matching
 from lift import logs
-from lift.cli.running import run
-from lift.errors import InvalidOption
+from lift.cli.running import must_be_new, run
 from lift.teaching import Row, rows_of
 
 STRAY_WORDS = 2
@@ -37,8 +36,7 @@ def choose(
     out: Annotated[Path, typer.Option(help="File to write; it must not be there yet.")],
 ) -> None:
     """Keep the rows that can be asked about their passage alone, for `lift writer train`."""
-    if out.exists():
-        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
+    must_be_new(out)
     rows = list(rows_of(data.read_bytes()))
     chosen = [line for line, row in rows if can_be_asked(row)]
     out.write_bytes(b"".join(line + b"\n" for line in chosen))

@@ -55,7 +55,7 @@ class Lora:
         for adapted in self.of_groups(self._masters).values():
             bound = 1 / math.sqrt(adapted.a.shape[1])  # as torch and PEFT initialise a linear layer
             adapted.a.uniform_(-bound, bound, generator=generator)
-        if primer and hyperparameters.primer:
+        if primer:
             primer.begin(self.by_name(self._masters), hyperparameters, whiteners)
         of_weights, of_gradients, of_masters = map(self.of_groups, (self.weights, self.gradients, self._masters))
         self._whitened = [

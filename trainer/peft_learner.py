@@ -78,7 +78,7 @@ class PeftAdapter:
         self._weights = list(named.values())
         self._whiteners = [whitened.get(name.removeprefix(_MODEL).removesuffix(_A)) for name in named]
         self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
-        if primer and hyperparameters.primer:
+        if primer:
             by_name = {
                 name.replace(".default.", "."): master.data for name, master in zip(named, self._masters, strict=True)
             }

@@ -55,8 +55,10 @@ class Primer:
         """Makes an adapter's fp32 weights, under PEFT's names, answer as the primer does times `primer`.
 
         The rows of A beyond the primer's rank stay as they are, and the columns of B zero. A primer of a larger rank is
-        taken at the adapter's.
+        taken at the adapter's. Where `primer` is 0, all stays as it is.
         """
+        if not hyperparameters.primer:
+            return
         rank = min(rank_of(self.weights), hyperparameters.rank)
         own = self.weights if rank == rank_of(self.weights) else shrunk(self.weights, rank)
         share = hyperparameters.primer * self.scaling / hyperparameters.scaling

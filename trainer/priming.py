@@ -23,20 +23,19 @@ import typer
 from torch import Tensor
 
 from lift import logs
-from lift.cli.running import run
+from lift.cli.running import must_be_new, run
 from lift.errors import InvalidOption
 from lift.settings import Settings
-from lift.teaching import Lesson, Pair, lessons_of
+from lift.teaching import Lesson, Pair, is_held_out, lessons_of
 from lift.template import PromptTemplate
 from trainer.base_model import embedded, load
 from trainer.batches import Example, epoch
 from trainer.beside import Beside
-from trainer.fused import FusedLearner
 from trainer.learner import Adapter, Learner
-from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.publish import write_system_adapter
+from trainer.shared import SharedLearner
 from trainer.word_dropout import WordDropout
 from trainer.workshop import Workshop
 
@@ -47,7 +46,6 @@ RECIPE = replace(
 )
 ASKED_LEFT = (0.7, 0.4)  # two steps on what people asked, at these parts of the learning rate
 FIRST_MOVE = 0.25  # of the way to a lesson's adapter; falls to 0 over the lessons
-HELD_OUT_TITLES = 16  # about one title in so many is kept back to measure on
 MEASURED_LESSONS = 6
 SAID_EVERY = 10
 
@@ -71,7 +69,7 @@ def read_lessons(file: Path, count: int, seed: int) -> Lessons:
     if not found:
         raise InvalidOption(option="--data", value=str(file), problem="it holds no lessons")
     shuffler.shuffle(found)
-    held_out = [lesson for lesson in found if crc32(lesson.title.encode()) % HELD_OUT_TITLES == 0]
+    held_out = [lesson for lesson in found if is_held_out(lesson.title)]
     taught = [lesson for lesson in found if lesson not in held_out] or found
     return Lessons(
         taught=taught[: count or None], held_out=held_out[:MEASURED_LESSONS], sha256=sha256(content).hexdigest()
@@ -82,10 +80,9 @@ class Teaching:
     """Has adapters learn lessons, in a workshop."""
 
     def __init__(self, workshop: Workshop, hyperparameters: Hyperparameters) -> None:
-        model, spectra = workshop.base.model, workshop.spectra
-        # In this thread, which computes as well: the workshop's own learner would have another, and both be slower.
-        fused = FusedLearner.takes(model.config)
-        self._learner: Learner = FusedLearner(model, spectra) if fused else PeftLearner(model, spectra)
+        learner = workshop.learner
+        # This thread computes as well, and beside one that a shared learner has, both would be slower.
+        self._learner: Learner = learner.unshared if isinstance(learner, SharedLearner) else learner
         self._workshop = workshop
         self._hyperparameters = hyperparameters
         self._encoder = workshop.encoder(hyperparameters.max_pair_tokens)
@@ -198,8 +195,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Teach a primer, and measure it on titles it has not seen."""
-    if out.exists():
-        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
+    must_be_new(out)
     hyperparameters = replace(RECIPE, rank=rank)
     read = read_lessons(data, lessons, hyperparameters.seed)
     base = load(base_model or str(embedded()), device, threads=0)

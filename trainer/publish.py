@@ -39,31 +39,24 @@ def publish(
     `weights` have PEFT's names; their rank may be below the trained one, which `hyperparameters` hold.
     RevisionRejected: they are none that an engine would load. StoreUnavailable.
     """
-    created_at = datetime.now(UTC)
-    modules, rank = target_modules(weights), rank_of(weights)
     with tempfile.TemporaryDirectory(prefix="lift-revision-") as name:
         folder = Path(name)
-        write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
-        validate(folder, json.loads((base.folder / "config.json").read_bytes()), rank)
-        manifest = Manifest(
-            files=describe(folder),
-            base_model=base.name,
-            base_model_revision=base.revision,
-            rank=rank,
-            alpha=hyperparameters.scaling * rank,
-            target_modules=modules,
+        manifest = _described(
+            folder,
+            weights,
+            base=base,
             template=template,
-            hyperparameters=asdict(hyperparameters),
+            hyperparameters=hyperparameters,
             data_sha256=training.data_sha256,
             sentences=sentences,
             pairs=len(training.pairs),
-            created_at=created_at,
         )
+        validate(folder, json.loads((base.folder / "config.json").read_bytes()), manifest.rank)
         ref = publish_files(objects, tenant=job.tenant, adapter=job.adapter, folder=folder, manifest=manifest)
     return Revision(
         ref=ref,
         job=job.id,
-        rank=rank,
+        rank=manifest.rank,
         size_bytes=manifest.size_bytes,
         base_model=base.name,
         base_model_revision=base.revision,
@@ -71,11 +64,22 @@ def publish(
         pairs=len(training.pairs),
         final_loss=training.losses[-1],
         losses=training.losses,
-        created_at=created_at,
+        created_at=manifest.created_at,
     )
 
 
-def write_system_adapter(
+def write_system_adapter(folder: Path, weights: Mapping[str, Tensor], **made: Any) -> Manifest:
+    """Writes an adapter that no tenant owns, with its manifest, to a new folder; `made`: as `_described` takes it.
+
+    OSError.
+    """
+    folder.mkdir(parents=True)
+    manifest = _described(folder, weights, **made)
+    (folder / MANIFEST).write_bytes(manifest.to_bytes())
+    return manifest
+
+
+def _described(
     folder: Path,
     weights: Mapping[str, Tensor],
     *,
@@ -86,15 +90,15 @@ def write_system_adapter(
     sentences: int,
     pairs: int,
 ) -> Manifest:
-    """Writes an adapter that no tenant owns, with its manifest, to a new folder. OSError."""
-    folder.mkdir(parents=True)
+    """Writes PEFT's two files to the folder; the manifest, which is not written."""
+    rank = rank_of(weights)
     write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
-    manifest = Manifest(
+    return Manifest(
         files=describe(folder),
         base_model=base.name,
         base_model_revision=base.revision,
-        rank=hyperparameters.rank,
-        alpha=hyperparameters.alpha,
+        rank=rank,
+        alpha=hyperparameters.scaling * rank,
         target_modules=target_modules(weights),
         template=template,
         hyperparameters=asdict(hyperparameters),
@@ -103,8 +107,6 @@ def write_system_adapter(
         pairs=pairs,
         created_at=datetime.now(UTC),
     )
-    (folder / MANIFEST).write_bytes(manifest.to_bytes())
-    return manifest
 
 
 def write_adapter(

@@ -47,7 +47,7 @@ class SharedLearner:
     """
 
     def __init__(self, learner: FusedLearner) -> None:
-        self._learner = learner
+        self.unshared = learner
         self._computing = ThreadPoolExecutor(1, "learner")
         self._changed = threading.Condition()
         self._waiting: list[_Request] = []
@@ -57,7 +57,7 @@ class SharedLearner:
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters, primer: Primer | None = None) -> Iterator["SharedAdapter"]:
         """LoRA weights for the length of the block, fresh or begun at a primer."""
-        block = self._learner.adapter(hyperparameters, primer)
+        block = self.unshared.adapter(hyperparameters, primer)
         adapter = self.computed(block.__enter__)
         self._count(1)
         try:
@@ -109,7 +109,7 @@ class SharedLearner:
     def _make(self, requests: Sequence[_Request]) -> None:
         try:
             work = [(request.adapter, request.examples, request.left) for request in requests]
-            losses = self.computed(self._learner.step, work)
+            losses = self.computed(self.unshared.step, work)
         except Exception as error:
             if len(requests) == 1:
                 requests[0].error = error

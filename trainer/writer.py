@@ -15,16 +15,15 @@ from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
-from zlib import crc32
 
 import structlog
 import torch
 import typer
 
 from lift import logs
-from lift.cli.running import run
+from lift.cli.running import must_be_new, run
 from lift.errors import InvalidOption
-from lift.teaching import Row, rows_of
+from lift.teaching import Row, is_held_out, rows_of
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, proposal_prompt
 from trainer.base_model import BaseModel, embedded, load
@@ -37,7 +36,6 @@ from trainer.publish import write_system_adapter
 log = structlog.get_logger()
 
 TITLED_SHARE = 0.6  # of the passages are shown with their title: many documents that are asked about have none
-HELD_OUT_TITLES = 16  # about one title in so many is kept back to measure on
 BUCKET_PASSAGES = 512  # passages sorted by length together
 SAID_EVERY = 20
 RECIPE = Hyperparameters(
@@ -67,7 +65,7 @@ def read_rows(file: Path) -> Rows:
     if not rows:
         raise InvalidOption(option="--data", value=str(file), problem="it holds no rows")
     passages = [list(about) for _, about in groupby(sorted(rows, key=lambda row: row.passage), lambda row: row.passage)]
-    held_out = [passage for passage in passages if crc32(passage[0].title.encode()) % HELD_OUT_TITLES == 0]
+    held_out = [passage for passage in passages if is_held_out(passage[0].title)]
     taught = [passage for passage in passages if passage not in held_out] or passages
     return Rows(taught=taught, held_out=held_out, sha256=sha256(content).hexdigest())
 
@@ -180,8 +178,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Teach a question writer, and measure it on titles it has not seen."""
-    if out.exists():
-        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
+    must_be_new(out)
     rows = read_rows(data)
     base = load(base_model or str(embedded()), device, threads=0)
     hyperparameters = replace(

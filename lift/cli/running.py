@@ -7,7 +7,7 @@ from typing import NoReturn
 import typer
 
 from lift.cli import output
-from lift.errors import LiftError, StackFailed
+from lift.errors import InvalidOption, LiftError, StackFailed
 
 INTERRUPTED = 130
 
@@ -27,6 +27,12 @@ def run(app: typer.Typer) -> NoReturn:
         _end(f"{error.strerror}: {error.filename}" if error.filename else str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(INTERRUPTED)
+
+
+def must_be_new(out: Path) -> None:
+    """InvalidOption: what a command is to write is there already."""
+    if out.exists():
+        raise InvalidOption(option="--out", value=str(out), problem="it is there already")
 
 
 def _end(sentence: str, code: int) -> NoReturn:
