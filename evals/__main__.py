@@ -14,6 +14,7 @@ from rich.progress import track
 from evals import arguments, report, retrieval
 from evals.benchmarks import BENCHMARKS, Choices
 from evals.cases import limited, merged
+from evals.helpers import helpers
 from evals.judge import Judge
 from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
@@ -47,6 +48,12 @@ def evaluate(
         str, typer.Option(help="OpenAI-compatible endpoint of a judge; its key: LIFT_JUDGE_KEY.")
     ] = "",
     judge_model: Annotated[str, typer.Option(help="Model of that endpoint.")] = "",
+    compressor_model: Annotated[
+        str, typer.Option(help="llmlingua: the language model that compresses, a folder or Hugging Face id.")
+    ] = "",
+    embedding_model: Annotated[
+        str, typer.Option(help="llamaindex: the model of its vectors, such as BAAI/bge-small-en-v1.5.")
+    ] = "",
     per: Annotated[Literal["paragraph", "article"], typer.Option(help="squad: what an adapter is of.")] = "paragraph",
     lengths: Annotated[str, typer.Option(help="niah: tokens of haystacks.")] = "1000,2000,4000",
     depths: Annotated[str, typer.Option(help="niah: percent of the haystack before the needle.")] = "0,25,50,75,100",
@@ -62,7 +69,8 @@ def evaluate(
     chosen = BENCHMARKS[benchmark]
     training = {**chosen.training, **arguments.settings(train or ())}
     trained_with = arguments.training_options(training)
-    names = named(methods, chosen.methods, trained_with)
+    helping = helpers(compressor_model, embedding_model)
+    names = named(methods, chosen.methods, trained_with, helping)
     if "rag" in names:
         retrieval.available("methods")
     judge = arguments.judge_of(judge_url, judge_model)
@@ -87,7 +95,12 @@ def evaluate(
         )
         with shown(plan.answers) as progress:
             setting = Setting(
-                client=client, max_tokens=max_tokens, run=results.run, training=trained_with, say=progress.say
+                client=client,
+                max_tokens=max_tokens,
+                run=results.run,
+                training=trained_with,
+                helpers=helping,
+                say=progress.say,
             )
             rows = Runner(Methods(setting), results, progress.done).run(plan)
     if judge is not None:

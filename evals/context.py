@@ -39,11 +39,11 @@ class Fitting:
             except QuestionTooLong as refused:
                 if characters < MIN_CHARACTERS:
                     raise
-                fitting = int(characters * min(MARGIN, _share(refused) * MARGIN))
+                fitting = int(characters * min(MARGIN, share_that_fits(refused) * MARGIN))
                 self._characters = min(self._characters, fitting)  # other questions may have found less meanwhile
 
 
-def _share(refused: QuestionTooLong) -> float:
+def share_that_fits(refused: QuestionTooLong) -> float:
     """How much of the prompt would have fitted, from what the server says of it."""
     facts = refused.facts
     if "characters" in facts:

@@ -4,20 +4,27 @@ Every method asks the same model with the same template and greedily; they diffe
 them knows which benchmark a question is from.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import partial
+from threading import Lock
+from typing import Literal, Protocol, TypeVar
 
 from evals.adapters import Adapters
 from evals.cases import Document
-from evals.context import Fitting
+from evals.context import Fitting, share_that_fits
+from evals.helpers import COMPRESSOR, EMBEDDING, NO_HELPERS, Compressor, Helpers
 from evals.retrieval import Retriever, passages
 from evals.training import trainings
 from lift.client import Client
-from lift.errors import InvalidOption
+from lift.errors import InvalidOption, QuestionTooLong
 from lift.values import Answer, Job, TrainingOptions
 
+T = TypeVar("T")
+
 RETRIEVED_PASSAGES = 3
+COMPRESSED_TO = 0.5  # of a text's tokens, where as many fit; llmlingua's own default
 
 
 class Asked(Protocol):
@@ -49,6 +56,7 @@ class Setting:
     max_tokens: int
     run: str
     training: TrainingOptions | None = None
+    helpers: Helpers = NO_HELPERS
     say: Callable[[str], None] = lambda _: None
 
 
@@ -88,18 +96,51 @@ class InContext:
 
 
 class Retrieval:
-    """The base model with the passages of the document that share most with the question (BM25) before it."""
+    """The base model with the passages of the document before the question that a retriever finds for it."""
 
-    seconds, adapter = 0.0, None
+    adapter = None
 
-    def __init__(self, setting: Setting, document: Document) -> None:
+    def __init__(self, setting: Setting, retriever: Callable[[str], Sequence[str]], seconds: float = 0.0) -> None:
         self._ask = asking_base(setting)
-        self._retriever = Retriever(passages(document.text))
+        self._best = retriever
+        self.seconds = seconds
 
     def answer(self, question: str) -> Answer:
         """Its answer."""
-        found = "\n\n".join(self._retriever.best(question, RETRIEVED_PASSAGES))
-        return Fitting(found).answer(self._ask, question)
+        return Fitting("\n\n".join(self._best(question))).answer(self._ask, question)
+
+
+class Compressed:
+    """The base model with the document before the question, with words left out until it fits, half of them at least.
+
+    seconds: the first compression; the one for a smaller window is a part of the answer that needed it.
+    """
+
+    adapter = None
+
+    def __init__(self, setting: Setting, compressor: Compressor, document: Document) -> None:
+        self._ask = asking_base(setting)
+        self._compressor = compressor
+        self._document = document.text
+        self._lock = Lock()
+        self._shorter: Fitting | None = None
+        began = time.monotonic()
+        self._half = compressor.compressed(self._document, COMPRESSED_TO)
+        self.seconds = time.monotonic() - began
+
+    def answer(self, question: str) -> Answer:
+        """Its answer."""
+        try:
+            return self._ask(f"{self._half}\n\n{question}")
+        except QuestionTooLong as refused:
+            return self._shortened(share_that_fits(refused)).answer(self._ask, question)
+
+    def _shortened(self, share: float) -> Fitting:
+        """The document compressed to that share of its half, once for all questions."""
+        with self._lock:
+            if self._shorter is None:
+                self._shorter = Fitting(self._compressor.compressed(self._document, COMPRESSED_TO * share))
+            return self._shorter
 
 
 class Adapted:
@@ -154,8 +195,19 @@ class Methods:
         return InContext(self._setting, document)
 
     def retrieval(self, document: Document) -> Asked:
-        """`rag`."""
-        return Retrieval(self._setting, document)
+        """`rag`: passages by words (BM25)."""
+        retriever = Retriever(passages(document.text))
+        return Retrieval(self._setting, partial(retriever.best, count=RETRIEVED_PASSAGES))
+
+    def llamaindex(self, document: Document) -> Asked:
+        """`llamaindex`: passages by vectors. InvalidOption: there is no embedder."""
+        began = time.monotonic()
+        best = _there("llamaindex", self._setting.helpers.embedder).best(document.text, RETRIEVED_PASSAGES)
+        return Retrieval(self._setting, best, time.monotonic() - began)
+
+    def llmlingua(self, document: Document) -> Asked:
+        """`llmlingua`. InvalidOption: there is no compressor."""
+        return Compressed(self._setting, _there("llmlingua", self._setting.helpers.compressor), document)
 
     def lift(self, document: Document) -> Asked:
         """`lift`."""
@@ -182,11 +234,19 @@ METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
     "base": Methods.closed_book,
     "icl": Methods.in_context,
     "rag": Methods.retrieval,
+    "llamaindex": Methods.llamaindex,
+    "llmlingua": Methods.llmlingua,
     "lift": Methods.lift,
     "lift+icl": Methods.lift_in_context,
     "raw": Methods.raw,
     "templora": Methods.templora,
     "lift+raw": Methods.lift_and_raw,
+}
+
+NEEDS = {
+    "lift+raw": "--train strategy=NAME, of one that asks questions",
+    "llamaindex": f"--{EMBEDDING}",
+    "llmlingua": f"--{COMPRESSOR}",
 }
 
 
@@ -195,16 +255,34 @@ def _name(run: str, training: str) -> str:
     return run if training == "lift" else f"{run}-{training.replace('+', '-')}"
 
 
-def named(text: str, allowed: frozenset[str], training: TrainingOptions | None) -> tuple[str, ...]:
+def named(
+    text: str, allowed: frozenset[str], training: TrainingOptions | None, helpers: Helpers = NO_HELPERS
+) -> tuple[str, ...]:
     """The method names of a list with commas, each once; all that can be had where it is empty. InvalidOption."""
     possible = tuple(name for name in METHODS if name in allowed)
-    untrained = {"lift+raw"} - trainings(training).keys()
+    lacking = _lacking(training, helpers)
     if not text.strip():
-        return tuple(name for name in possible if name not in untrained)
+        return tuple(name for name in possible if name not in lacking)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in possible:
             raise InvalidOption(option="methods", value=name, expected=", ".join(possible))
-        if name in untrained:
-            raise InvalidOption(option="methods", value=name, needs="--train strategy=NAME, of one that asks questions")
+        if name in lacking:
+            raise InvalidOption(option="methods", value=name, needs=lacking[name])
     return names
+
+
+def _there(method: str, helper: T | None) -> T:
+    if helper is None:
+        raise InvalidOption(option="methods", value=method, needs=NEEDS[method])
+    return helper
+
+
+def _lacking(training: TrainingOptions | None, helpers: Helpers) -> Mapping[str, str]:
+    """What cannot be had, and what it needs."""
+    missing = {
+        "lift+raw": "lift+raw" not in trainings(training),
+        "llamaindex": helpers.embedder is None,
+        "llmlingua": helpers.compressor is None,
+    }
+    return {name: NEEDS[name] for name, is_missing in missing.items() if is_missing}
