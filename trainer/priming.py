@@ -28,13 +28,16 @@ from lift.errors import InvalidOption
 from lift.settings import Settings
 from lift.teaching import Lesson, Pair, is_held_out, lessons_of
 from lift.template import PromptTemplate
-from trainer.base_model import embedded, load
+from storage.files import MANIFEST
+from storage.revisions import Manifest, describe
+from trainer.base_model import BaseModel, embedded, load
 from trainer.batches import Example, epoch
 from trainer.beside import Beside
+from trainer.decomposition import shrunk
 from trainer.learner import Adapter, Learner
 from trainer.primer import Primer
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.publish import write_system_adapter
+from trainer.publish import write_adapter, write_system_adapter
 from trainer.shared import SharedLearner
 from trainer.word_dropout import WordDropout
 from trainer.workshop import Workshop
@@ -172,6 +175,23 @@ def teach(
     }
 
 
+def write_shrunk(folder: Path, rank: int, base: BaseModel, out: Path) -> Manifest:
+    """Writes the nearest primer of a smaller rank to a new folder; what else its manifest says of it stays.
+
+    PrimerRejected: the folder holds none of the base model. InvalidOption: the rank is above its own.
+    """
+    primer = Primer.read(folder, base)
+    weights = {name: weight.contiguous() for name, weight in shrunk(primer.weights, rank).items()}
+    manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+    scaled = replace(RECIPE, rank=manifest.rank, alpha=manifest.alpha)
+    out.mkdir(parents=True)
+    write_adapter(out, weights, base_model=manifest.base_model, hyperparameters=scaled)
+    changed = {"files": describe(out), "rank": rank, "alpha": primer.scaling * rank}
+    written = manifest.model_copy(update=changed)
+    (out / MANIFEST).write_bytes(written.to_bytes())
+    return written
+
+
 def _mean_loss(teaching: Teaching, primer: Primer, lessons: Sequence[Lesson]) -> float | None:
     """None where there are none."""
     return round(mean(teaching.loss(primer, lesson) for lesson in lessons), 4) if lessons else None
@@ -202,7 +222,23 @@ def train(
     template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
     workshop = Workshop(base, template, Settings.read().state_dir / "cache", devices=1)
     result = teach(read, workshop, hyperparameters, out, name or base.name)
-    print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
+    print(json.dumps(result, indent=None if as_json else 2))  # noqa: T201
+
+
+@app.command()
+def shrink(
+    primer: Annotated[Path, typer.Option(help="Folder of a primer.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    rank: Annotated[int, typer.Option(min=1, help="LoRA rank of what is written.")],
+    *,
+    base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Write the nearest primer of a smaller rank, which no adapter of that rank or a larger one has to wait for."""
+    must_be_new(out)
+    manifest = write_shrunk(primer, rank, load(base_model or str(embedded()), "cpu", threads=0), out)
+    result = {"folder": str(out), "rank": manifest.rank, "size_bytes": manifest.size_bytes}
+    print(json.dumps(result, indent=None if as_json else 2))  # noqa: T201
 
 
 if __name__ == "__main__":

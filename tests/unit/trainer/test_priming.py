@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from lift.errors import InvalidOption
+from lift.errors import InvalidOption, PrimerRejected
 from lift.teaching import Lesson, Pair
 from storage.files import MANIFEST
 from storage.revisions import Manifest
 from storage.validation import validate
 from trainer import priming
+from trainer.decomposition import shrunk
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.workshop import Workshop
@@ -61,6 +62,22 @@ def test_a_primer_moves_a_part_of_the_way(workshop):
         assert none[name].equal(weight)
         assert half[name].allclose((whole[name] + weight) / 2, atol=1e-6)
     assert any(not whole[name].equal(weight) for name, weight in begun.weights.items())
+
+
+def test_a_smaller_one_is_the_nearest_of_its_rank_and_says_the_rest_of_itself(tmp_path, base, workshop):
+    read = priming.read_lessons(write(tmp_path / "lessons.jsonl", lesson(1), lesson(2)), 0, seed=0)
+    priming.teach(read, workshop, SMALL, tmp_path / "primer", "tiny")
+    priming.write_shrunk(tmp_path / "primer", 2, base, tmp_path / "smaller")
+    large, small = (Primer.read(tmp_path / name, base) for name in ("primer", "smaller"))
+    was, manifest = (Manifest.from_bytes((tmp_path / name / MANIFEST).read_bytes()) for name in ("primer", "smaller"))
+    assert (manifest.rank, manifest.alpha, small.scaling) == (2, 4.0, large.scaling)
+    assert (manifest.base_model, manifest.data_sha256, manifest.pairs) == ("tiny", was.data_sha256, was.pairs)
+    for name, weight in shrunk(large.weights, 2).items():
+        assert small.weights[name].equal(weight)
+    with pytest.raises(InvalidOption, match="rank"):
+        priming.write_shrunk(tmp_path / "primer", 16, base, tmp_path / "larger")
+    with pytest.raises(PrimerRejected, match="No such file"):
+        priming.write_shrunk(tmp_path / "none", 2, base, tmp_path / "of-none")
 
 
 def test_the_loss_is_that_after_the_pairs_were_learned(workshop):
