@@ -52,7 +52,7 @@ def test_what_the_user_sets_goes_first_and_what_follows_from_it_follows(state, t
     assert (settings.gateway.max_document_bytes, settings.gateway.port) == (99, 7003)
     assert settings.generator.endpoint == "http://127.0.0.1:7002/v1"
     assert settings.state_dir == state.path
-    assert settings.trainer.profile == "embedded"
+    assert settings.trainer.profile == "primed"
 
 
 def test_stores_and_a_base_model_of_the_users_are_not_started_or_made(state, monkeypatch):
@@ -82,6 +82,14 @@ def test_a_question_writer_of_the_users_is_asked(state, monkeypatch):
     monkeypatch.setenv("LIFT_ENGINE__WRITER", "/models/my-writer")
     settings = configure(state).settings
     assert (settings.engine.writer, settings.generator.writer) == ("/models/my-writer", WRITER)
+
+
+def test_adapters_of_the_embedded_model_begin_at_its_primer_and_others_at_none(state, monkeypatch):
+    trainer = configure(state).settings.trainer
+    assert trainer.profile == "primed"
+    assert (Path(trainer.primer) / "adapter_model.safetensors").is_file()
+    monkeypatch.setenv("LIFT_MODEL__BASE_MODEL", "/models/mine")
+    assert configure(state).settings.trainer.primer == ""
 
 
 @pytest.mark.parametrize(("primer", "profile"), [("/models/my-primer", "primed"), ("", "embedded")])
