@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("vllm")
 
+import torch
+
 from server.engine.preloading import Preloading
 
 
@@ -29,7 +31,8 @@ class Worker(Preloading):
         if request.lora_path == "broken":
             raise ValueError("no adapter")
         self.read.append((request.lora_int_id, threading.current_thread()))
-        return f"adapter {request.lora_int_id}"
+        layer = SimpleNamespace(lora_a=torch.ones(2, 4), lora_b=torch.ones(4, 2), scaling=2.0)
+        return SimpleNamespace(number=request.lora_int_id, loras={"layer": layer}, file=layer.lora_b)
 
     def add(self, number, folder="folder"):
         request = SimpleNamespace(lora_int_id=number, lora_path=folder)
@@ -46,17 +49,29 @@ def test_an_adapter_is_read_and_packed_beside_the_loop_and_given_once(worker, wa
     assert not worker.preloaded(1)
     worker.may_read.set()
     wait_until(lambda: worker.preloaded(1))
-    assert worker.add(1) == "adapter 1"
-    assert [adapter for adapter, _ in worker.packed] == ["adapter 1"]
+    adapter = worker.add(1)
+    assert adapter.number == 1
+    assert [packed for packed, _ in worker.packed] == [adapter]
     assert threading.current_thread() not in {worker.read[0][1], worker.packed[0][1]}
     worker.add(1)
     assert [number for number, _ in worker.read] == [1, 1]
 
 
+def test_b_is_scaled_once_and_the_files_pages_are_not_written_to(worker, wait_until):
+    worker.may_read.set()
+    worker.preload("one", 1, "folder")
+    wait_until(lambda: worker.preloaded(1))
+    adapter = worker.add(1)
+    layer = adapter.loras["layer"]
+    assert layer.scaling == 1
+    assert (layer.lora_b == 2).all()
+    assert (adapter.file == 1).all()
+
+
 def test_what_was_not_read_before_is_read_when_it_is_added(worker):
     worker.may_read.set()
     worker.preload("one", 1, "folder")
-    assert worker.add(2) == "adapter 2"
+    assert worker.add(2).number == 2
     assert worker.preloaded(2)
 
 
