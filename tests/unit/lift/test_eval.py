@@ -64,7 +64,8 @@ def tides(tmp_path):
 
 def test_every_method_is_asked_through_the_gateway(lift_eval, gateway, tides):
     found = lift_eval("own", "--data", tides, "--train", "strategy=grounded")
-    assert {name: figures["contains"] for name, figures in found["methods"].items()} == dict.fromkeys(METHODS, 0.5)
+    without_own_model = [name for name in METHODS if name not in {"llamaindex", "llmlingua"}]
+    assert {name: each["contains"] for name, each in found["methods"].items()} == dict.fromkeys(without_own_model, 0.5)
     prompts = [(bool(asked.revision.digest), asked.turns[-1].content, asked.context) for asked in gateway.engine.asked]
     text = "The tide bell rings at noon."
     assert (False, f"{text}\n\nWhat rings?", "") in prompts
