@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from trainer.profiles import Hyperparameters
 from trainer.publish import write_adapter
 
 SMALL = 1e-3  # of B: the base's answers change little, so that no run writes nonsense of another length
@@ -21,8 +20,7 @@ def write_random_adapter(folder: Path, model: Any, rank: int, *, seed: int = 0) 
         a, b = torch.randn(rank, inputs, generator=random), torch.randn(outputs, rank, generator=random)
         weights[f"base_model.model.{name}.lora_A.weight"] = (a / inputs**0.5).bfloat16()
         weights[f"base_model.model.{name}.lora_B.weight"] = (b * SMALL).bfloat16()
-    chosen = Hyperparameters(rank=rank, alpha=2.0 * rank)
-    write_adapter(folder, weights, base_model=model.config.name_or_path, hyperparameters=chosen)
+    write_adapter(folder, weights, base_model=model.config.name_or_path, scaling=2.0)
     return folder
 
 

@@ -69,8 +69,8 @@ def evaluate(
     chosen = BENCHMARKS[benchmark]
     training = {**chosen.training, **arguments.settings(train or ())}
     trained_with = arguments.training_options(training)
-    helping = helpers(compressor_model, embedding_model)
-    names = named(methods, chosen.methods, trained_with, helping)
+    models = {"llmlingua": compressor_model, "llamaindex": embedding_model}
+    names = named(methods, chosen.methods, trained_with, [name for name, model in models.items() if model])
     if "rag" in names:
         retrieval.available("methods")
     judge = arguments.judge_of(judge_url, judge_model)
@@ -83,6 +83,7 @@ def evaluate(
         questions=questions,
     )
     cases = limited(merged(chosen.load(data, choices)), limit, shuffle)
+    helping = helpers({name: models[name] for name in names if name in models})
     with Client(state_dir=state) as client:
         client.query(None, "Are you there?", max_tokens=1)
         results = Results(out, benchmark, {"max_tokens": max_tokens, "train": training, **chosen.settings_of(choices)})

@@ -3,14 +3,16 @@
 Each is used by one thread at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from lift.errors import InvalidOption
 
-COMPRESSOR, EMBEDDING = "compressor-model", "embedding-model"
+OPTIONS = {"llamaindex": "embedding-model", "llmlingua": "compressor-model"}
+"""Methods, and the option that names the model of each."""
+
 CHUNK_TOKENS = 128
 
 
@@ -19,7 +21,7 @@ class Compressor:
 
     def __init__(self, model: str) -> None:
         """`model`: a causal language model's folder or Hugging Face id. InvalidOption: it cannot be had."""
-        self._compressor = _had(COMPRESSOR, model, "llmlingua", _llmlingua)
+        self._compressor = _had("llmlingua", model, "llmlingua", _llmlingua)
         self._lock = Lock()
 
     def compressed(self, text: str, rate: float) -> str:
@@ -34,8 +36,7 @@ class Embedder:
 
     def __init__(self, model: str) -> None:
         """`model`: a folder or Hugging Face id that sentence-transformers can load. InvalidOption: it cannot be had."""
-        package = "llama-index-embeddings-huggingface"
-        self._embedding = _had(EMBEDDING, model, package, _embedding)
+        self._embedding = _had("llamaindex", model, "llama-index-embeddings-huggingface", _embedding)
         self._lock = Lock()
 
     def best(self, text: str, count: int) -> Callable[[str], tuple[str, ...]]:
@@ -68,24 +69,23 @@ class Helpers:
 NO_HELPERS = Helpers()
 
 
-def helpers(compressor_model: str, embedding_model: str) -> Helpers:
-    """InvalidOption: one that is named cannot be had."""
+def helpers(models: Mapping[str, str]) -> Helpers:
+    """Those of the methods whose model is given. InvalidOption: one cannot be had."""
     return Helpers(
-        compressor=Compressor(compressor_model) if compressor_model else None,
-        embedder=Embedder(embedding_model) if embedding_model else None,
+        compressor=Compressor(models["llmlingua"]) if "llmlingua" in models else None,
+        embedder=Embedder(models["llamaindex"]) if "llamaindex" in models else None,
     )
 
 
-def _had(option: str, model: str, package: str, load: Callable[[str], Any]) -> Any:
+def _had(method: str, model: str, package: str, load: Callable[[str], Any]) -> Any:
     try:
         return load(model)
     except ImportError as error:
-        raise InvalidOption(
-            option=option, value=model, needs=f"the package {package}, of a version that fits the others"
-        ) from error
+        needs = f"the package {package}, of a version that fits the others"
+        raise InvalidOption(option=OPTIONS[method], value=model, needs=needs) from error
     except (OSError, ValueError, RuntimeError) as error:
         problem = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InvalidOption(option=option, value=model, problem=problem) from error
+        raise InvalidOption(option=OPTIONS[method], value=model, problem=problem) from error
 
 
 def _llmlingua(model: str) -> Any:

@@ -5,23 +5,21 @@ them knows which benchmark a question is from.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, cast
 
 from evals.adapters import Adapters
 from evals.cases import Document
 from evals.context import Fitting, share_that_fits
-from evals.helpers import COMPRESSOR, EMBEDDING, NO_HELPERS, Compressor, Helpers
+from evals.helpers import NO_HELPERS, OPTIONS, Compressor, Embedder, Helpers
 from evals.retrieval import Retriever, passages
 from evals.training import trainings
 from lift.client import Client
 from lift.errors import InvalidOption, QuestionTooLong
 from lift.values import Answer, Job, TrainingOptions
-
-T = TypeVar("T")
 
 RETRIEVED_PASSAGES = 3
 COMPRESSED_TO = 0.5  # of a text's tokens, where as many fit; llmlingua's own default
@@ -130,10 +128,13 @@ class Compressed:
 
     def answer(self, question: str) -> Answer:
         """Its answer."""
-        try:
-            return self._ask(f"{self._half}\n\n{question}")
-        except QuestionTooLong as refused:
-            return self._shortened(share_that_fits(refused)).answer(self._ask, question)
+        fitting = self._shorter
+        if fitting is None:
+            try:
+                return self._ask(f"{self._half}\n\n{question}")
+            except QuestionTooLong as refused:
+                fitting = self._shortened(share_that_fits(refused))
+        return fitting.answer(self._ask, question)
 
     def _shortened(self, share: float) -> Fitting:
         """The document compressed to that share of its half, once for all questions."""
@@ -200,14 +201,14 @@ class Methods:
         return Retrieval(self._setting, partial(retriever.best, count=RETRIEVED_PASSAGES))
 
     def llamaindex(self, document: Document) -> Asked:
-        """`llamaindex`: passages by vectors. InvalidOption: there is no embedder."""
+        """`llamaindex`: passages by vectors; `named` gives it only where there is an embedder."""
         began = time.monotonic()
-        best = _there("llamaindex", self._setting.helpers.embedder).best(document.text, RETRIEVED_PASSAGES)
+        best = cast(Embedder, self._setting.helpers.embedder).best(document.text, RETRIEVED_PASSAGES)
         return Retrieval(self._setting, best, time.monotonic() - began)
 
     def llmlingua(self, document: Document) -> Asked:
-        """`llmlingua`. InvalidOption: there is no compressor."""
-        return Compressed(self._setting, _there("llmlingua", self._setting.helpers.compressor), document)
+        """`llmlingua`, which `named` gives only where there is a compressor."""
+        return Compressed(self._setting, cast(Compressor, self._setting.helpers.compressor), document)
 
     def lift(self, document: Document) -> Asked:
         """`lift`."""
@@ -243,12 +244,6 @@ METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
     "lift+raw": Methods.lift_and_raw,
 }
 
-NEEDS = {
-    "lift+raw": "--train strategy=NAME, of one that asks questions",
-    "llamaindex": f"--{EMBEDDING}",
-    "llmlingua": f"--{COMPRESSOR}",
-}
-
 
 def _name(run: str, training: str) -> str:
     """What ids of adapters of one way to train begin with; those of `lift` with the run's name alone."""
@@ -256,11 +251,16 @@ def _name(run: str, training: str) -> str:
 
 
 def named(
-    text: str, allowed: frozenset[str], training: TrainingOptions | None, helpers: Helpers = NO_HELPERS
+    text: str, allowed: frozenset[str], training: TrainingOptions | None, models: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The method names of a list with commas, each once; all that can be had where it is empty. InvalidOption."""
+    """The method names of a list with commas, each once; all that can be had where it is empty. InvalidOption.
+
+    `models`: those of the methods with a model of their own for which one is given.
+    """
     possible = tuple(name for name in METHODS if name in allowed)
-    lacking = _lacking(training, helpers)
+    lacking = {method: f"--{option}" for method, option in OPTIONS.items() if method not in models}
+    if "lift+raw" not in trainings(training):
+        lacking["lift+raw"] = "--train strategy=NAME, of one that asks questions"
     if not text.strip():
         return tuple(name for name in possible if name not in lacking)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
@@ -270,19 +270,3 @@ def named(
         if name in lacking:
             raise InvalidOption(option="methods", value=name, needs=lacking[name])
     return names
-
-
-def _there(method: str, helper: T | None) -> T:
-    if helper is None:
-        raise InvalidOption(option="methods", value=method, needs=NEEDS[method])
-    return helper
-
-
-def _lacking(training: TrainingOptions | None, helpers: Helpers) -> Mapping[str, str]:
-    """What cannot be had, and what it needs."""
-    missing = {
-        "lift+raw": "lift+raw" not in trainings(training),
-        "llamaindex": helpers.embedder is None,
-        "llmlingua": helpers.compressor is None,
-    }
-    return {name: NEEDS[name] for name, is_missing in missing.items() if is_missing}

@@ -181,13 +181,11 @@ def write_shrunk(folder: Path, rank: int, base: BaseModel, out: Path) -> Manifes
     PrimerRejected: the folder holds none of the base model. InvalidOption: the rank is above its own.
     """
     primer = Primer.read(folder, base)
-    weights = {name: weight.contiguous() for name, weight in shrunk(primer.weights, rank).items()}
+    weights = shrunk(primer.weights, rank)
     manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
-    scaled = replace(RECIPE, rank=manifest.rank, alpha=manifest.alpha)
     out.mkdir(parents=True)
-    write_adapter(out, weights, base_model=manifest.base_model, hyperparameters=scaled)
-    changed = {"files": describe(out), "rank": rank, "alpha": primer.scaling * rank}
-    written = manifest.model_copy(update=changed)
+    write_adapter(out, weights, base_model=manifest.base_model, scaling=primer.scaling)
+    written = manifest.model_copy(update={"files": describe(out), "rank": rank, "alpha": primer.scaling * rank})
     (out / MANIFEST).write_bytes(written.to_bytes())
     return written
 

@@ -92,7 +92,7 @@ def _described(
 ) -> Manifest:
     """Writes PEFT's two files to the folder; the manifest, which is not written."""
     rank = rank_of(weights)
-    write_adapter(folder, weights, base_model=base.name, hyperparameters=hyperparameters)
+    write_adapter(folder, weights, base_model=base.name, scaling=hyperparameters.scaling)
     return Manifest(
         files=describe(folder),
         base_model=base.name,
@@ -109,10 +109,11 @@ def _described(
     )
 
 
-def write_adapter(
-    folder: Path, weights: Mapping[str, Tensor], *, base_model: str, hyperparameters: Hyperparameters
-) -> None:
-    """Writes the weights as they are, and the configuration that PEFT and vLLM read: a plain LoRA and no more."""
+def write_adapter(folder: Path, weights: Mapping[str, Tensor], *, base_model: str, scaling: float) -> None:
+    """Writes the weights as they are, and the configuration that PEFT and vLLM read: a plain LoRA and no more.
+
+    `scaling`: s of W + s B A.
+    """
     rank = rank_of(weights)
     save_file(dict(weights), folder / WEIGHTS, metadata={"format": "pt"})
     config: dict[str, Any] = {
@@ -121,7 +122,7 @@ def write_adapter(
         "base_model_name_or_path": base_model,
         "inference_mode": True,
         "r": rank,
-        "lora_alpha": hyperparameters.scaling * rank,
+        "lora_alpha": scaling * rank,
         "lora_dropout": 0.0,
         "bias": "none",
         "use_rslora": False,

@@ -52,15 +52,15 @@ class _Reader:
     def _read(self, request: LoRARequest) -> Any:
         adapter = self._load(request)
         for layer in adapter.loras.values():
-            _scale(layer)
+            _scale_apart(layer)
         self._pack(adapter)  # vLLM will do so again, and find nothing left to do
         return adapter
 
 
-def _scale(layer: Any) -> None:
-    """Does vLLM's scaling of a layer's B, into memory of its own: in place, as vLLM has it, B is the file's pages.
+def _scale_apart(layer: Any) -> None:
+    """Takes a layer's A and B out of the file's pages, B with the scaling that vLLM would do in place, in those pages.
 
-    The first write to such a page holds up all threads of the process where the machine is a virtual one.
+    The first write to such a page is dear where the machine is a virtual one, and answers wait for it.
     """
     layer.lora_a, layer.lora_b = layer.lora_a.clone(), layer.lora_b * layer.scaling
     layer.scaling = 1

@@ -44,12 +44,14 @@ def test_a_document_is_halved_and_stands_before_the_question(client):
 
 
 def test_what_does_not_fit_is_compressed_further_once_for_all_questions(client):
-    compressor = Halves()
+    compressor, tried, query = Halves(), [], client.query
+    client.query = lambda adapter, prompt, **given: (tried.append(prompt), query(adapter, prompt, **given))[1]
     method = asked(client, "llmlingua", "kelp " * 1600, compressor=compressor)
     for question in ("What do goats eat?", "What else?"):
         assert question in method.answer(question).text
     assert compressor.rates == [0.5, pytest.approx(0.5 * (2000 - 64) / 4020, rel=0.01)]
     assert all(len(prompt) <= 2000 - 64 for _, prompt in client.asked)
+    assert [len(prompt) > 4000 for prompt in tried] == [True, *[False] * (len(tried) - 1)]
 
 
 def test_the_nearest_chunks_stand_before_the_question(client):
@@ -59,11 +61,7 @@ def test_the_nearest_chunks_stand_before_the_question(client):
 
 def test_such_methods_are_had_only_with_their_models():
     assert named("", EVERY, None) == ("base",)
-    assert named("", EVERY, None, Helpers(compressor=Halves(), embedder=Chunks())) == (
-        "base",
-        "llamaindex",
-        "llmlingua",
-    )
+    assert named("", EVERY, None, ["llmlingua", "llamaindex"]) == ("base", "llamaindex", "llmlingua")
     with pytest.raises(InvalidOption, match="--embedding-model"):
         named("llamaindex", EVERY, None)
     with pytest.raises(InvalidOption, match="--compressor-model"):
@@ -71,14 +69,14 @@ def test_such_methods_are_had_only_with_their_models():
 
 
 @pytest.mark.parametrize(
-    ("chosen", "package"),
-    [(("some/model", ""), "llmlingua"), (("", "some/model"), "llama-index-embeddings-huggingface")],
+    ("method", "package"),
+    [("llmlingua", "llmlingua"), ("llamaindex", "llama-index-embeddings-huggingface")],
 )
-def test_a_missing_package_is_named(monkeypatch, chosen, package):
+def test_a_missing_package_is_named(monkeypatch, method, package):
     monkeypatch.setitem(sys.modules, "llmlingua", None)
     monkeypatch.setitem(sys.modules, "llama_index", None)
     with pytest.raises(InvalidOption, match=package):
-        helpers(*chosen)
+        helpers({method: "some/model"})
 
 
 def package(monkeypatch, name, **content):

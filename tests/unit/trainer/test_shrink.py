@@ -153,7 +153,7 @@ def published(base, examples, tmp_path):
     both = {32: weights, 16: shrunk(weights, 16)}
     for rank, of_rank in both.items():
         (tmp_path / str(rank)).mkdir()
-        write_adapter(tmp_path / str(rank), of_rank, base_model="tiny", hyperparameters=TRAINED)
+        write_adapter(tmp_path / str(rank), of_rank, base_model="tiny", scaling=TRAINED.scaling)
     return tmp_path, both
 
 
