@@ -10,16 +10,14 @@ largest singular values and their vectors make (Eckart and Young, 1936). B A its
 The scaling s stays what it was: whoever writes the weights down gives them alpha = s · rank.
 """
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Event
 
 import torch
 from torch import Tensor, nn
 
 from lift.errors import InvalidOption
+from trainer.one_core import one_core
 
 
 def shrunk(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
@@ -68,30 +66,9 @@ class Components:
 def decomposed(weights: Mapping[str, Tensor]) -> dict[str, Components]:
     """The components of each linear layer, by its name; `weights` have PEFT's names."""
     layers = [name.removesuffix(_A) for name in weights if name.endswith(_A)]
-    with _one_core() as on_it:
+    with one_core() as on_it:
         done = on_it.map(lambda layer: Components.of(weights[layer + _A], weights[layer + _B]), layers)
         return dict(zip(layers, done, strict=True))
-
-
-@contextmanager
-def _one_core() -> Iterator[Executor]:
-    """A thread whose products and decompositions use one core, where torch gives each thread several.
-
-    A layer takes some milliseconds on one core; on several that others use too, their waiting for each other took a
-    hundred times as long. torch.set_num_threads counts for the calling thread, and for those that begin afterwards.
-    """
-    threads, begun = torch.get_num_threads(), Event()
-
-    def begin() -> None:
-        torch.get_num_threads()  # or the thread's first product would take over the number of all
-        torch.set_num_threads(1)
-        begun.set()
-
-    with ThreadPoolExecutor(1, initializer=begin) as executor:
-        executor.submit(begun.wait)
-        begun.wait()
-        torch.set_num_threads(threads)
-        yield executor
 
 
 def at_rank(components: Mapping[str, Components], rank: int, *, padded_to: int = 0) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from lift.errors import InvalidOption
 from trainer.base_model import BaseModel
 from trainer.batches import Example
 from trainer.kept import file_of, written_whole
+from trainer.one_core import one_core
 from trainer.padding import padded
 
 DIRECTIONS = 256  # of each layer's input at most
@@ -99,16 +101,17 @@ def spectra(base: BaseModel, examples: Sequence[Example]) -> Spectra:
     ids, lengths = padded(examples).input_ids, torch.tensor([[len(example.tokens)] for example in examples])
     taken = torch.arange(ids.shape[1]) < lengths
     device = base.model.device
-    with torch.inference_mode(), _heard(base.model, taken.to(device)) as found:
+    with torch.inference_mode(), one_core() as on_it, _heard(base.model, taken.to(device), on_it) as found:
         base.model.base_model(input_ids=ids.to(device), use_cache=False)
     return found
 
 
 @contextmanager
-def _heard(model: Any, taken: Tensor) -> Iterator[dict[str, Spectrum]]:
+def _heard(model: Any, taken: Tensor, on_it: Executor) -> Iterator[dict[str, Spectrum]]:
     """Fills with the spectra of what this thread has the linear layers compute inside the block.
 
-    Each is made at once, so that no more than one layer's input is held; `taken` [B, L]: the tokens that count.
+    Each is made at once by `on_it`, so that no more than one layer's input is held; `taken` [B, L]: the tokens that
+    count.
     """
     found: dict[str, Spectrum] = {}
     last: list[tuple[Tensor, Spectrum]] = []
@@ -119,7 +122,8 @@ def _heard(model: Any, taken: Tensor) -> Iterator[dict[str, Spectrum]]:
             if threading.get_ident() != own_thread:
                 return
             if not (last and last[0][0] is inputs[0]):
-                last[:] = [(inputs[0], Spectrum.of(inputs[0][taken].float()))]
+                spectrum = on_it.submit(Spectrum.of, inputs[0][taken].float()).result()
+                last[:] = [(inputs[0], spectrum)]
             found[name] = last[0][1]
 
         return hear
