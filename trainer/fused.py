@@ -27,8 +27,9 @@ from trainer.compiled import compiled_on_gpus
 from trainer.expectations import worst
 from trainer.frozen import Block, FrozenModel, Group, Turns
 from trainer.lora import Adapted, Lora
-from trainer.prefixes import Forest, forest
+from trainer.prefixes import ON_CPU, Forest, forest
 from trainer.primer import Primer
+from trainer.products import add_product
 from trainer.profiles import Hyperparameters
 from trainer.recorded import RecordedPasses
 from trainer.whitening import KeptSpectra, whiteners
@@ -110,7 +111,8 @@ class FusedLearner:
         if len(adapters) == 1 and self._base.embedding.is_cuda and len(grown.tokens) <= RECORDED_TOKENS:
             losses = adapters[0].recorded(grown)
         else:
-            here = grown.to(self._base.embedding.device)
+            device = self._base.embedding.device
+            here = grown.to(device) if device.type == "cuda" else grown.padded(ON_CPU)
             losses = _learn(self._base, [adapter.lora for adapter in adapters], here, self._base.turns(here.positions))
         return [losses[rows] for rows in grown.tree_answers]
 
@@ -224,7 +226,7 @@ class _AdaptedLinear(torch.autograd.Function):
             for h_of, b_of, y_of in zip(h.chunk(len(b), 1), b, y[share.rows].split(group.outputs, 1), strict=True):
                 torch.mm(h_of, b_of.t(), out=y_of)
             hidden.append(h)
-        y.addmm_(x, group.weight.t())
+        add_product(y, x, group.weight.t())
         if group.bias is not None:
             y += group.bias
         ctx.save_for_backward(x, *hidden)
@@ -245,7 +247,7 @@ class _AdaptedLinear(torch.autograd.Function):
                 db_of.addmm_(dy_of.t(), h_of)
             share.gradient.a.addmm_(dh.t(), x[share.rows])
             torch.mm(dh, share.lora.a, out=dx[share.rows])
-        dx.addmm_(dy, ctx.group.weight)
+        add_product(dx, dy, ctx.group.weight)
         return dx, None, None
 
 

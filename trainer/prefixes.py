@@ -5,7 +5,7 @@ form a prefix tree, and every layer needs one row per node of it, however many e
 about one document share much: the template's beginning, and how questions begin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
@@ -18,9 +18,37 @@ from trainer.expectations import expectations
 from trainer.padding import rounded_up
 from trainer.placement import sent
 
-PLACES = 16  # lengths are rounded up to multiples of it where that is asked for
-NODES = 128
-LEAST_POWER = 5
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a forest's sizes are rounded up to, so that forests have few different ones: each gives the next one."""
+
+    places: Callable[[int], int]
+    nodes: Callable[[int], int]
+    others: Callable[[int], int]
+
+
+def _power(number: int) -> int:
+    """The next power of two, at least 32."""
+    return 1 << max(5, (number - 1).bit_length())
+
+
+def _grid(number: int) -> int:
+    """The next multiple of an eighth of the power of two below, or of 128: that adds 6 % to many nodes.
+
+    A GPU needs hardly longer for 128 nodes than for one, since it reads all weights for either.
+    """
+    return rounded_up(number, max(128, (1 << number.bit_length() - 1) // 8))
+
+
+def _multiple(step: int) -> Callable[[int], int]:
+    return lambda number: rounded_up(number, step)
+
+
+ON_GPU = Sizes(places=_multiple(16), nodes=_grid, others=_power)
+ON_CPU = Sizes(places=_multiple(8), nodes=_multiple(64), others=_multiple(32))
+"""oneDNN makes a kernel for each size of a product, and glibc finds no memory again where each buffer has its own size:
+together that took a quarter of a step (docs/why.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,33 +84,33 @@ class Forest:
         """The same on a device."""
         return replace(self, **{name: sent(value, device) for name, value in self.tensors().items()})  # type: ignore[arg-type]  # the slices stay
 
-    def padded(self) -> Self:
-        """The same for one adapter, with sizes rounded up, so that forests have few different ones.
+    def padded(self, sizes: Sizes) -> Self:
+        """The same with sizes rounded up.
 
-        What is added is no part of any example, counts for nothing and has gradients of zero: the first sequence gets a
-        last place of no node, where all nodes and places that are added belong.
+        What is added is no part of any example, counts for nothing and has gradients of zero: the last sequence gets a
+        last place of no node, where all nodes and places that are added belong. They are the last adapter's, as it is.
         """
         (count, width), nodes, answers = self.nodes.shape, len(self.tokens), len(self.answers)
-        wide = rounded_up(width + 1, PLACES)
-        more_nodes = rounded_up(nodes + 1, _grid(nodes)) - nodes
-        more_answers, more_shared = _power(answers) - answers, _power(len(self.shared)) - len(self.shared)
+        wide, more_nodes = sizes.places(width + 1), sizes.nodes(nodes + 1) - nodes
+        more_answers, more_shared = (sizes.others(number) - number for number in (answers, len(self.shared)))
         last = self.nodes[:, -1:].expand(count, wide - width)
         moved = [places // width * wide + places % width for places in (self.places, self.sharing)]
+        nowhere = count * wide - 1
         ends = nodes + more_nodes, answers + more_answers
         return replace(
             self,
             tokens=_longer(self.tokens, more_nodes),
             positions=_longer(self.positions, more_nodes),
             nodes=torch.cat((self.nodes, last), 1),
-            places=_longer(moved[0], more_nodes, wide - 1),
+            places=_longer(moved[0], more_nodes, nowhere),
             shared=_longer(self.shared, more_shared, ends[0] - 1),
-            sharing=_longer(moved[1], more_shared, wide - 1),
-            answers=_longer(self.answers, more_answers),
+            sharing=_longer(moved[1], more_shared, nowhere),
+            answers=_longer(self.answers, more_answers, ends[0] - 1),
             targets=_longer(self.targets, more_answers),
             chances=_longer(self.chances, more_answers),
             weights=_longer(self.weights, more_answers),
-            trees=(slice(0, ends[0]),),
-            tree_answers=(slice(0, ends[1]),),
+            trees=(*self.trees[:-1], slice(self.trees[-1].start, ends[0])),
+            tree_answers=(*self.tree_answers[:-1], slice(self.tree_answers[-1].start, ends[1])),
         )
 
 
@@ -120,19 +148,6 @@ def forest(trees: Sequence[tuple[Sequence[Example], float]]) -> Forest:
 def _longer(tensor: Tensor, more: int, value: int = 0) -> Tensor:
     """The tensor with so many rows more."""
     return torch.cat((tensor, tensor.new_full((more, *tensor.shape[1:]), value)))
-
-
-def _power(number: int) -> int:
-    """The next power of two."""
-    return 1 << max(LEAST_POWER, (number - 1).bit_length())
-
-
-def _grid(number: int) -> int:
-    """An eighth of the power of two below, at least NODES: rounding up to its multiples adds 6 % to many nodes.
-
-    A GPU needs hardly longer for 128 nodes than for one, since it reads all weights for either.
-    """
-    return max(NODES, (1 << number.bit_length() - 1) // 8)
 
 
 class _Growing:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.frozen import Turns
-from trainer.prefixes import Forest
+from trainer.prefixes import ON_GPU, Forest
 
 RECORDINGS = 64  # of an adapter; a job's batches have about ten layouts
 
@@ -60,7 +60,7 @@ class RecordedPasses:
     def __call__(self, grown: Forest) -> Tensor:
         """The pass of a forest of one adapter, which is not on the GPU yet; behind the answers' losses stand more."""
         with torch.cuda.device(self._device):
-            here = grown.padded().to(self._device)
+            here = grown.padded(ON_GPU).to(self._device)
             turns = self._turns(here.positions)
             layout = tuple(tensor.shape for tensor in here.tensors().values())
             known = self._known.get(layout)

@@ -12,7 +12,7 @@ from trainer import fused
 from trainer.batches import Example
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
-from trainer.prefixes import forest
+from trainer.prefixes import ON_CPU, ON_GPU, forest
 from trainer.profiles import Hyperparameters
 
 RATHER = Hyperparameters(rank=8, alpha=16, learning_rate=1e-3, warmup_steps=1, seed=3)
@@ -101,14 +101,15 @@ def test_padding_changes_neither_losses_nor_gradients(model, device):
     learner = FusedLearner(model)
     grown = forest([(EXAMPLES, 0.5)])
     found = []
-    for laid_out in (grown, grown.padded()):
+    for laid_out in (grown, grown.padded(ON_CPU), grown.padded(ON_GPU)):
         with learner.adapter(RATHER) as adapter:
             adapter.lora.weights.uniform_(-0.1, 0.1, generator=torch.Generator(device).manual_seed(0))
             here = laid_out.to(torch.device(device))
             losses = fused._learn(learner._base, [adapter.lora], here, learner._base.turns(here.positions))
             found.append((losses[grown.tree_answers[0]], adapter.lora.gradients))
-    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-7)
+    for losses, gradients in found[1:]:
+        torch.testing.assert_close(losses, found[0][0], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(gradients, found[0][1], rtol=1e-4, atol=1e-7)
 
 
 def test_recorded_passes_train_as_those_that_are_not(model, device, monkeypatch):
@@ -160,11 +161,13 @@ def test_adapters_trained_together_are_as_if_each_had_been_alone(model):
                 torch.testing.assert_close(weight, weights[name], rtol=2e-2, atol=1e-4, msg=name)
 
 
-def test_an_adapter_that_diverges_spoils_no_other(model):
+@pytest.mark.parametrize("well_first", [True, False])
+def test_an_adapter_that_diverges_spoils_no_other(model, well_first):
     learner = FusedLearner(model)
     with learner.adapter(RATHER) as well, learner.adapter(RATHER) as ill, learner.adapter(RATHER) as alone:
         ill.lora.weights.fill_(torch.nan)
-        losses = [learner.step([(well, EXAMPLES, 1.0), (ill, EXAMPLES, 1.0)]) for _ in range(2)]
+        both = [(well, EXAMPLES, 1.0), (ill, EXAMPLES, 1.0)][:: 1 if well_first else -1]
+        losses = [learner.step(both)[:: 1 if well_first else -1] for _ in range(2)]
         assert [loss for loss, _ in losses] == pytest.approx([alone.step(EXAMPLES) for _ in range(2)], rel=1e-4)
         assert all(math.isnan(loss) for _, loss in losses)
         assert all(weight.isfinite().all() for weight in well.weights().values())

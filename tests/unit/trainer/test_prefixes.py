@@ -1,5 +1,7 @@
+import pytest
+
 from trainer.batches import Example
-from trainer.prefixes import forest
+from trainer.prefixes import ON_CPU, ON_GPU, forest
 
 
 def example(*tokens: int, answer: int = 1) -> Example:
@@ -49,16 +51,17 @@ def test_adapters_share_nothing():
     assert grown.shared.tolist() == [0, 1]
 
 
-def test_a_padded_forest_has_its_examples_and_what_is_added_stands_where_no_example_does():
+@pytest.mark.parametrize("sizes", [ON_CPU, ON_GPU], ids=["cpu", "gpu"])
+def test_a_padded_forest_has_its_examples_and_what_is_added_stands_where_no_example_does(sizes):
     grown = tree([example(1, 2, 3, answer=2), example(1, 4), example(5, 6, 7, 8)])
-    padded = grown.padded()
+    padded = grown.padded(sizes)
     count, width = padded.nodes.shape
     assert padded.nodes[:, : grown.nodes.shape[1]].tolist() == grown.nodes.tolist()
     nodes = len(grown.tokens)
     assert padded.tokens[:nodes].tolist() == grown.tokens.tolist()
     assert padded.nodes.view(-1)[padded.places[:nodes]].tolist() == list(range(nodes))
-    assert {*padded.places[nodes:].tolist(), *padded.sharing[len(grown.sharing) :].tolist()} == {width - 1}
-    assert width - 1 not in {*padded.places[:nodes].tolist(), *padded.sharing[: len(grown.sharing)].tolist()}
+    assert {*padded.places[nodes:].tolist(), *padded.sharing[len(grown.sharing) :].tolist()} == {count * width - 1}
+    assert count * width - 1 not in {*padded.places[:nodes].tolist(), *padded.sharing[: len(grown.sharing)].tolist()}
     assert min(padded.shared[len(grown.shared) :].tolist()) >= nodes
     answers = len(grown.answers)
     assert padded.weights[:answers].tolist() == grown.weights.tolist()
@@ -67,11 +70,21 @@ def test_a_padded_forest_has_its_examples_and_what_is_added_stands_where_no_exam
     assert (count, padded.trees, padded.tree_answers) == (3, (slice(0, len(padded.tokens)),), (slice(0, 32),))
 
 
-def test_padded_forests_have_few_layouts():
+def test_what_is_added_to_a_forest_of_several_adapters_belongs_to_the_last():
+    grown = forest([([example(1, 2, 3)], 0.5), ([example(4, 5)], 0.5)])
+    padded = grown.padded(ON_CPU)
+    assert (padded.trees[0], padded.tree_answers[0]) == (grown.trees[0], grown.tree_answers[0])
+    assert padded.trees[1] == slice(grown.trees[1].start, len(padded.tokens))
+    assert padded.tree_answers[1] == slice(grown.tree_answers[1].start, len(padded.answers))
+
+
+@pytest.mark.parametrize(("sizes", "few"), [(ON_CPU, 8), (ON_GPU, 5)], ids=["cpu", "gpu"])
+def test_padded_forests_have_few_layouts(sizes, few):
     layouts = {
         tuple(
-            tensor.shape for tensor in tree([example(*range(n), n, m) for m in range(24)]).padded().tensors().values()
+            tensor.shape
+            for tensor in tree([example(*range(n), n, m) for m in range(24)]).padded(sizes).tensors().values()
         )
         for n in range(20, 30)
     }
-    assert len(layouts) < 5
+    assert len(layouts) < few
