@@ -1,0 +1,26 @@
+"""The trainer's threads wait as the embedded stack tells them to."""
+
+import os
+import subprocess
+import sys
+
+from lift.stack.programs import OF_TRAINER, OPENMP
+
+SCRIPT = """
+import ctypes
+import torch
+
+class Found(ctypes.Structure):
+    _fields_ = [("file", ctypes.c_char_p)] + [(name, ctypes.c_void_p) for name in ("base", "symbol", "at")]
+
+torch.ones(2**20).add_(1)
+everybody, found = ctypes.CDLL(None), Found()
+ctypes.CDLL(None).dladdr(ctypes.cast(everybody.GOMP_parallel, ctypes.c_void_p), ctypes.byref(found))
+print(found.file.decode(), everybody.kmp_get_blocktime())
+"""
+
+
+def test_torch_computes_with_intels_openmp_and_its_threads_wait_a_millisecond():
+    environment = os.environ | OF_TRAINER
+    ran = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [str(OPENMP), "1"]
