@@ -111,17 +111,21 @@ class FusedLearner:
         if len(adapters) == 1 and self._base.embedding.is_cuda and len(grown.tokens) <= RECORDED_TOKENS:
             losses = adapters[0].recorded(grown)
         else:
-            device = self._base.embedding.device
-            here = grown.to(device) if device.type == "cuda" else grown.padded(ON_CPU)
-            losses = _learn(self._base, [adapter.lora for adapter in adapters], here, self._base.turns(here.positions))
+            losses = _learn(self._base, [adapter.lora for adapter in adapters], *self._laid_out(grown))
         return [losses[rows] for rows in grown.tree_answers]
 
     def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
         """Of each adapter: the mean loss of its examples, times a share, with the present weights."""
-        grown = forest([(examples, share) for _, examples, share in work]).to(self._base.embedding.device)
-        turns = self._base.turns(grown.positions)
-        losses = _Pass(self._base, [adapter.lora for adapter, _, _ in work], grown, turns).losses() * grown.weights
+        grown = forest([(examples, share) for _, examples, share in work])
+        here, turns = self._laid_out(grown)
+        losses = _Pass(self._base, [adapter.lora for adapter, _, _ in work], here, turns).losses() * here.weights
         return [losses[rows].sum() for rows in grown.tree_answers]
+
+    def _laid_out(self, grown: Forest) -> tuple[Forest, Turns]:
+        """The forest as a pass on the model's device takes it, and the turns of its positions."""
+        device = self._base.embedding.device
+        here = grown.to(device) if device.type == "cuda" else grown.padded(ON_CPU)
+        return here, self._base.turns(here.positions)
 
 
 class FusedAdapter:
