@@ -92,6 +92,11 @@ class FrozenModel:
             epsilon=config.rms_norm_eps,
         )
 
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys, and of values."""
+        return self.heads // self.groups
+
     def turns(self, positions: Tensor) -> Turns:
         """Of positions [T]."""
         cos, sin = self.rotary(self.embedding, positions.unsqueeze(0))  # of the embedding it reads the type only

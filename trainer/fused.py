@@ -11,7 +11,6 @@ Each linear layer W is adapted: y = W x + s B A x, s = alpha / rank. Layers with
 product. `PeftLearner` is the reference for all of this.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,14 +18,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from trainer.batches import Example
-from trainer.compiled import compiled_on_gpus
 from trainer.expectations import worst
-from trainer.frozen import Block, FrozenModel, Group, Turns
+from trainer.frozen import FrozenModel, Group, Turns
+from trainer.kernel_pieces import pieces
 from trainer.lora import Adapted, Lora
+from trainer.pieces import Pieces
 from trainer.prefixes import ON_CPU, Forest, forest
 from trainer.primer import Primer
 from trainer.products import add_product
@@ -255,38 +255,6 @@ class _AdaptedLinear(torch.autograd.Function):
         return dx, None, None
 
 
-class _ToPlaces(torch.autograd.Function):
-    """Rows of nodes [T, d] → places [B · L, d]. A node's gradient is the sum over the places where it stands."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, grown: Forest) -> Tensor:
-        ctx.grown = grown
-        return rows.index_select(0, grown.nodes.view(-1))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        grown = ctx.grown
-        rows = gradient.index_select(0, grown.places).float()  # what begins every question is summed often
-        rows.index_add_(0, grown.shared, gradient.index_select(0, grown.sharing).float())
-        return rows.to(gradient.dtype), None
-
-
-class _FromPlaces(torch.autograd.Function):
-    """Places [B · L, d] → rows of nodes [T, d], each from its first place."""
-
-    @staticmethod
-    def forward(ctx: Any, placed: Tensor, grown: Forest) -> Tensor:
-        ctx.grown, ctx.count = grown, len(placed)
-        return placed.index_select(0, grown.places)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        placed = gradient.new_zeros(ctx.count, gradient.shape[1])
-        return placed.index_copy_(0, ctx.grown.places, gradient), None
-
-
 class _Losses(torch.autograd.Function):
     """hidden [T_a, d], head [V, d], targets, chances [T_a, K] → the loss of each answer token, fp32 [T_a].
 
@@ -294,88 +262,20 @@ class _Losses(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, chances: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, chances: Tensor, pieces: Pieces) -> Tensor:
         gradient, losses = torch.empty_like(hidden), hidden.new_empty(len(hidden), dtype=torch.float32)
         wholes = (hidden, targets, chances, gradient, losses)
         for rows, wanted, chance, by_rows, of_rows in zip(*(w.split(LOGIT_ROWS) for w in wholes), strict=True):
-            by_logits = _divergence(rows @ head.t(), wanted, chance, of_rows)
+            by_logits = pieces.divergence(rows @ head.t(), wanted, chance, of_rows)
             torch.mm(by_logits, head, out=by_rows)
         ctx.save_for_backward(gradient)
         return losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_losses: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, by_losses: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * by_losses.unsqueeze(1).to(gradient.dtype), None, None, None
-
-
-@compiled_on_gpus
-def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """x / sqrt(mean x² + ε) · w, in fp32 up to the rounding."""
-    wide = x.float()
-    return weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)).to(x.dtype)
-
-
-@compiled_on_gpus
-def _add_norm(x: Tensor, more: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """x + more, and its norm."""
-    x = x + more
-    return x, _norm(x, weight, epsilon)
-
-
-@compiled_on_gpus
-def _gated(gate_up: Tensor) -> Tensor:
-    """silu(gate) · up of [T, 2 · d]."""
-    gate, up = gate_up.chunk(2, -1)
-    return nn.functional.silu(gate) * up
-
-
-@compiled_on_gpus
-def _turned(
-    qkv: Tensor, cos: Tensor, sin: Tensor, heads: tuple[int, int], norms: tuple[Tensor, Tensor, float] | None
-) -> Tensor:
-    """qkv [T, (heads + 2 · kv) · d] with q and k rotated by each row's position; cos, sin [T, 1, d].
-
-    `norms`: what q and k are normed with before (Qwen 3), and ε.
-    """
-    own, kv = heads
-    q, k, v = qkv.unflatten(1, (own + 2 * kv, -1)).split((own, kv, kv), 1)
-    if norms is not None:
-        q, k = (_norm(part, weight, norms[2]) for part, weight in zip((q, k), norms[:2], strict=True))
-    x = torch.cat((q, k), 1)
-    half = x.shape[-1] // 2
-    turned = x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
-    return torch.cat((turned, v), 1).flatten(1)
-
-
-def _causal_attention(q: Tensor, k: Tensor, v: Tensor, later: Tensor) -> Tensor:
-    """q [B, heads, L, d], k, v [B, kv, L, d] → [B, heads, L, d]; softmax in fp32; later [heads / kv · L, L]: the mask.
-
-    Each group of query heads with its key and value head is one product: at the length of a pair this is faster on
-    CPUs than a kernel that keeps no scores.
-    """
-    (count, heads, width, size), kv = q.shape, k.shape[1]
-    q = q.reshape(count * kv, heads // kv * width, size)
-    k, v = (part.reshape(count * kv, width, size) for part in (k, v))
-    scores = (q @ k.transpose(1, 2)).float() / math.sqrt(size) + later
-    return (torch.softmax(scores, -1).to(v.dtype) @ v).view(count, heads, width, size)
-
-
-def _flash_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The same by torch's own kernels for GPUs."""
-    return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-
-
-@compiled_on_gpus
-def _divergence(logits: Tensor, targets: Tensor, chances: Tensor, losses: Tensor) -> Tensor:
-    """Writes each row's loss (`expectations`) to `losses`; its gradient by the logits: softmax, less the chances."""
-    wide = logits.float()
-    normaliser = torch.logsumexp(wide, -1, keepdim=True)
-    expected = wide.gather(1, targets) - normaliser
-    losses.copy_((torch.xlogy(chances, chances) - chances * expected).sum(-1))
-    found = wide.sub_(normaliser).exp_().mul_(chances.sum(-1, keepdim=True))
-    return found.scatter_add_(1, targets, -chances).to(logits.dtype)
+        return gradient * by_losses.unsqueeze(1).to(gradient.dtype), None, None, None, None
 
 
 def _learn(base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns) -> Tensor:
@@ -389,29 +289,26 @@ class _Pass:
     """One pass of prefix trees through the model, each tree with its own adapter."""
 
     def __init__(self, base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns) -> None:
-        self._base, self._forest = base, grown
-        self._cos, self._sin = turns
-        width, on_gpu = grown.nodes.shape[1], base.embedding.is_cuda  # there torch's kernel knows what is later
-        self._later = None if on_gpu else torch.full((width, width), -torch.inf).triu(1).repeat(base.groups, 1)
+        self._base, self._forest, self._pieces = base, grown, pieces(base, grown, turns)
         self._adapters = [
             (lora.of_groups(lora.weights), lora.of_groups(lora.gradients), lora.scaling) for lora in loras
         ]
 
     def losses(self) -> Tensor:
         """The loss of each answer token [T_a]."""
-        base, grown = self._base, self._forest
+        base, grown, pieces = self._base, self._forest, self._pieces
         rows = grown.trees
         x = base.embedding[grown.tokens].requires_grad_()  # or nothing behind it would have gradients
-        normed = _norm(x, base.layers[0].attention_norm, base.epsilon)
+        normed = pieces.norm(x, base.layers[0].attention_norm)
         for layer, after in zip(base.layers, [*base.layers[1:], None], strict=True):
-            attended = self._attention(self._linear(normed, layer.qkv, rows), layer)
+            attended = pieces.attention(self._linear(normed, layer.qkv, rows), layer)
             if after is None:  # from here on only what predicts an answer is wanted
                 x, attended = (each.index_select(0, grown.answers) for each in (x, attended))
                 rows = grown.tree_answers
-            x, normed = _add_norm(x, self._linear(attended, layer.out, rows), layer.mlp_norm, base.epsilon)
-            mlp = self._linear(_gated(self._linear(normed, layer.gate_up, rows)), layer.down, rows)
-            x, normed = _add_norm(x, mlp, base.norm if after is None else after.attention_norm, base.epsilon)
-        losses: Tensor = _Losses.apply(normed, base.head, grown.targets, grown.chances)  # type: ignore[no-untyped-call]
+            x, normed = pieces.add_norm(x, self._linear(attended, layer.out, rows), layer.mlp_norm)
+            mlp = self._linear(pieces.gated(self._linear(normed, layer.gate_up, rows)), layer.down, rows)
+            x, normed = pieces.add_norm(x, mlp, base.norm if after is None else after.attention_norm)
+        losses: Tensor = _Losses.apply(normed, base.head, grown.targets, grown.chances, pieces)  # type: ignore[no-untyped-call]
         return losses
 
     def _linear(self, x: Tensor, group: Group, rows: Sequence[slice]) -> Tensor:
@@ -422,18 +319,3 @@ class _Pass:
         ]
         y: Tensor = _AdaptedLinear.apply(x, group, shares)  # type: ignore[no-untyped-call]
         return y
-
-    def _attention(self, qkv: Tensor, block: Block) -> Tensor:
-        """qkv [T, (heads + 2 · kv) · d] → [T, heads · d]: a node sees those on its way from the root."""
-        base, size = self._base, self._base.head_size
-        (count, width), kv = self._forest.nodes.shape, base.heads // base.groups
-        norms = None
-        if block.query_norm is not None and block.key_norm is not None:
-            norms = block.query_norm, block.key_norm, base.epsilon
-        rows = _turned(qkv, self._cos, self._sin, (base.heads, kv), norms)
-        placed: Tensor = _ToPlaces.apply(rows, self._forest)  # type: ignore[no-untyped-call]
-        q, k, v = placed.view(count, width, -1, size).transpose(1, 2).split((base.heads, kv, kv), 1)
-        mixed = _flash_attention(q, k, v) if self._later is None else _causal_attention(q, k, v, self._later)
-        mixed = mixed.transpose(1, 2).reshape(count * width, base.heads * size)
-        attended: Tensor = _FromPlaces.apply(mixed, self._forest)  # type: ignore[no-untyped-call]
-        return attended

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainer.compiled import compiled_on_gpus
 from trainer.frozen import FrozenModel
+from trainer.kernels import Kernels, kernels
 from trainer.placement import sent
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
@@ -57,10 +58,10 @@ class Lora:
             adapted.a.uniform_(-bound, bound, generator=generator)
         if primer:
             primer.begin(self.by_name(self._masters), hyperparameters, whiteners)
-        of_weights, of_gradients, of_masters = map(self.of_groups, (self.weights, self.gradients, self._masters))
-        self._whitened = [
-            (whiteners[name], of_masters[name].a, of_weights[name].a, of_gradients[name].a)
-            for name in of_masters
+        of_weights, of_gradients = self.of_groups(self.weights), self.of_groups(self.gradients)
+        self._whitened = [  # in the type of what they are for: a product in fp32 would be rounded to it
+            (whiteners[name].to(like.dtype), of_weights[name].a, of_gradients[name].a)
+            for name in of_weights
             if name in whiteners
         ]
         self._steps = 0
@@ -105,25 +106,40 @@ class Lora:
         self._whiten()
 
     def _whiten(self) -> None:
-        for whitener, masters, weights, _ in self._whitened:
-            weights.copy_(whitener(masters))
+        """Behind a copy of the masters: A' becomes A."""
+        for whitener, weights, _ in self._whitened:
+            whitener.over(weights)
 
     def update(self, left: float) -> None:
         """One step of AdamW without decay, on gradients clipped by their norm."""
-        for whitener, _, _, gradients in self._whitened:
-            gradients.copy_(whitener(gradients))
-        norm = torch.linalg.vector_norm(self.gradients, dtype=torch.float32)
-        clip = (self.hyperparameters.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        for whitener, _, gradients in self._whitened:
+            whitener.over(gradients)
         rate = self.hyperparameters.learning_rate_at(self._steps, left)
         self._steps += 1
         seen = [1 - beta**self._steps for beta in BETAS]  # what the moments, which began at zero, have seen
-        corrected = sent(torch.tensor([rate / seen[0], 1 / math.sqrt(seen[1])]), clip.device)
-        numbers = torch.cat((clip.view(1), corrected))
+        rate, widen = rate / seen[0], 1 / math.sqrt(seen[1])
+        run = kernels(self.gradients.dtype) if self.gradients.is_cpu else None
+        if run:
+            self._update_by_kernels(run, rate, widen)
+        else:
+            self._update_by_torch(rate, widen)
+        self._whiten()
+
+    def _update_by_kernels(self, run: Kernels, rate: float, widen: float) -> None:
+        size = len(self._masters)
+        norm = math.sqrt(run("sum_of_squares", self.gradients, size))
+        clip = min(self.hyperparameters.clip_norm / (norm + 1e-6), 1.0)
+        flats = (self._masters, self.weights, self.gradients, *self._moments)
+        run("update", *flats, size, clip, rate, widen, *BETAS, EPSILON)
+
+    def _update_by_torch(self, rate: float, widen: float) -> None:
+        norm = torch.linalg.vector_norm(self.gradients, dtype=torch.float32)
+        clip = (self.hyperparameters.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        numbers = torch.cat((clip.view(1), sent(torch.tensor([rate, widen]), clip.device)))
         flats = (self._masters, self.weights, self.gradients, *self._moments)
         at_once = len(self._masters) if clip.is_cuda else UPDATE_WEIGHTS
         for masters, weights, gradients, *moments in zip(*(f.split(at_once) for f in flats), strict=True):
             _update(masters, weights, gradients, moments, numbers)
-        self._whiten()
 
 
 @compiled_on_gpus

@@ -73,18 +73,24 @@ class Spectrum:
 
 @dataclass(frozen=True, slots=True)
 class Whitener:
-    """M of one layer. `losses` [k]: 1 less the gains."""
+    """M of one layer, which computes in the type of its directions. `losses` [k]: 1 less the gains."""
 
     directions: Tensor
     losses: Tensor
     scale: float
 
     def __call__(self, a: Tensor) -> Tensor:
-        """a [rows, d] → a M, which is also a Mᵀ, in fp32."""
-        wide = a.float()
-        return torch.addmm(
-            wide, (wide @ self.directions) * self.losses, self.directions.t(), beta=self.scale, alpha=-self.scale
-        )
+        """a [rows, d] → a M, which is also a Mᵀ."""
+        return self.over(a.to(self.directions.dtype, copy=True))
+
+    def over(self, a: Tensor) -> Tensor:
+        """The same in the memory of `a`, which has the type of the directions."""
+        inner = (a @ self.directions).mul_(self.losses)
+        return a.addmm_(inner, self.directions.t(), beta=self.scale, alpha=-self.scale)
+
+    def to(self, dtype: torch.dtype) -> "Whitener":
+        """The same in another type."""
+        return Whitener(self.directions.to(dtype), self.losses.to(dtype), self.scale)
 
     @property
     def inverse(self) -> "Whitener":

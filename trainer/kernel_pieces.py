@@ -1,0 +1,179 @@
+"""What a pass computes between its products, by the kernels of kernels.cpp, each with its gradient written out.
+
+`TorchPieces` is the reference.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from trainer.frozen import Block, FrozenModel, Turns
+from trainer.kernels import MOST_CHOICES, WIDEST_HEAD, Kernels, kernels
+from trainer.pieces import Pieces, TorchPieces
+from trainer.prefixes import Forest
+
+
+def pieces(base: FrozenModel, grown: Forest, turns: Turns) -> Pieces:
+    """The fastest there are where the forest is."""
+    fits = base.embedding.is_cpu and base.head_size <= WIDEST_HEAD and grown.targets.shape[1] <= MOST_CHOICES
+    found = kernels(base.embedding.dtype) if fits else None
+    return KernelPieces(found, base, grown, turns) if found else TorchPieces(base, grown, turns)
+
+
+class KernelPieces:
+    """Pieces."""
+
+    def __init__(self, run: Kernels, base: FrozenModel, grown: Forest, turns: Turns) -> None:
+        self._run, self._base = run, base
+        self._layout = _Layout(base, grown, turns)
+
+    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        normed: Tensor = _Norm.apply(x, None, weight, self._base.epsilon, self._run)  # type: ignore[no-untyped-call]
+        return normed
+
+    def add_norm(self, x: Tensor, more: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        both: tuple[Tensor, Tensor] = _Norm.apply(x, more, weight, self._base.epsilon, self._run)  # type: ignore[no-untyped-call]
+        return both
+
+    def gated(self, gate_up: Tensor) -> Tensor:
+        out: Tensor = _Gated.apply(gate_up, self._run)  # type: ignore[no-untyped-call]
+        return out
+
+    def attention(self, qkv: Tensor, block: Block) -> Tensor:
+        norms = block.query_norm, block.key_norm
+        attended: Tensor = _Attention.apply(qkv, norms, self._layout, self._run)  # type: ignore[no-untyped-call]
+        return attended
+
+    def divergence(self, logits: Tensor, targets: Tensor, chances: Tensor, losses: Tensor) -> Tensor:
+        self._run("divergence", logits, targets, chances, losses, *logits.shape, targets.shape[1])
+        return logits
+
+
+class _Layout:
+    """Where the nodes of a forest stand, and how they are turned."""
+
+    def __init__(self, base: FrozenModel, grown: Forest, turns: Turns) -> None:
+        self.nodes, self.places = grown.nodes, grown.places
+        self.count, self.width = grown.nodes.shape
+        self.turns = tuple(turn.contiguous() for turn in turns)
+        self.heads, self.key_heads, self.size, self.epsilon = base.heads, base.key_heads, base.head_size, base.epsilon
+        own = torch.arange(len(grown.places))
+        self.owners = own.new_full((self.count * self.width,), -1)
+        self.owners[grown.places] = own
+        standing, order = torch.cat((own, grown.shared)).sort(stable=True)
+        self.starts = torch.searchsorted(standing, torch.arange(len(own) + 1))
+        self.standing = torch.cat((grown.places, grown.sharing))[order]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Heads of queries, heads of keys, numbers of each."""
+        return self.heads, self.key_heads, self.size
+
+
+class _Norm(torch.autograd.Function):
+    """x, more or None → their sum where there is more, and the norm."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, more: Tensor | None, weight: Tensor, epsilon: float, run: Kernels
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        total = x if more is None else torch.empty_like(x)
+        normed, scales = torch.empty_like(x), x.new_empty(len(x), dtype=torch.float32)
+        run("add_norm", x, more, weight, total, normed, scales, epsilon, *x.shape)
+        ctx.save_for_backward(total, weight, scales)
+        ctx.run = run
+        return normed if more is None else (total, normed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *by: Tensor | None) -> tuple[Tensor, Tensor | None, None, None, None]:
+        total, weight, scales = ctx.saved_tensors
+        *by_total, by_normed = (each if each is None else each.contiguous() for each in by)
+        by_x = torch.empty_like(total)
+        beside = by_total[0] if by_total else None
+        ctx.run("add_norm_back", beside, by_normed, total, weight, scales, by_x, *total.shape)
+        return by_x, by_x if by_total else None, None, None, None
+
+
+class _Gated(torch.autograd.Function):
+    """gate_up [T, 2 · d] → silu(gate) · up [T, d]."""
+
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor, run: Kernels) -> Tensor:
+        out = gate_up.new_empty(len(gate_up), gate_up.shape[1] // 2)
+        run("gated", gate_up, out, *out.shape)
+        ctx.save_for_backward(gate_up)
+        ctx.run = run
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_out: Tensor) -> tuple[Tensor, None]:
+        (gate_up,) = ctx.saved_tensors
+        by_gate_up = torch.empty_like(gate_up)
+        ctx.run("gated_back", by_out.contiguous(), gate_up, by_gate_up, *by_out.shape)
+        return by_gate_up, None
+
+
+class _Attention(torch.autograd.Function):
+    """qkv [T, (heads + 2 · kv) · d] → [T, heads · d].
+
+    P = softmax(Q Kᵀ / √d) over what came before, y = P V;  dV = Pᵀ dy;  dP = dy Vᵀ;  dS = P ∘ (dP - rowsum(P ∘ dP)) / √d;
+    dQ = dS K;  dK = dSᵀ Q. Query heads that share a key head are rows of one product.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: Tensor, norms: tuple[Tensor | None, Tensor | None], layout: _Layout, run: Kernels
+    ) -> Tensor:
+        q, k, v = _placed(qkv, layout)
+        sizes = layout.count, layout.width, *layout.sizes
+        run("to_places", qkv, *layout.turns, *norms, layout.epsilon, layout.nodes, q, k, v, *sizes)
+        chances = q @ k.transpose(1, 2)
+        rows, scale = len(chances) * chances.shape[1], 1 / math.sqrt(layout.size)
+        run("causal_softmax", chances, scale, rows, layout.width)
+        attended = qkv.new_empty(len(qkv), layout.heads * layout.size)
+        run("from_places", chances @ v, layout.places, attended, len(qkv), layout.width, layout.heads, layout.size)
+        ctx.save_for_backward(q, k, v, chances, *((qkv, *norms) if norms[0] is not None else ()))
+        ctx.layout, ctx.run = layout, run
+        return attended
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_attended: Tensor) -> tuple[Tensor, None, None, None]:
+        q, k, v, chances, *normed = ctx.saved_tensors
+        layout, run = ctx.layout, ctx.run
+        by = torch.empty_like(q)
+        places, scale = layout.count * layout.width, 1 / math.sqrt(layout.size)
+        run(
+            "from_places_back",
+            by_attended.contiguous(),
+            layout.owners,
+            by,
+            places,
+            layout.width,
+            layout.heads,
+            layout.size,
+        )
+        by_v = chances.transpose(1, 2) @ by
+        by_scores = by @ v.transpose(1, 2)
+        run("causal_softmax_back", by_scores, chances, scale, len(chances) * chances.shape[1], layout.width)
+        by_q, by_k = by_scores @ k, by_scores.transpose(1, 2) @ q
+        nodes, width = len(by_attended), (layout.heads + 2 * layout.key_heads) * layout.size
+        by_qkv = q.new_empty(nodes, width)
+        qkv, *norms = normed or (by_qkv, None, None)  # of what is turned only norms ask what it was before
+        where = layout.starts, layout.standing
+        sizes = nodes, layout.width, *layout.sizes
+        run("to_places_back", by_q, by_k, by_v, qkv, *layout.turns, *norms, layout.epsilon, *where, by_qkv, *sizes)
+        return by_qkv, None, None, None
+
+
+def _placed(qkv: Tensor, layout: _Layout) -> tuple[Tensor, Tensor, Tensor]:
+    """Memory for queries [B · kv, heads / kv · L, d], keys and values [B · kv, L, d]."""
+    products, together = layout.count * layout.key_heads, layout.heads // layout.key_heads
+    k, v = (qkv.new_empty(products, layout.width, layout.size) for _ in range(2))
+    return qkv.new_empty(products, together * layout.width, layout.size), k, v
