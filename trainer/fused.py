@@ -262,7 +262,9 @@ class _Losses(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, chances: Tensor, pieces: Pieces) -> Tensor:
+    def forward(  # noqa: PLR0917 - torch passes arguments by position
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, chances: Tensor, pieces: Pieces
+    ) -> Tensor:
         gradient, losses = torch.empty_like(hidden), hidden.new_empty(len(hidden), dtype=torch.float32)
         wholes = (hidden, targets, chances, gradient, losses)
         for rows, wanted, chance, by_rows, of_rows in zip(*(w.split(LOGIT_ROWS) for w in wholes), strict=True):

@@ -77,7 +77,7 @@ class _Norm(torch.autograd.Function):
     """x, more or None → their sum where there is more, and the norm."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - torch passes arguments by position
         ctx: Any, x: Tensor, more: Tensor | None, weight: Tensor, epsilon: float, run: Kernels
     ) -> Tensor | tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
@@ -122,8 +122,8 @@ class _Gated(torch.autograd.Function):
 class _Attention(torch.autograd.Function):
     """qkv [T, (heads + 2 · kv) · d] → [T, heads · d].
 
-    P = softmax(Q Kᵀ / √d) over what came before, y = P V;  dV = Pᵀ dy;  dP = dy Vᵀ;  dS = P ∘ (dP - rowsum(P ∘ dP)) / √d;
-    dQ = dS K;  dK = dSᵀ Q. Query heads that share a key head are rows of one product.
+    P = softmax(Q Kᵀ / √d) over what came before;  y = P V.  dV = Pᵀ dy;  dP = dy Vᵀ;
+    dS = P ∘ (dP - rowsum(P ∘ dP)) / √d;  dQ = dS K;  dK = dSᵀ Q. Query heads that share a key head are one product.
     """
 
     @staticmethod

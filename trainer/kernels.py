@@ -1,7 +1,7 @@
-"""Compiles kernels.cpp for this processor, and calls it: the elementwise pieces of a step, each in one pass over its rows.
+"""Compiles kernels.cpp for this processor, and calls it: the elementwise pieces of a step, each in one pass over rows.
 
 torch makes such a piece of several operators, and each of them reads and writes all rows and wakes all threads. Where
-there is no C++ compiler torch's operators compute everything, and the log says so once.
+there is no C++ compiler torch's operators compute everything, and the log says so once. Compiling takes a second.
 """
 
 import ctypes
@@ -10,6 +10,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +32,7 @@ FLAGS = (
     "-std=c++17 -O3 -march=native -fopenmp -fPIC -fno-math-errno -fno-trapping-math".split()  # noqa: SIM905 - a command
     + (["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else [])
 )
+OPENMPS = ("libiomp", "libgomp", "libomp")
 COMPILE_SECONDS = 120.0
 WIDEST_HEAD = 512  # that kernels.cpp has room for
 MOST_CHOICES = 64
@@ -68,22 +71,32 @@ def _passed(argument: Argument) -> "ctypes.c_void_p | ctypes.c_float | ctypes.c_
 @cache
 def kernels(dtype: torch.dtype) -> Kernels | None:
     """Those for numbers of a type; none, and a line in the log, where they cannot be compiled."""
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
-    if dtype not in NUMBERS or compiler is None:
-        log.warning("kernels_missing", missing="a C++ compiler", effect="training on this CPU is slower")
+    if dtype not in NUMBERS:
         return None
     try:
-        return Kernels(_loaded(_compiled(compiler, NUMBERS[dtype])))
+        with _folder() as folder:
+            return Kernels(_loaded(_compiled(NUMBERS[dtype], folder)))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         log.warning("kernels_missing", error=said[-500:], effect="training on this CPU is slower")
         return None
 
 
-def _compiled(compiler: str, number: str) -> Path:
-    """The library, out of the folder where kernels are kept if it is there already. OSError, SubprocessError."""
-    kept = os.environ.get(KERNELS)
-    folder = Path(kept) if kept else Path(tempfile.mkdtemp(prefix="lift-kernels-"))
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Where kernels are kept, or one that is gone behind the block: what is loaded stays."""
+    if os.environ.get(KERNELS):
+        yield Path(os.environ[KERNELS])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _compiled(number: str, folder: Path) -> Path:
+    """The library, which may be in the folder already. OSError, SubprocessError."""
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
+    if compiler is None:
+        raise FileNotFoundError(f"no C++ compiler ({', '.join(COMPILERS)})")
     made_of = [sha256(SOURCE.read_bytes()).hexdigest(), compiler, FLAGS, _processor()]
     file = file_of(folder, f"kernels-{number}.so", made_of)
     if file.is_file():

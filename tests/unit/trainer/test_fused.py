@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from trainer import fused
+from trainer import fused, kernel_pieces, lora
 from trainer.batches import Example
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
@@ -42,7 +42,7 @@ CONFIGS = {
     "qwen2": transformers.Qwen2Config(**SHAPE),
     "qwen3": transformers.Qwen3Config(**SHAPE, head_dim=16),
 }
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DEVICES = ["cpu", "cpu without a compiler", *(["cuda"] if torch.cuda.is_available() else [])]
 EXAMPLES = [
     Example(tokens=(1, 2, 3, 4, 5, 6), answer_start=4),
     Example(tokens=(1, 2, 3, 9, 8), answer_start=3),
@@ -54,8 +54,11 @@ EXAMPLES = [
 
 
 @pytest.fixture(params=DEVICES)
-def device(request):
-    return request.param
+def device(request, monkeypatch):
+    if request.param == "cpu without a compiler":
+        for module in (kernel_pieces, lora):
+            monkeypatch.setattr(module, "kernels", lambda _: None)
+    return request.param.split()[0]
 
 
 @pytest.fixture(params=CONFIGS)

@@ -1,0 +1,242 @@
+"""The kernels against torch's own operators, and what happens where they cannot be compiled."""
+
+import subprocess
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+from structlog.testing import capture_logs
+from torch import Tensor
+from torch.testing import assert_close
+
+from trainer import kernels as module
+from trainer.batches import Example
+from trainer.compiled import KERNELS
+from trainer.kernel_pieces import KernelPieces, pieces
+from trainer.kernels import kernels
+from trainer.lora import Lora
+from trainer.pieces import TorchPieces
+from trainer.prefixes import ON_CPU, forest
+from trainer.profiles import Hyperparameters
+
+HEADS, KEY_HEADS, SIZE, WIDTH, VOCABULARY = 6, 2, 16, 96, 300
+EXAMPLES = [
+    Example(tokens=(1, 2, 3, 4, 5, 6), answer_start=4),
+    Example(tokens=(1, 2, 3, 9, 8), answer_start=3),
+    Example(tokens=(1, 2, 3, 4, *range(20, 60)), answer_start=5),
+    Example(tokens=(11, 2, 3, 4, 5), answer_start=4),
+]
+TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 1e-2}  # torch rounds between its operators
+
+
+@pytest.fixture(params=list(TOLERANCES), ids=str)
+def dtype(request):
+    return request.param
+
+
+def close(ours: Tensor, torchs: Tensor) -> None:
+    """The same but for rounding, which the norm of the difference shows."""
+    assert ours.dtype == torchs.dtype
+    assert ours.shape == torchs.shape
+    error = (ours.double() - torchs.double()).norm() / torchs.double().norm().clamp(min=1e-6)
+    assert error < TOLERANCES[ours.dtype], error
+
+
+@dataclass
+class Both:
+    """The pieces of one pass, by kernels and by torch."""
+
+    ours: KernelPieces
+    torchs: TorchPieces
+    nodes: int
+    dtype: torch.dtype
+
+    def random(self, *shape) -> Tensor:
+        return torch.randn(shape).to(self.dtype)
+
+    def agree(self, piece, *inputs: Tensor) -> None:
+        """What both make of the inputs, and the gradients of a random weighting by those that are to have one."""
+        made = []
+        for pieces_ in (self.ours, self.torchs):
+            own = [each.detach().clone().requires_grad_(each.requires_grad) for each in inputs]
+            results = piece(pieces_, *own)
+            results = results if isinstance(results, tuple) else (results,)
+            torch.manual_seed(1)
+            sum((result * torch.randn_like(result)).sum() for result in results).backward()
+            made.append([*results, *(each.grad for each in own if each.requires_grad)])
+        for ours, torchs in zip(*made, strict=True):
+            close(ours, torchs)
+
+
+@pytest.fixture
+def both(dtype):
+    torch.manual_seed(0)
+    grown = forest([(EXAMPLES[:3], 0.5), (EXAMPLES[3:], 1.0)]).padded(ON_CPU)
+    angles = grown.positions[:, None, None] * torch.rand(SIZE // 2).repeat(2)
+    turns = angles.cos().to(dtype), angles.sin().to(dtype)
+    base = SimpleNamespace(
+        heads=HEADS,
+        key_heads=KEY_HEADS,
+        groups=HEADS // KEY_HEADS,
+        head_size=SIZE,
+        epsilon=1e-5,
+        embedding=torch.zeros(1),
+    )
+    found = kernels(dtype)
+    assert found is not None, "this machine has no C++ compiler"
+    return Both(KernelPieces(found, base, grown, turns), TorchPieces(base, grown, turns), len(grown.tokens), dtype)
+
+
+def test_norms(both):
+    weight = both.random(WIDTH)
+    x, more = (both.random(both.nodes, WIDTH).requires_grad_() for _ in range(2))
+    both.agree(lambda pieces_, x: pieces_.norm(x, weight), x)
+    both.agree(lambda pieces_, x, more: pieces_.add_norm(x, more, weight), x, more)
+
+
+def test_where_nobody_reads_the_sum_the_norm_has_its_gradient_all_the_same(both):
+    weight = both.random(WIDTH)
+    x, more = (both.random(both.nodes, WIDTH).requires_grad_() for _ in range(2))
+    both.agree(lambda pieces_, x, more: pieces_.add_norm(x, more, weight)[1], x, more)
+
+
+def test_gates(both):
+    both.agree(lambda pieces_, gate_up: pieces_.gated(gate_up), both.random(both.nodes, 2 * WIDTH).requires_grad_())
+
+
+@pytest.mark.parametrize("extreme", [-1e4, -90.0, 90.0, 1e4])
+def test_gates_at_their_ends(both, extreme):
+    gate_up = torch.full((1, 2 * 40), extreme).to(both.dtype).requires_grad_()
+    both.agree(lambda pieces_, gate_up: pieces_.gated(gate_up), gate_up)
+
+
+@pytest.mark.parametrize("normed", [False, True])
+def test_attention(both, normed):
+    norms = (both.random(SIZE), both.random(SIZE)) if normed else (None, None)
+    block = SimpleNamespace(query_norm=norms[0], key_norm=norms[1])
+    qkv = both.random(both.nodes, (HEADS + 2 * KEY_HEADS) * SIZE).requires_grad_()
+    both.agree(lambda pieces_, qkv: pieces_.attention(qkv, block), qkv)
+
+
+def test_a_nan_stays_in_its_tree(both):
+    qkv = both.random(both.nodes, (HEADS + 2 * KEY_HEADS) * SIZE)
+    own = both.ours._layout.places // both.ours._layout.width == 3  # the second adapter's only sequence
+    qkv[~own] = torch.nan
+    qkv.requires_grad_()
+    attended = both.ours.attention(qkv, SimpleNamespace(query_norm=None, key_norm=None))
+    attended[own].sum().backward()
+    assert attended[own].isfinite().all()
+    assert attended[~own].isnan().all()
+    assert qkv.grad[own].isfinite().all()
+
+
+def test_divergence_from_one_token_and_from_chances(both):
+    targets = torch.randint(0, VOCABULARY, (50, 3))
+    targets[:10, 1] = targets[:10, 0]  # twice the same
+    chances = torch.rand(50, 3)
+    chances[5:30, 1:] = 0
+    chances[49] = 0  # counts for nothing
+    logits, made = both.random(50, VOCABULARY) * 5, []
+    for pieces_ in (both.ours, both.torchs):
+        losses = torch.empty(50)
+        made.append((pieces_.divergence(logits.clone(), targets, chances, losses), losses))
+    close(made[0][0], made[1][0])
+    assert_close(made[0][1], made[1][1], rtol=1e-4, atol=1e-4)
+
+
+def test_updates(dtype, monkeypatch):
+    weight = torch.zeros(8, 8, dtype=dtype)
+    group = SimpleNamespace(names=("layer",), weight=weight, outputs=(8,))
+    layer = SimpleNamespace(qkv=group, out=group, gate_up=group, down=group)
+    base = SimpleNamespace(layers=[layer], embedding=weight)
+
+    def updated():
+        own = Lora(
+            base, Hyperparameters(rank=4, alpha=8, learning_rate=1e-2, warmup_steps=1, clip_norm=0.5, seed=3), {}
+        )
+        for seed in range(3):
+            own.gradients.copy_(torch.randn(own.gradients.shape, generator=torch.Generator().manual_seed(seed)))
+            own.update(1.0)
+        return own.weights
+
+    ours = updated()
+    monkeypatch.setattr("trainer.lora.kernels", lambda _: None)
+    assert_close(ours, updated(), rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-6)
+
+
+def test_only_contiguous_rows_are_taken():
+    run = kernels(torch.float32)
+    with pytest.raises(ValueError, match="strides"):
+        run("gated", torch.zeros(4, 8).t(), torch.zeros(8, 2), 8, 2)
+
+
+def test_a_model_of_another_kind_of_number_has_torchs_pieces():
+    grown = forest([(EXAMPLES, 1.0)])
+    base = SimpleNamespace(embedding=torch.zeros(1, dtype=torch.float64), head_size=SIZE, groups=1)
+    assert isinstance(pieces(base, grown, (torch.zeros(1), torch.zeros(1))), TorchPieces)
+
+
+class TestCompiling:
+    @pytest.fixture(autouse=True)
+    def asked_anew(self, monkeypatch, tmp_path):
+        monkeypatch.setenv(KERNELS, str(tmp_path))
+        monkeypatch.delenv("CXX", raising=False)
+        kernels.cache_clear()
+        yield
+        kernels.cache_clear()
+
+    def test_what_is_compiled_is_kept_for_the_next_process(self, monkeypatch, tmp_path):
+        assert kernels(torch.float32) is not None
+        kernels.cache_clear()
+        monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("compiled again"))
+        assert kernels(torch.float32) is not None
+        assert [file.suffix for file in tmp_path.iterdir()] == [".so"]
+
+    def test_another_processor_has_its_own(self, monkeypatch, tmp_path):
+        assert kernels(torch.float32) is not None
+        kernels.cache_clear()
+        monkeypatch.setattr(module, "_processor", lambda: "another")
+        assert kernels(torch.float32) is not None
+        assert len(list(tmp_path.iterdir())) == 2
+
+    def test_without_a_folder_nothing_stays_behind(self, monkeypatch, tmp_path):
+        monkeypatch.delenv(KERNELS)
+        monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+        run = kernels(torch.float32)
+        assert not list(tmp_path.iterdir())
+        assert run("sum_of_squares", torch.ones(5000), 5000) == 5000
+
+    @pytest.mark.parametrize(
+        ("broken", "said"),
+        [
+            (lambda patch: patch.setattr(module.shutil, "which", lambda _: None), "no C++ compiler"),
+            (lambda patch: patch.setenv("CXX", "/nowhere/c++"), "/nowhere/c++"),
+            (lambda patch: patch.setattr(module, "FLAGS", ("--no-such-flag",)), "no-such-flag"),
+        ],
+    )
+    def test_what_is_missing_is_said_once_and_torch_does_the_work(self, monkeypatch, tmp_path, broken, said):
+        broken(monkeypatch)
+        with capture_logs() as logged:
+            assert kernels(torch.float32) is None
+            assert kernels(torch.float32) is None
+        assert [entry["event"] for entry in logged] == ["kernels_missing"]
+        assert said in logged[0]["error"]
+        assert not [file for file in tmp_path.iterdir() if file.suffix == ".so"]
+
+    def test_a_broken_library_is_no_more_than_slow(self, monkeypatch):
+        def nonsense(*command: str) -> None:
+            with open(command[command.index("-o") + 1], "w") as file:
+                file.write("no library")
+
+        monkeypatch.setattr(module, "_run", nonsense)
+        with capture_logs() as logged:
+            assert kernels(torch.float32) is None
+        assert logged[0]["event"] == "kernels_missing"
+
+    def test_a_compiler_that_hangs_is_no_more_than_slow(self, monkeypatch):
+        def hang(*command: str) -> None:
+            raise subprocess.TimeoutExpired(command, 1.0)
+
+        monkeypatch.setattr(module, "_run", hang)
+        assert kernels(torch.float32) is None
