@@ -84,12 +84,20 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Where kernels are kept, or one that is gone behind the block: what is loaded stays."""
-    if os.environ.get(KERNELS):
-        yield Path(os.environ[KERNELS])
+    """Where kernels are kept, or one that is gone behind the block: what is loaded stays. OSError."""
+    kept = Path(os.environ.get(KERNELS, ""))
+    if kept.is_absolute() and _is_our_own(kept):
+        yield kept
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
+
+
+def _is_our_own(folder: Path) -> bool:
+    """Whether nobody else may write there: what it holds is run, and torch may have named a folder in /tmp."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = folder.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 def _compiled(number: str, folder: Path) -> Path:

@@ -50,8 +50,7 @@ class Workshop:
         """What the settings name. BaseModelMissing; PrimerRejected; InvalidOption: too many devices."""
         model, trainer = settings.model, settings.trainer
         base = base_model.load(model.base_model, trainer.device, trainer.threads, model.dtype)
-        if base.model.device.type == "cuda":
-            keep_kernels(settings.state_dir.resolve() / "cache" / "kernels")
+        keep_kernels(settings.state_dir.resolve() / "cache" / "kernels")
         template = (
             PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
             if model.template == "auto"

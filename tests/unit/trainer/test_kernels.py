@@ -207,6 +207,11 @@ class TestCompiling:
         assert not list(tmp_path.iterdir())
         assert run("sum_of_squares", torch.ones(5000), 5000) == 5000
 
+    def test_a_folder_that_others_may_write_to_is_not_used(self, tmp_path):
+        tmp_path.chmod(0o777)
+        assert kernels(torch.float32) is not None
+        assert not list(tmp_path.iterdir())
+
     @pytest.mark.parametrize(
         ("broken", "said"),
         [

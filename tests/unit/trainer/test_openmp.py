@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from lift.stack.programs import OF_TRAINER, OPENMP
 
 SCRIPT = """
@@ -24,3 +26,23 @@ def test_torch_computes_with_intels_openmp_and_its_threads_wait_a_millisecond():
     environment = os.environ | OF_TRAINER
     ran = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [str(OPENMP), "1"]
+
+
+KERNELS = """
+import os
+import torch
+from trainer.kernels import kernels
+
+torch.set_num_threads(3)
+torch.ones(2**20).add_(1)
+before = len(os.listdir("/proc/self/task"))
+x = torch.ones(2**20)
+print(kernels(torch.float32)("sum_of_squares", x, len(x)), len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.parametrize("own", [{}, OF_TRAINER], ids=["torch's", "intel's"])
+def test_kernels_have_the_threads_that_torch_has_already(own):
+    environment = os.environ | own
+    ran = subprocess.run([sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [str(float(2**20)), "0"]
