@@ -1,7 +1,7 @@
 """Has functions of tensors compiled where they run on a GPU: a kernel each, which reads and writes everything once.
 
-On CPUs they run as they are written, where there are no kernels of our own (trainer/kernels.py): torch.compile takes half
-a minute there before the first step, and gains less (docs/why.md).
+On CPUs they run as they are written, where there are no kernels of our own (trainer/kernels.py): torch.compile takes
+half a minute there before the first step, and gains less (docs/why.md).
 """
 
 import os
