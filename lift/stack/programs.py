@@ -16,24 +16,34 @@ from lift.stack.probes import Probe, ProbeKind
 
 QUEUE, OBJECTS, MODEL = "valkey", "objects", "base-model"
 OPENMP = Path(sys.prefix, "lib", "libiomp5.so")  # of the wheel intel-openmp, which vLLM needs on x86-64
-OF_TRAINER = {
-    name: os.environ.get(name, value)
-    for name, value in {
-        **({"LD_PRELOAD": str(OPENMP), "KMP_BLOCKTIME": "1"} if OPENMP.is_file() else {}),
+
+
+def _chosen(variables: dict[str, str]) -> dict[str, str]:
+    """Where the environment has another value, it has reasons."""
+    return {name: os.environ.get(name, value) for name, value in variables.items()}
+
+
+OF_ENGINE = _chosen({"LD_PRELOAD": str(OPENMP), "KMP_BLOCKTIME": "1"} if OPENMP.is_file() else {})
+"""Trainer and engine have a thread a core each: one that waits for its siblings must not spin for long on a core that
+the others' work needs. Intel's OpenMP takes libgomp's place where it is installed: with it a waiting thread is awake
+sooner, and it waits a millisecond. Without it the engine keeps libgomp's choice: its pieces of work are short, and
+somebody waits for them."""
+
+OF_TRAINER = OF_ENGINE | _chosen(
+    {
         "GOMP_SPINCOUNT": "1000",
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_MAX_": "0",
         "MALLOC_TOP_PAD_": str(1 << 28),
         "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    }.items()
-}
-"""Trainer and engine have a thread a core each: one of the trainer's that waits for its siblings must not spin for long
-on a core that they, or answers, need. Intel's OpenMP takes libgomp's place where it is installed: with it a waiting
-thread is awake sooner. libgomp's own choice takes 46 % of the speed of two that train at once, the count here nothing.
-The engine keeps libgomp's choice: its pieces of work are short, and somebody waits for them.
+    }
+)
+"""libgomp's own choice takes 46 % of the speed of two that train at once, the count here nothing.
 
 The trainer also makes and drops the same large buffers in every step. glibc gives each back to the system, which then
 clears its pages anew: a tenth of all processor time, while other threads wait. Other C libraries ignore these."""
+
+OF_ROLES = {"engine": OF_ENGINE, "trainer": OF_TRAINER}
 
 TRAINER_READY = '"worker_ready"'
 
@@ -156,7 +166,7 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
             probe=probe,
             log=state.log_of(name),
             after=after,
-            environment=_environment(state) | (OF_TRAINER if name == "trainer" else {}),
+            environment=_environment(state) | OF_ROLES.get(name, {}),
             ports=ports,
             ready_seconds=ready_seconds,
         )
