@@ -24,7 +24,7 @@ def pieces(base: FrozenModel, grown: Forest, turns: Turns) -> Pieces:
 
 
 class KernelPieces:
-    """Pieces."""
+    """`Pieces` of one pass."""
 
     def __init__(self, run: Kernels, base: FrozenModel, grown: Forest, turns: Turns) -> None:
         self._run, self._base = run, base

@@ -38,7 +38,7 @@ class Pieces(Protocol):
 
 
 class TorchPieces:
-    """Pieces."""
+    """`Pieces` of one pass."""
 
     def __init__(self, base: FrozenModel, grown: Forest, turns: Turns) -> None:
         self._base, self._forest = base, grown
