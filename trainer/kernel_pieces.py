@@ -68,6 +68,11 @@ class _Layout:
         self.standing = torch.cat((grown.places, grown.sharing))[order]
 
     @property
+    def scale(self) -> float:
+        """Of scores."""
+        return 1 / math.sqrt(self.size)
+
+    @property
     def sizes(self) -> tuple[int, int, int]:
         """Heads of queries, heads of keys, numbers of each."""
         return self.heads, self.key_heads, self.size
@@ -134,8 +139,7 @@ class _Attention(torch.autograd.Function):
         sizes = layout.count, layout.width, *layout.sizes
         run("to_places", qkv, *layout.turns, *norms, layout.epsilon, layout.nodes, q, k, v, *sizes)
         chances = q @ k.transpose(1, 2)
-        rows, scale = len(chances) * chances.shape[1], 1 / math.sqrt(layout.size)
-        run("causal_softmax", chances, scale, rows, layout.width)
+        run("causal_softmax", chances, layout.scale, chances.shape[:2].numel(), layout.width)
         attended = qkv.new_empty(len(qkv), layout.heads * layout.size)
         run("from_places", chances @ v, layout.places, attended, len(qkv), layout.width, layout.heads, layout.size)
         ctx.save_for_backward(q, k, v, chances, *((qkv, *norms) if norms[0] is not None else ()))
@@ -148,20 +152,11 @@ class _Attention(torch.autograd.Function):
         q, k, v, chances, *normed = ctx.saved_tensors
         layout, run = ctx.layout, ctx.run
         by = torch.empty_like(q)
-        places, scale = layout.count * layout.width, 1 / math.sqrt(layout.size)
-        run(
-            "from_places_back",
-            by_attended.contiguous(),
-            layout.owners,
-            by,
-            places,
-            layout.width,
-            layout.heads,
-            layout.size,
-        )
+        at = layout.count * layout.width, layout.width, layout.heads, layout.size
+        run("from_places_back", by_attended.contiguous(), layout.owners, by, *at)
         by_v = chances.transpose(1, 2) @ by
         by_scores = by @ v.transpose(1, 2)
-        run("causal_softmax_back", by_scores, chances, scale, len(chances) * chances.shape[1], layout.width)
+        run("causal_softmax_back", by_scores, chances, layout.scale, chances.shape[:2].numel(), layout.width)
         by_q, by_k = by_scores @ k, by_scores.transpose(1, 2) @ q
         nodes, width = len(by_attended), (layout.heads + 2 * layout.key_heads) * layout.size
         by_qkv = q.new_empty(nodes, width)

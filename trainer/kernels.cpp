@@ -2,7 +2,7 @@
 // calls it and says what its tensors are; trainer/pieces.py has the same pieces in torch, which define what is right.
 //
 // Numbers are of type T in memory, as the command line has it (-DT=bf16 or -DT=float), and fp32 in between. All pointers
-// are to contiguous rows, and nothing here allocates. A NaN stays within its row.
+// are to contiguous rows. A NaN stays within its row.
 
 #include <cmath>
 #include <cstdint>

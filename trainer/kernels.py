@@ -132,9 +132,8 @@ def _processor() -> str:
 
 def _loaded(file: Path) -> ctypes.CDLL:
     """The library with the OpenMP that torch has loaded: a second one would have threads of its own. OSError."""
-    maps = Path("/proc/self/maps").read_text().splitlines()
-    for path in sorted(
-        {line.split()[-1] for line in maps if any(name in line for name in ("libgomp", "omp5", "libomp"))}
-    ):
-        ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
+    mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    for path in sorted(mapped):
+        if Path(path).name.startswith(OPENMPS):
+            ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
     return ctypes.CDLL(str(file))
