@@ -14,9 +14,7 @@ from trainer.batches import Encoder, Example, epoch
 from trainer.fused import FusedLearner
 from trainer.learner import Learner
 from trainer.padding import padded
-from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
-from trainer.whitening import KeptSpectra
 
 IGNORED = -100  # the label that transformers takes no loss over
 
@@ -42,19 +40,17 @@ class Contestant(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """A learner of the trainer's. `kept`: as it takes them, for hyperparameters with `whitening`."""
+    """A learner of the trainer's. `learner` makes one, or gives the one that earlier sessions had."""
 
     name: str
-    kind: type[FusedLearner] | type[PeftLearner]
+    learner: Callable[[], Learner]
     hyperparameters: Hyperparameters
-    kept: Callable[[], KeptSpectra] | None = None
     epochs: int = 1
 
     def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
         """Epochs as the trainer makes them."""
-        learner: Learner = self.kind(model, self.kept)
         times, shuffler = [], random.Random(0)  # noqa: S311
-        with learner.adapter(self.hyperparameters) as adapter:
+        with self.learner().adapter(self.hyperparameters) as adapter:
             for _ in range(self.epochs):
                 for batch in epoch(examples, self.hyperparameters.batch_size, shuffler):
                     times.append(_timed(model.device, _tokens(batch), partial(adapter.step, batch)))
@@ -63,16 +59,16 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Jobs of the trainer's that share their steps: every step has a batch of each."""
+    """Jobs of the trainer's that share their steps: every step has a batch of each. `learner`: as of `Ours`."""
 
     name: str
     jobs: int
+    learner: Callable[[], FusedLearner]
     hyperparameters: Hyperparameters
-    kept: Callable[[], KeptSpectra] | None = None
 
     def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
         """One epoch; each job trains on its share of the examples."""
-        learner, times = FusedLearner(model, self.kept), []
+        learner, times = self.learner(), []
         shares = [examples[job :: self.jobs] for job in range(self.jobs)]
         batches = [epoch(share, self.hyperparameters.batch_size, random.Random(0)) for share in shares]  # noqa: S311
         with ExitStack() as stack:

@@ -4,6 +4,7 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -137,13 +138,18 @@ def _contestants(plan: Plan, base: BaseModel, data: Sequence[Example], say: Call
     """Ours first."""
     hyperparameters = plan.hyperparameters()
     kept = _kept(base, data) if hyperparameters.whitening else None
-    contestants: list[Contestant] = [Ours("lift", FusedLearner, hyperparameters, kept, plan.epochs)]
+    learner: Callable[[], FusedLearner] = partial(FusedLearner, base.model, kept)
+    if not plan.rivals:  # who need the memory that a learner keeps for later jobs
+        learner = cache(learner)
+    contestants: list[Contestant] = [Ours("lift", learner, hyperparameters, plan.epochs)]
     if plan.jobs > 1:
-        contestants.append(Together(TOGETHER, plan.jobs, hyperparameters, kept))
+        contestants.append(Together(TOGETHER, plan.jobs, learner, hyperparameters))
     if not plan.rivals:
         return contestants
     contestants += [
-        Ours("lift-peft", PeftLearner, replace(hyperparameters, batch_size=plan.rival_pairs), kept),
+        Ours(
+            "lift-peft", partial(PeftLearner, base.model, kept), replace(hyperparameters, batch_size=plan.rival_pairs)
+        ),
         TransformersTrainer("trainer-tuned", plan.rival_pairs, hyperparameters, tuned=True),
         TransformersTrainer("paper-recipe", PAPER_PAIRS, hyperparameters, tuned=False),
     ]

@@ -14,7 +14,6 @@ product. `PeftLearner` is the reference for all of this.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from trainer.batches import Example
 from trainer.expectations import worst
 from trainer.frozen import FrozenModel, Group, Turns
 from trainer.kernel_pieces import pieces
-from trainer.lora import Adapted, Lora
+from trainer.lora import Adapted, Factors, Lora
 from trainer.pieces import Pieces
 from trainer.prefixes import ON_CPU, Forest, forest
 from trainer.primer import Primer
@@ -54,7 +53,8 @@ class FusedLearner:
 
         `kept` gives the spectra of its inputs, which adapters with `whitening` need.
         """
-        self._base = FrozenModel.of(model)
+        base = self._base = FrozenModel.of(model)
+        self._recorded = RecordedPasses(base, lambda grown, turns, own: _learn(base, [own], grown, turns))
         self.kept = kept
 
     @contextmanager
@@ -64,9 +64,7 @@ class FusedLearner:
         InvalidOption: `whitening` where no spectra are given.
         """
         whitened = whiteners(self.kept, hyperparameters.whitening, self._base.embedding)
-        lora = Lora(self._base, hyperparameters, whitened, primer)
-        run, device = partial(_learn, self._base, [lora]), self._base.embedding.device
-        yield FusedAdapter(self, lora, RecordedPasses(device, run, self._base.turns))
+        yield FusedAdapter(self, Lora(self._base, hyperparameters, whitened, primer))
 
     def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[float]:
         """One optimizer step of each adapter on its examples, as if it were alone; the number is `left`.
@@ -109,7 +107,7 @@ class FusedLearner:
         grown = forest([(examples, share) for _, examples, share in work])
         adapters = [adapter for adapter, _, _ in work]
         if len(adapters) == 1 and self._base.embedding.is_cuda and len(grown.tokens) <= RECORDED_TOKENS:
-            losses = adapters[0].recorded(grown)
+            losses = self._recorded(grown, adapters[0].lora)
         else:
             losses = _learn(self._base, [adapter.lora for adapter in adapters], *self._laid_out(grown))
         return [losses[rows] for rows in grown.tree_answers]
@@ -131,10 +129,9 @@ class FusedLearner:
 class FusedAdapter:
     """One adapter in training."""
 
-    def __init__(self, learner: FusedLearner, lora: Lora, recorded: RecordedPasses) -> None:
+    def __init__(self, learner: FusedLearner, lora: Lora) -> None:
         self._learner = learner
         self.lora = lora
-        self.recorded = recorded
         self.worst: dict[Example, float] = {}
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
@@ -280,9 +277,9 @@ class _Losses(torch.autograd.Function):
         return gradient * by_losses.unsqueeze(1).to(gradient.dtype), None, None, None, None
 
 
-def _learn(base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns) -> Tensor:
+def _learn(base: FrozenModel, adapters: Sequence[Factors], grown: Forest, turns: Turns) -> Tensor:
     """Adds to the adapters' gradients that of the weighted losses; the loss of each answer token [T_a]."""
-    losses = _Pass(base, loras, grown, turns).losses()
+    losses = _Pass(base, adapters, grown, turns).losses()
     (losses * grown.weights).sum().backward()
     return losses.detach()
 
@@ -290,11 +287,9 @@ def _learn(base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns
 class _Pass:
     """One pass of prefix trees through the model, each tree with its own adapter."""
 
-    def __init__(self, base: FrozenModel, loras: Sequence[Lora], grown: Forest, turns: Turns) -> None:
+    def __init__(self, base: FrozenModel, adapters: Sequence[Factors], grown: Forest, turns: Turns) -> None:
         self._base, self._forest, self._pieces = base, grown, pieces(base, grown, turns)
-        self._adapters = [
-            (lora.of_groups(lora.weights), lora.of_groups(lora.gradients), lora.scaling) for lora in loras
-        ]
+        self._adapters = [(own.of_groups(own.weights), own.of_groups(own.gradients), own.scaling) for own in adapters]
 
     def losses(self) -> Tensor:
         """The loss of each answer token [T_a]."""

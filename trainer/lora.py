@@ -29,47 +29,21 @@ class Adapted:
     b: tuple[Tensor, ...]
 
 
-class Lora:
-    """The weights of one adapter and their optimizer, in flat buffers.
+class Factors:
+    """The A and B of every group of linear layers as a pass reads them, and what it adds their gradients to.
 
-    `_masters` and the moments are fp32; `weights`, which compute, and `gradients` have the base's type. Where a
-    group has a whitener, its A has masters and moments of A' (`whitening`).
+    Two flat buffers in the base's type, `weights` and `gradients`, zeros at first. s = `scaling`.
     """
 
-    def __init__(
-        self,
-        base: FrozenModel,
-        hyperparameters: Hyperparameters,
-        whiteners: Mapping[str, Whitener],
-        primer: Primer | None = None,
-    ) -> None:
-        """A random by the seed, B zero; with a primer, what it says of both."""
-        self.hyperparameters = hyperparameters
-        self.scaling = hyperparameters.scaling
+    def __init__(self, base: FrozenModel, rank: int, scaling: float) -> None:
+        self.rank, self.scaling = rank, scaling
         self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
-        rank, like = hyperparameters.rank, base.embedding
         size = rank * sum(len(group.names) * group.weight.shape[1] + len(group.weight) for group in self._groups)
-        self._masters = torch.zeros(size, device=like.device)
-        self._moments = self._masters.new_zeros(2, size)
-        self.weights, self.gradients = like.new_zeros(size), like.new_zeros(size)
-        generator = torch.Generator(like.device).manual_seed(hyperparameters.seed)
-        for adapted in self.of_groups(self._masters).values():
-            bound = 1 / math.sqrt(adapted.a.shape[1])  # as torch and PEFT initialise a linear layer
-            adapted.a.uniform_(-bound, bound, generator=generator)
-        if primer:
-            primer.begin(self.by_name(self._masters), hyperparameters, whiteners)
-        of_weights, of_gradients = self.of_groups(self.weights), self.of_groups(self.gradients)
-        self._whitened = [  # in the type of what they are for: a product in fp32 would be rounded to it
-            (whiteners[name].to(like.dtype), of_weights[name].a, of_gradients[name].a)
-            for name in of_weights
-            if name in whiteners
-        ]
-        self._steps = 0
-        self._take_over()
+        self.weights, self.gradients = base.embedding.new_zeros(size), base.embedding.new_zeros(size)
 
     def of_groups(self, flat: Tensor) -> dict[str, Adapted]:
         """A flat buffer as the A and B of each group, by the name of the group's first layer."""
-        rank, rest = self.hyperparameters.rank, flat
+        rank, rest = self.rank, flat
         adapted = {}
         for group in self._groups:
             shapes = [(len(group.names) * rank, group.weight.shape[1]), *((d_out, rank) for d_out in group.outputs)]
@@ -84,10 +58,46 @@ class Lora:
         """A flat buffer as the A and B of each linear layer, under PEFT's names."""
         named = {}
         for group, adapted in zip(self._groups, self.of_groups(flat).values(), strict=True):
-            for name, a, b in zip(group.names, adapted.a.split(self.hyperparameters.rank), adapted.b, strict=True):
+            for name, a, b in zip(group.names, adapted.a.split(self.rank), adapted.b, strict=True):
                 named[f"base_model.model.{name}.lora_A.weight"] = a
                 named[f"base_model.model.{name}.lora_B.weight"] = b
         return named
+
+
+class Lora(Factors):
+    """The weights of one adapter and their optimizer.
+
+    `_masters` and the moments are flat buffers too, in fp32. Where a group has a whitener, its A has masters and
+    moments of A' (`whitening`).
+    """
+
+    def __init__(
+        self,
+        base: FrozenModel,
+        hyperparameters: Hyperparameters,
+        whiteners: Mapping[str, Whitener],
+        primer: Primer | None = None,
+    ) -> None:
+        """A random by the seed, B zero; with a primer, what it says of both."""
+        super().__init__(base, hyperparameters.rank, hyperparameters.scaling)
+        self.hyperparameters = hyperparameters
+        like = self.weights
+        self._masters = torch.zeros(len(like), device=like.device)
+        self._moments = self._masters.new_zeros(2, len(like))
+        generator = torch.Generator(like.device).manual_seed(hyperparameters.seed)
+        for adapted in self.of_groups(self._masters).values():
+            bound = 1 / math.sqrt(adapted.a.shape[1])  # as torch and PEFT initialise a linear layer
+            adapted.a.uniform_(-bound, bound, generator=generator)
+        if primer:
+            primer.begin(self.by_name(self._masters), hyperparameters, whiteners)
+        of_weights, of_gradients = self.of_groups(self.weights), self.of_groups(self.gradients)
+        self._whitened = [  # in the type of what they are for: a product in fp32 would be rounded to it
+            (whiteners[name].to(like.dtype), of_weights[name].a, of_gradients[name].a)
+            for name in of_weights
+            if name in whiteners
+        ]
+        self._steps = 0
+        self._take_over()
 
     @contextmanager
     def holding(self, weights: Mapping[str, Tensor]) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """The benchmark of training on a tiny model: what it prints, and that every contestant trains on the same tokens."""
 
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
@@ -32,7 +33,7 @@ def test_rivals_train_on_the_same_tokens_and_leave_the_model_alone(folder, tuned
     encoder = Encoder(base.tokenizer, _template(base), 512)
     examples = encoded([(f"How many {n}?", str(n)) for n in range(24)], encoder)
     modules = [type(module) for module in base.model.modules()]
-    ours = Ours("lift", FusedLearner, SMALL).session(base.model, examples)
+    ours = Ours("lift", partial(FusedLearner, base.model), SMALL).session(base.model, examples)
     theirs = TransformersTrainer("rival", 4, SMALL, tuned=tuned).session(base.model, examples)
     assert (len(ours), len(theirs)) == (3, 6)
     assert sum(step.tokens for step in ours) == sum(step.tokens for step in theirs)
@@ -54,14 +55,18 @@ def test_the_result_names_score_limit_and_every_rival(folder):
 def test_a_session_may_have_several_epochs(folder):
     base = base_model.load(str(folder), "cpu", threads=1)
     examples = encoded([(f"How many {n}?", str(n)) for n in range(24)], Encoder(base.tokenizer, _template(base), 512))
-    once, thrice = (Ours("lift", FusedLearner, SMALL, epochs=n).session(base.model, examples) for n in (1, 3))
+    once, thrice = (
+        Ours("lift", partial(FusedLearner, base.model), SMALL, epochs=n).session(base.model, examples) for n in (1, 3)
+    )
     assert len(thrice) == 3 * len(once)
 
 
 def test_jobs_that_share_steps_train_on_all_pairs(folder):
     base = base_model.load(str(folder), "cpu", threads=1)
     examples = encoded([(f"How many {n}?", str(n)) for n in range(24)], Encoder(base.tokenizer, _template(base), 512))
-    times = Together("together", 3, replace(SMALL, batch_size=4)).session(base.model, examples)
+    times = Together("together", 3, partial(FusedLearner, base.model), replace(SMALL, batch_size=4)).session(
+        base.model, examples
+    )
     assert len(times) == 2
     assert sum(step.tokens for step in times) == sum(len(example.tokens) for example in examples)
 

@@ -121,9 +121,10 @@ def test_recorded_passes_train_as_those_that_are_not(model, device, monkeypatch)
 
     def trained(tokens):
         monkeypatch.setattr(fused, "RECORDED_TOKENS", tokens)
-        with FusedLearner(model).adapter(RATHER) as adapter:
-            losses = [adapter.step(EXAMPLES[: 4 + step % 3]) for step in range(9)]
-            return losses, adapter.weights()
+        learner = FusedLearner(model)
+        with learner.adapter(RATHER) as one, learner.adapter(replace(RATHER, seed=9)) as other:
+            losses = [each.step(EXAMPLES[: 4 + step % 3]) for step in range(9) for each in (one, other)]
+            return losses, one.weights() | {f"other.{name}": weight for name, weight in other.weights().items()}
 
     (losses, weights), (expected, wanted) = trained(1000), trained(0)
     assert losses == pytest.approx(expected, rel=1e-3)

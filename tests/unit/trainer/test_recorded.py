@@ -1,23 +1,32 @@
 """When passes are recorded and what a recording reads; that replays train as passes do, test_fused.py shows on GPUs."""
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from trainer import recorded
 from trainer.batches import Example
+from trainer.frozen import Group
+from trainer.lora import Factors
 from trainer.prefixes import forest
 from trainer.recorded import RecordedPasses
 
 GIGABYTE = 1 << 30
+GROUP = Group(("layer",), torch.zeros(3, 4), None, (3,))
+BASE = SimpleNamespace(
+    layers=[SimpleNamespace(qkv=GROUP, out=GROUP, gate_up=GROUP, down=GROUP)],
+    embedding=torch.zeros(1),
+    turns=lambda positions: (positions * 100, positions),
+)
 
 
 class Graph:
     """What stands in for a CUDA graph: its kernels are the pass itself, on the memory that was recorded."""
 
-    def __init__(self, run, here, turns, losses):
-        self.kernels = lambda: losses.copy_(run(here, turns))
+    def __init__(self, run, here, turns, factors, losses):
+        self.kernels = lambda: losses.copy_(run(here, turns, factors))
 
     def replay(self):
         self.kernels()
@@ -38,21 +47,29 @@ def cuda(monkeypatch):
 
 @pytest.fixture
 def passes(cuda, monkeypatch):
-    """Passes whose losses are tokens and cosines; what was run as it is, and what was recorded."""
+    """Passes whose losses are tokens and cosines, times the scaling, and whose gradients are the weights; what ran as
+    it is, and what was recorded."""
     ran, recordings = [], []
 
-    def run(here, turns):
+    def run(here, turns, own):
         ran.append(here)
-        return (here.tokens[here.answers] + turns[0][here.answers]).float()
+        own.gradients.add_(own.weights)
+        return (here.tokens[here.answers] + turns[0][here.answers]).float() * own.scaling
 
-    def record(self, here, turns):
+    def record(self, here, turns, factors):
         losses = torch.zeros(len(here.answers))
-        recordings.append(recorded._Recording(Graph(run, here, turns, losses), here, turns, losses))
+        graph = Graph(run, here, turns, factors, losses)
+        recordings.append(recorded._Recording(graph, here, turns, factors, losses))
         return recordings[-1]
 
     monkeypatch.setattr(RecordedPasses, "_record", record)
-    found = RecordedPasses(torch.device("cpu"), run, lambda positions: (positions * 100, positions))
-    return found, ran, recordings
+    return RecordedPasses(BASE, run), ran, recordings
+
+
+def adapter(rank=2, scaling=1.0, weight=0.0):
+    factors = Factors(BASE, rank, scaling)
+    factors.weights.fill_(weight)
+    return factors
 
 
 def grown(*tokens):
@@ -61,27 +78,49 @@ def grown(*tokens):
 
 def test_the_second_pass_of_a_layout_is_recorded_and_reads_what_it_is_given(passes):
     run, _, recordings = passes
-    found = [float(run(each)[0]) for each in (grown(1, 2, 3), grown(4, 5, 6), grown(1, 7, 8, 9), grown(1, 2, 3))]
+    found = [run(each, adapter())[0] for each in (grown(1, 2, 3), grown(4, 5, 6), grown(1, 7, 8, 9), grown(1, 2, 3))]
     assert found == [102, 105, 208, 102]
     assert len(recordings) == 1
 
 
-def test_another_layout_has_another_recording(passes):
+def test_a_recording_serves_every_adapter_of_its_kind_with_its_own_weights_and_gradients(passes):
+    run, ran, recordings = passes
+    one, other = adapter(weight=2.0), adapter(weight=5.0)
+    for own in (one, other, other, one):
+        run(grown(1, 2, 3), own)
+    assert (len(ran), len(recordings)) == (4, 1)
+    assert (one.gradients == 4).all()
+    assert (other.gradients == 10).all()
+    assert (one.weights == 2).all()
+
+
+@pytest.mark.parametrize("kind", [{"rank": 3}, {"scaling": 2.0}])
+def test_adapters_of_another_kind_have_other_recordings(passes, kind):
+    run, _, recordings = passes
+    for _ in range(2):
+        run(grown(1, 2, 3), adapter())
+        assert run(grown(1, 2, 3), adapter(**kind))[0] == 102 * kind.get("scaling", 1.0)
+    assert len(recordings) == 2
+    assert recordings[0].factors is not recordings[1].factors
+
+
+def test_another_layout_has_another_recording_with_the_same_factors(passes):
     run, _, recordings = passes
     for _ in range(3):
-        run(grown(1, 2, 3))
-        run(grown(*range(200)))
+        run(grown(1, 2, 3), adapter())
+        run(grown(*range(200)), adapter())
     assert len(recordings) == 2
+    assert recordings[0].factors is recordings[1].factors
 
 
 def test_where_memory_is_short_passes_run_as_they_are(passes, cuda):
     run, ran, recordings = passes
     cuda["free"] = 8 * GIGABYTE - 1  # with what is cached, nine less one, and three times three are needed
     for _ in range(3):
-        assert float(run(grown(1, 2, 3))[0]) == 102
+        assert run(grown(1, 2, 3), adapter())[0] == 102
     assert (len(ran), recordings) == (3, [])
     cuda["free"] = 8 * GIGABYTE + 1
-    run(grown(1, 2, 3))
+    run(grown(1, 2, 3), adapter())
     assert len(recordings) == 1
 
 
@@ -89,5 +128,5 @@ def test_the_layout_that_was_used_longest_ago_is_forgotten(passes, monkeypatch):
     run, _, recordings = passes
     monkeypatch.setattr(recorded, "RECORDINGS", 1)
     for each in (grown(1, 2, 3), grown(*range(200)), grown(1, 2, 3), grown(1, 2, 3)):
-        run(each)
+        run(each, adapter())
     assert len(recordings) == 1
