@@ -14,12 +14,12 @@ from pathlib import Path
 import structlog
 import torch
 
+from lift.kept import file_of, written_whole
 from lift.template import PromptTemplate
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
 from trainer.continuation import continued
 from trainer.expectations import LIKELY_TOKENS, likeliest
-from trainer.kept import file_of, written_whole
 
 ANSWER_TOKENS = 12  # the loss is a mean over answer tokens, and a document's answers are short
 ASKED_AT_ONCE = 64

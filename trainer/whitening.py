@@ -31,9 +31,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lift.errors import InvalidOption
+from lift.kept import file_of, written_whole
 from trainer.base_model import BaseModel
 from trainer.batches import Example
-from trainer.kept import file_of, written_whole
 from trainer.one_core import one_core
 from trainer.padding import padded
 

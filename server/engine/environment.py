@@ -4,6 +4,8 @@ from pathlib import Path
 
 from lift.settings import Settings
 
+KERNELS = "LIFT_KERNELS"  # the folder in which what is compiled for this processor is kept
+
 
 def environment(settings: Settings) -> dict[str, str]:
     """What must be set before vLLM is imported; its child processes inherit it."""
@@ -14,6 +16,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",
         "TOKENIZERS_PARALLELISM": "false",
+        KERNELS: str(settings.state_dir.resolve() / "cache" / "kernels"),
     }
     if Path(settings.model.base_model).is_dir():
         variables |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}

@@ -2,13 +2,13 @@
 
 vLLM's own operator copies both matrices of an adapter for every row. Here the rows are grouped once per batch, so that
 a layer reads each adapter's weights once, in the model's own type, at the adapter's own rank; rows without an
-adapter are not touched. Where an adapter has few rows, as when answers are written, `row_kernel` takes their place.
+adapter are not touched. Where an adapter has few rows, as when answers are written, `lora_kernel` takes their place.
 
 Shapes: n rows, `slots` adapters in a batch, R the rank of the buffers, r <= R the rank of one adapter. A layer that
 packs several projections (q, k and v; gate and up) has a pair of buffers and a range of output columns for each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -20,17 +20,14 @@ from torch.nn.functional import linear
 from vllm.lora.layers import LoRAMapping
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-from server.engine.row_kernel import Bits, Numbers, add_rows
+from server.engine.lora_kernel import KernelLayer, KernelRows, Numbers, lora_kernel
 
 Pair: TypeAlias = tuple[Tensor, Tensor]
 
-FEW_ROWS = 8
-"""So many rows of one adapter are cheaper one by one than as a product."""
+FEW = 4096
+"""An adapter whose rows, times its rank, are not more is faster through the kernel than as products (docs/why.md)."""
 
 UNKNOWN = -1
-
-FEW_THREADS = 4
-"""The rows are added by one thread. It was measured on two cores; where there are many, products use them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,56 +53,60 @@ def _rows(indices: "np.ndarray[Any, np.dtype[np.int64]]") -> slice | Tensor:
     return slice(first, last + 1) if last - first + 1 == len(indices) else torch.from_numpy(indices)
 
 
-class Buffer:
-    """The weights of a layer's adapters, cut to the rank of each, once for each change of them.
+class Layer:
+    """The weights of the adapters of one layer, cut to the rank of each, which is found once for each change of them.
 
-    A [slots, 1, R, in], B [slots, 1, out, R]. Rows of A beyond the rank of the adapter are zero and add nothing. A
-    tensor's version grows with every write to it.
+    Of each projection: A [slots, 1, R, in], B [slots, 1, out, R]. Rows of A beyond the rank of the adapter are zero and
+    add nothing. A tensor's version grows with every write to it.
     """
 
-    def __init__(self, a: Tensor, b: Tensor) -> None:
-        self.a, self._b = a, b
-        self._version = -1
-        self._ranks: Numbers = np.empty(len(a), np.int64)
+    def __init__(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> None:
+        self.a, self._b = tuple(a), tuple(b)
+        self._versions: list[int] = []
+        self._ranks: Numbers = np.full((len(a), len(a[0])), UNKNOWN, np.int64)
+        self._asked: tuple[int, ...] = ()
+        self._highest: tuple[int, ...] = ()
 
-    def pair(self, slot: int) -> Pair | None:
-        """A [r, in] and B [out, r] of a slot; None where r is 0."""
-        rank = int(self.ranks((slot,))[slot])
-        return (self.a[slot, 0, :rank], self._b[slot, 0, :, :rank]) if rank else None
-
-    def ranks(self, slots: Iterable[int]) -> Numbers:
-        """The rank of each slot; known for the slots that are asked for."""
-        if self._version != self.a._version:
-            self._version = self.a._version
+    def highest_ranks(self, slots: tuple[int, ...]) -> tuple[int, ...]:
+        """Of each slot the highest rank of a projection."""
+        versions = [of_one._version for of_one in self.a]
+        if versions != self._versions:
+            self._versions, self._asked = versions, ()
             self._ranks.fill(UNKNOWN)
-        for slot in slots:
-            if self._ranks[slot] == UNKNOWN:
-                self._ranks[slot] = _rank(self.a[slot, 0])
-        return self._ranks
+        if slots != self._asked:
+            for ranks, of_one in zip(self._ranks, self.a, strict=True):
+                for slot in slots:
+                    if ranks[slot] == UNKNOWN:
+                        ranks[slot] = _rank(of_one[slot, 0])
+            self._asked, self._highest = slots, tuple(map(int, self._ranks[:, slots].max(0)))
+        return self._highest
+
+    def pairs(self, slot: int) -> list[Pair | None]:
+        """A [r, in] and B [out, r] of each projection; None where r is 0. `highest_ranks` was asked of the slot."""
+        ranks = self._ranks[:, slot].tolist()
+        return [
+            (a[slot, 0, :rank], b[slot, 0, :, :rank]) if rank else None
+            for rank, a, b in zip(ranks, self.a, self._b, strict=True)
+        ]
 
     @cached_property
-    def bits(self) -> tuple[Bits, Bits]:
-        """A [slots, R, in] and B [slots, out, R], which must be bf16, as their bits in the same memory."""
-        return _bits(self.a[:, 0]), _bits(self._b[:, 0])
+    def kernel(self) -> KernelLayer:
+        """The same for the kernel."""
+        return KernelLayer(self.a, self._b, self._ranks)
 
 
-class Buffers:
-    """The buffers of all layers, each found by its A."""
+class Layers:
+    """All layers, each found by its first A."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Buffer] = {}
+        self._known: dict[int, Layer] = {}
 
-    def of(self, a: Tensor, b: Tensor) -> Buffer:
-        """The buffer of stacked A and B."""
-        known = self._known.get(id(a))
-        if known is None or known.a is not a:
-            known = self._known[id(a)] = Buffer(a, b)
+    def of(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Layer:
+        """The layer of stacked A and B."""
+        known = self._known.get(id(a[0]))
+        if known is None or known.a[0] is not a[0]:
+            known = self._known[id(a[0])] = Layer(a, b)
         return known
-
-
-def _bits(weights: Tensor) -> Bits:
-    found: Bits = weights.view(torch.uint16).numpy()
-    return found
 
 
 def _rank(a: Tensor) -> int:
@@ -121,32 +122,32 @@ def _rank(a: Tensor) -> int:
     return int(used[-1]) + 1 if len(used) else 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """Single rows of a batch and the slots of their adapters."""
+class Batch:
+    """The adapters of the rows of a batch."""
 
-    rows: Numbers
-    slots: Numbers
-    distinct: tuple[int, ...]
+    def __init__(self, segments: tuple[Segment, ...] = ()) -> None:
+        self.segments = segments
+        self.slots = tuple(segment.slot for segment in segments)
+        self._split: dict[tuple[int, ...], tuple[KernelRows | None, tuple[Segment, ...]]] = {}
 
-
-def few(found: Sequence[Segment]) -> tuple[Rows | None, tuple[Segment, ...]]:
-    """The segments of few rows, as single rows, and the other segments."""
-    light = [segment for segment in found if _count(segment.rows) <= FEW_ROWS]
-    if not light:
-        return None, tuple(found)
-    rows = [np.arange(s.rows.start, s.rows.stop) if isinstance(s.rows, slice) else s.rows.numpy() for s in light]
-    slots = [np.full(len(of), segment.slot) for segment, of in zip(light, rows, strict=True)]
-    single = Rows(
-        rows=np.concatenate(rows).astype(np.int64),
-        slots=np.concatenate(slots).astype(np.int64),
-        distinct=tuple(segment.slot for segment in light),
-    )
-    return single, tuple(segment for segment in found if _count(segment.rows) > FEW_ROWS)
+    def split(self, ranks: tuple[int, ...]) -> tuple[KernelRows | None, tuple[Segment, ...]]:
+        """The rows for the kernel and the segments for products, with these ranks of the segments' adapters."""
+        found = self._split.get(ranks)
+        if found is None:
+            work = [_count(segment.rows) * rank for segment, rank in zip(self.segments, ranks, strict=True)]
+            few = [(s.slot, _indices(s.rows)) for s, of_one in zip(self.segments, work, strict=True) if of_one <= FEW]
+            many = tuple(segment for segment, of_one in zip(self.segments, work, strict=True) if of_one > FEW)
+            found = self._split[ranks] = KernelRows(few) if few else None, many
+        return found
 
 
 def _count(rows: slice | Tensor) -> int:
     return int(rows.stop - rows.start) if isinstance(rows, slice) else len(rows)
+
+
+def _indices(rows: slice | Tensor) -> Numbers:
+    found: Numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows.numpy()
+    return found
 
 
 class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes are Any to mypy
@@ -156,11 +157,8 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         self, max_num_batched_tokens: int, max_batches: int, device: torch.device | str, **kwargs: Any
     ) -> None:
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
-        self._token_segments: tuple[Segment, ...] = ()
-        self._sampler_segments: tuple[Segment, ...] = ()
-        self._single: Rows | None = None
-        self._many: tuple[Segment, ...] = ()
-        self._buffers = Buffers()
+        self._tokens, self._sampled = Batch(), Batch()
+        self._layers = Layers()
 
     def update_metadata(
         self,
@@ -172,9 +170,8 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
     ) -> None:
         """Groups the rows of a batch: those of the layers, and those that are sampled from."""
         self._update_base_metadata(mapping, lora_index_to_id, max_loras, vocab_size)
-        self._token_segments = segments(mapping.index_mapping, lora_index_to_id)
-        self._single, self._many = few(self._token_segments)
-        self._sampler_segments = segments(mapping.prompt_mapping, lora_index_to_id)
+        self._tokens = Batch(segments(mapping.index_mapping, lora_index_to_id))
+        self._sampled = Batch(segments(mapping.prompt_mapping, lora_index_to_id))
 
     def add_lora_linear(  # noqa: PLR0917 - vLLM passes them by position
         self,
@@ -189,18 +186,19 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         **kwargs: Any,
     ) -> None:
         """Adds x A^T B^T · scale to y [n, out], in the columns of each packed projection; x [n, in]."""
-        if not self._token_segments:
+        if not self._tokens.segments:
             return
-        layer = [self._buffers.of(a, b) for a, b in zip(lora_a_stacked, lora_b_stacked, strict=True)]
-        many = self._token_segments
-        if self._single is not None and _fits_kernel(y, x, lora_a_stacked[0]):
-            _add_single(y, x, layer, self._single, scale, output_slices)
-            many = self._many
+        layer, many = self._layers.of(lora_a_stacked, lora_b_stacked), self._tokens.segments
+        ranks = layer.highest_ranks(self._tokens.slots)
+        kernel = lora_kernel() if _fits_kernel(y, x, lora_a_stacked[0]) else None
+        if kernel is not None:
+            few, many = self._tokens.split(ranks)
+            if few is not None:
+                kernel(y, x, layer.kernel, few, scale)
         for segment in many:
             rows = x[segment.rows]
             start = 0
-            for weights, width in zip(layer, output_slices, strict=True):
-                pair = weights.pair(segment.slot)
+            for pair, width in zip(layer.pairs(segment.slot), output_slices, strict=True):
                 if pair is not None:
                     _add(y[:, start : start + width], segment.rows, _times(linear(rows, pair[0]), scale), pair[1])
                 start += width
@@ -218,8 +216,10 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
     ) -> None:
         """Adds x A^T B^T · scale to the logits y [n, vocab] of the rows that are sampled from; x [n, hidden]."""
         y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
-        for segment in self._sampler_segments:
-            pair = self._buffers.of(lora_a_stacked, lora_b_stacked).pair(segment.slot)
+        layer = self._layers.of((lora_a_stacked,), (lora_b_stacked,))
+        layer.highest_ranks(self._sampled.slots)
+        for segment in self._sampled.segments:
+            (pair,) = layer.pairs(segment.slot)
             if pair is not None:
                 shrunk = _times(linear(x[segment.rows], pair[0]), scale)
                 _add(y[:, : pair[1].shape[0]], segment.rows, shrunk, pair[1])
@@ -241,7 +241,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         """Writes x A^T · scale to y[i] [n, R] for each projection i; x [n, in]."""
         x = x.view(-1, x.shape[-1])
         for into, a in zip(y, lora_a_stacked, strict=True):
-            for segment in self._token_segments:
+            for segment in self._tokens.segments:
                 into[segment.rows] = _times(linear(x[segment.rows], a[segment.slot, 0]), scale).to(into.dtype)
 
     def add_expand(  # noqa: PLR0917
@@ -259,7 +259,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         start = offset_start
         for shrunk, b, width in zip(x, lora_b_stacked, output_slices, strict=True):
             into = y[:, start : start + width]
-            for segment in self._token_segments:
+            for segment in self._tokens.segments:
                 rows = shrunk[segment.rows].to(b.dtype)
                 if add_inputs:
                     _add(into, segment.rows, rows, b[segment.slot, 0])
@@ -270,19 +270,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
 
 def _fits_kernel(y: Tensor, x: Tensor, a: Tensor) -> bool:
     of_bf16 = y.dtype == x.dtype == a.dtype == torch.bfloat16
-    return of_bf16 and y.is_contiguous() and x.is_contiguous() and torch.get_num_threads() <= FEW_THREADS
-
-
-def _add_single(  # noqa: PLR0917 - what vLLM passes, and the rows
-    y: Tensor, x: Tensor, layer: Sequence[Buffer], single: Rows, scale: float, widths: Sequence[int]
-) -> None:
-    """As `add_lora_linear`, for single rows."""
-    y_bits, x_bits = _bits(y), _bits(x)
-    start = 0
-    for buffer, width in zip(layer, widths, strict=True):
-        a, b = buffer.bits
-        add_rows(y_bits, x_bits, single.rows, single.slots, buffer.ranks(single.distinct), a, b, start, scale)
-        start += width
+    return of_bf16 and y.is_contiguous() and x.is_contiguous()
 
 
 def _times(x: Tensor, scale: float) -> Tensor:

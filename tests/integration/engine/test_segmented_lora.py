@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
+from structlog.testing import capture_logs
 from torch import Tensor
 from vllm.lora.layers import LoRAMapping
 
 from server.engine import segmented_lora
-from server.engine.segmented_lora import FEW_THREADS, SegmentedLora, few, segments
+from server.engine.lora_kernel import KernelLayer, KernelRows, lora_kernel
+from server.engine.segmented_lora import Batch, SegmentedLora, segments
 
 HIDDEN = 48
 MAX_RANK = 32
@@ -18,9 +21,11 @@ RANKS = {11: 32, 12: 8, 13: 1}
 IN_SLOT = [13, None, 11, 12]
 
 
-@pytest.fixture
-def operator() -> SegmentedLora:
-    return SegmentedLora(64, 16, "cpu")
+@pytest.fixture(params=["kernel", "products"])
+def operator(request, monkeypatch) -> SegmentedLora:
+    if request.param == "products":
+        monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: None)
+    return SegmentedLora(256, 16, "cpu")
 
 
 @pytest.fixture
@@ -127,18 +132,80 @@ def test_a_slot_that_is_filled_anew_forgets_the_rank_of_the_last_adapter(operato
     torch.testing.assert_close(y.float(), dense(x, [13], a, b), atol=0.06, rtol=0.02)
 
 
-def test_rows_one_by_one_and_as_a_product_come_to_the_same(operator, buffers, monkeypatch) -> None:
+@pytest.mark.parametrize(("few", "of_kernel"), [(0, 0), (40, 4), (1000, 6)])
+def test_rows_of_the_kernel_and_of_products_come_to_the_same(buffers, monkeypatch, few, of_kernel) -> None:
     a, b = buffers
-    rows = BATCHES["an adapter's rows scattered"]
+    rows = BATCHES["an adapter's rows scattered"]  # rows times rank: 3 · 8, 2 · 32, 1 · 1
     x = torch.randn(len(rows), HIDDEN).bfloat16()
-    added = []
-    for threads in (FEW_THREADS, 0):
-        monkeypatch.setattr(segmented_lora, "FEW_THREADS", threads)
-        added.append(torch.zeros(len(rows), sum(WIDTHS)).bfloat16())
-        batch(operator, rows)
-        operator.add_lora_linear(added[-1], x, a, b, 0.5, WIDTHS)
-    torch.testing.assert_close(*added, atol=0.03, rtol=0.02)
-    assert added[0].any()
+    y = torch.zeros(len(rows), sum(WIDTHS)).bfloat16()
+    kernel, taken = lora_kernel(), []
+
+    def counting(y, x, layer, found, scale):
+        taken.extend(found.kept[0])
+        kernel(y, x, layer, found, scale)
+
+    monkeypatch.setattr(segmented_lora, "FEW", few)
+    monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: counting)
+    operator = SegmentedLora(64, 16, "cpu")
+    batch(operator, rows)
+    operator.add_lora_linear(y, x, a, b, 0.5, WIDTHS)
+    torch.testing.assert_close(y.float(), 0.5 * dense(x, rows, a, b), atol=0.03, rtol=0.02)
+    assert len(taken) == of_kernel
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 7, 16, 17, 31, 64, 128])
+@pytest.mark.parametrize("count", [1, 2, 5, 64, 131])
+def test_the_kernel_has_every_row_rank_and_column(rank, count) -> None:
+    torch.manual_seed(rank)
+    inputs, widths = 70, (33, 16, 130)  # none is a whole number of vectors
+    a = tuple(torch.zeros(2, 1, 128, inputs, dtype=torch.bfloat16) for _ in widths)
+    b = tuple(torch.full((2, 1, width, 128), torch.nan, dtype=torch.bfloat16) for width in widths)
+    for shrink, expand in zip(a, b, strict=True):
+        shrink[1, 0, :rank] = torch.randn(rank, inputs) / inputs**0.5
+        expand[1, 0, :, :rank] = torch.randn(expand.shape[2], rank) / rank**0.5
+    ranks = np.full((3, 2), rank)
+    rows = torch.randperm(140)[:count].sort().values
+    x, before = torch.randn(140, inputs).bfloat16(), torch.randn(140, sum(widths)).bfloat16()
+    y = before.clone()
+    lora_kernel()(y, x, KernelLayer(a, b, ranks), KernelRows([(1, rows.numpy())]), 2.0)
+    added = [
+        2 * (x[rows].float() @ s[1, 0].float().t()) @ e[1, 0, :, :rank].float().t()
+        for s, e in zip((s[:, :, :rank] for s in a), b, strict=True)
+    ]
+    torch.testing.assert_close(y[rows].float(), before[rows].float() + torch.cat(added, 1), atol=0.06, rtol=0.02)
+    others = torch.ones(140, dtype=torch.bool).index_fill(0, rows, 0)
+    assert torch.equal(y[others], before[others])
+
+
+def test_a_row_that_is_not_a_number_spoils_no_other(operator, buffers) -> None:
+    a, b = buffers
+    rows = [11, 11, 12, 13, 11]
+    x = torch.randn(len(rows), HIDDEN).bfloat16()
+    x[1] = torch.nan
+    y = torch.zeros(len(rows), sum(WIDTHS)).bfloat16()
+    batch(operator, rows)
+    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
+    assert y[1].isnan().all()
+    assert y[[0, 2, 3, 4]].isfinite().all()
+
+
+def test_weights_that_are_not_contiguous_are_refused() -> None:
+    weights = torch.zeros(2, 1, 8, 16, dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match="contiguous"):
+        KernelLayer([weights[..., ::2]], [weights], np.zeros((1, 2), np.int64))
+
+
+def test_without_a_compiler_products_do_the_work_and_the_log_says_so_once(monkeypatch) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    monkeypatch.delenv("LIFT_KERNELS", raising=False)
+    lora_kernel.cache_clear()
+    try:
+        with capture_logs() as logged:
+            assert lora_kernel() is None
+            assert lora_kernel() is None
+    finally:
+        lora_kernel.cache_clear()
+    assert [entry["event"] for entry in logged] == ["kernels_missing"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -151,11 +218,15 @@ def test_other_types_and_rows_that_lie_apart_are_products(operator, buffers, dty
     torch.testing.assert_close(y.float(), dense(x, [12, 11], a, b), atol=0.06, rtol=0.02)
 
 
-def test_segments_of_few_rows_become_single_rows() -> None:
-    single, many = few(segments([11] * 9 + [0, 12, 12, 13], [13, None, 11, 12]))
+def test_an_adapter_goes_to_the_kernel_by_its_rows_and_rank(monkeypatch) -> None:
+    monkeypatch.setattr(segmented_lora, "FEW", 16)
+    of_batch = Batch(segments([11] * 9 + [0, 12, 12, 13], [13, None, 11, 12]))
+    few, many = of_batch.split((2, 8, 16))
     assert [segment.slot for segment in many] == [2]
-    assert sorted(zip(single.rows.tolist(), single.slots.tolist(), strict=True)) == [(10, 3), (11, 3), (12, 0)]
-    assert few(segments([0, 0], [11])) == (None, ())
+    assert [numbers.tolist() for numbers in few.kept] == [[10, 11, 12], [2, 3], [3, 0]]
+    assert of_batch.split((1, 8, 16))[1] == ()
+    assert of_batch.split((2, 9, 17))[0] is None
+    assert Batch().split(()) == (None, ())
 
 
 def test_rows_that_stand_together_are_a_slice() -> None:

@@ -1,6 +1,5 @@
 """The kernels against torch's own operators, and what happens where they cannot be compiled."""
 
-import subprocess
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -10,7 +9,6 @@ from structlog.testing import capture_logs
 from torch import Tensor
 from torch.testing import assert_close
 
-from trainer import kernels as module
 from trainer.batches import Example
 from trainer.compiled import KERNELS
 from trainer.kernel_pieces import KernelPieces, pieces
@@ -177,71 +175,24 @@ def test_a_model_of_another_kind_of_number_has_torchs_pieces():
     assert isinstance(pieces(base, grown, (torch.zeros(1), torch.zeros(1))), TorchPieces)
 
 
-class TestCompiling:
-    @pytest.fixture(autouse=True)
-    def asked_anew(self, monkeypatch, tmp_path):
-        monkeypatch.setenv(KERNELS, str(tmp_path))
-        monkeypatch.delenv("CXX", raising=False)
-        kernels.cache_clear()
-        yield
-        kernels.cache_clear()
+@pytest.fixture
+def asked_anew():
+    kernels.cache_clear()
+    yield
+    kernels.cache_clear()
 
-    def test_what_is_compiled_is_kept_for_the_next_process(self, monkeypatch, tmp_path):
-        assert kernels(torch.float32) is not None
-        kernels.cache_clear()
-        monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("compiled again"))
-        assert kernels(torch.float32) is not None
-        assert [file.suffix for file in tmp_path.iterdir()] == [".so"]
 
-    def test_another_processor_has_its_own(self, monkeypatch, tmp_path):
-        assert kernels(torch.float32) is not None
-        kernels.cache_clear()
-        monkeypatch.setattr(module, "_processor", lambda: "another")
-        assert kernels(torch.float32) is not None
-        assert len(list(tmp_path.iterdir())) == 2
-
-    def test_without_a_folder_nothing_stays_behind(self, monkeypatch, tmp_path):
-        monkeypatch.delenv(KERNELS)
-        monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
-        run = kernels(torch.float32)
-        assert not list(tmp_path.iterdir())
-        assert run("sum_of_squares", torch.ones(5000), 5000) == 5000
-
-    def test_a_folder_that_others_may_write_to_is_not_used(self, tmp_path):
-        tmp_path.chmod(0o777)
-        assert kernels(torch.float32) is not None
-        assert not list(tmp_path.iterdir())
-
-    @pytest.mark.parametrize(
-        ("broken", "said"),
-        [
-            (lambda patch: patch.setattr(module.shutil, "which", lambda _: None), "no C++ compiler"),
-            (lambda patch: patch.setenv("CXX", "/nowhere/c++"), "/nowhere/c++"),
-            (lambda patch: patch.setattr(module, "FLAGS", ("--no-such-flag",)), "no-such-flag"),
-        ],
-    )
-    def test_what_is_missing_is_said_once_and_torch_does_the_work(self, monkeypatch, tmp_path, broken, said):
-        broken(monkeypatch)
-        with capture_logs() as logged:
-            assert kernels(torch.float32) is None
-            assert kernels(torch.float32) is None
-        assert [entry["event"] for entry in logged] == ["kernels_missing"]
-        assert said in logged[0]["error"]
-        assert not [file for file in tmp_path.iterdir() if file.suffix == ".so"]
-
-    def test_a_broken_library_is_no_more_than_slow(self, monkeypatch):
-        def nonsense(*command: str) -> None:
-            with open(command[command.index("-o") + 1], "w") as file:
-                file.write("no library")
-
-        monkeypatch.setattr(module, "_run", nonsense)
-        with capture_logs() as logged:
-            assert kernels(torch.float32) is None
-        assert logged[0]["event"] == "kernels_missing"
-
-    def test_a_compiler_that_hangs_is_no_more_than_slow(self, monkeypatch):
-        def hang(*command: str) -> None:
-            raise subprocess.TimeoutExpired(command, 1.0)
-
-        monkeypatch.setattr(module, "_run", hang)
+def test_what_is_missing_is_said_once_and_torch_does_the_work(asked_anew, monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    monkeypatch.delenv(KERNELS, raising=False)
+    with capture_logs() as logged:
         assert kernels(torch.float32) is None
+        assert kernels(torch.float32) is None
+    assert [entry["event"] for entry in logged] == ["kernels_missing"]
+    assert "/nowhere/c++" in logged[0]["error"]
+
+
+def test_what_is_compiled_is_kept_where_the_environment_says(asked_anew, monkeypatch, tmp_path):
+    monkeypatch.setenv(KERNELS, str(tmp_path))
+    assert kernels(torch.float32) is not None
+    assert len(list(tmp_path.iterdir())) == 1

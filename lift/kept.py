@@ -1,4 +1,4 @@
-"""Files in which a trainer keeps what it has found out about a base model, for itself and for other processes."""
+"""Files in which a process keeps what it has found out, for itself and for others."""
 
 import json
 import os

@@ -1,0 +1,105 @@
+"""Calls lora_kernel.cpp, which adds the LoRA deltas of few rows: a library's matrix products cost many times as much.
+
+Where it cannot be compiled products compute everything, and the log says so once.
+"""
+
+import ctypes
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import structlog
+import torch
+from torch import Tensor
+
+from lift.native import NotCompiled, library
+from server.engine.environment import KERNELS
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+
+log = structlog.get_logger()
+
+Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class KernelLayer(ctypes.Structure):
+    """Projections that read the same input, as lora_kernel.cpp has them.
+
+    Of each projection: A [slots, 1, R, in], B [slots, 1, out, R], contiguous bf16. ranks [projections, slots]: may
+    change later on.
+    """
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("a", "b", "ranks", "widths")),
+        *((name, ctypes.c_int64) for name in ("projections", "slots", "inputs", "rank_room")),
+    )
+
+    def __init__(self, a: Sequence[Tensor], b: Sequence[Tensor], ranks: Numbers) -> None:
+        slots, _, room, inputs = a[0].shape
+        widths = np.array([of_one.shape[2] for of_one in b], np.int64)
+        self.kept = _pointers(a), _pointers(b), ranks, widths  # what the addresses below are of
+        addresses = (
+            ctypes.addressof(self.kept[0]),
+            ctypes.addressof(self.kept[1]),
+            ranks.ctypes.data,
+            widths.ctypes.data,
+        )
+        super().__init__(*addresses, len(a), slots, inputs, room)
+
+
+class KernelRows(ctypes.Structure):
+    """Rows of a batch, those of an adapter one behind the other, as lora_kernel.cpp has them."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("rows", "ends", "slots")),
+        ("segments", ctypes.c_int64),
+    )
+
+    def __init__(self, segments: Sequence[tuple[int, Numbers]]) -> None:
+        """`segments`: slot and rows of each adapter."""
+        self.kept = (  # what the addresses below are of
+            np.concatenate([rows for _, rows in segments]).astype(np.int64),
+            np.cumsum([len(rows) for _, rows in segments]).astype(np.int64),
+            np.array([slot for slot, _ in segments], np.int64),
+        )
+        super().__init__(*(numbers.ctypes.data for numbers in self.kept), len(segments))
+
+
+class LoraKernel:
+    """lora_kernel.cpp, compiled."""
+
+    def __init__(self, functions: ctypes.CDLL) -> None:
+        self._add = functions.add_lora
+        self._add.restype = None
+        self._add.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.POINTER(KernelLayer),
+            ctypes.POINTER(KernelRows),
+            ctypes.c_float,
+            ctypes.c_int64,
+        ]
+
+    def __call__(self, y: Tensor, x: Tensor, layer: KernelLayer, rows: KernelRows, scale: float) -> None:
+        """y [n, out of all projections] += scale · B A x in the rows; x [n, in]. All are contiguous bf16."""
+        self._add(y.data_ptr(), y.shape[1], x.data_ptr(), layer, rows, scale, torch.get_num_threads())
+
+
+@cache
+def lora_kernel() -> LoraKernel | None:
+    """The kernel; none, and a line in the log, where it cannot be compiled."""
+    try:
+        return LoraKernel(library(SOURCE, os.environ.get(KERNELS, "")))
+    except NotCompiled as error:
+        log.warning("kernels_missing", error=str(error), effect="adapters on this CPU are slower")
+        return None
+
+
+def _pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
+    if not all(tensor.is_contiguous() for tensor in tensors):
+        raise ValueError("a kernel has no use for weights that are not contiguous")
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
