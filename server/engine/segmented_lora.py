@@ -159,6 +159,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
         self._tokens, self._sampled = Batch(), Batch()
         self._layers = Layers()
+        lora_kernel()  # compiled now, so that nobody waits for it
 
     def update_metadata(
         self,
