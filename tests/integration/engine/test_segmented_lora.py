@@ -1,5 +1,6 @@
 """The CPU LoRA operator against a dense reference in fp32, through the interface that vLLM's layers call."""
 
+import platform
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +10,9 @@ from structlog.testing import capture_logs
 from torch import Tensor
 from vllm.lora.layers import LoRAMapping
 
+from lift import native
 from server.engine import segmented_lora
-from server.engine.lora_kernel import KernelLayer, KernelRows, lora_kernel
+from server.engine.lora_kernel import SOURCE, KernelLayer, KernelRows, LoraKernel, lora_kernel
 from server.engine.segmented_lora import Batch, SegmentedLora, segments
 
 HIDDEN = 48
@@ -153,9 +155,20 @@ def test_rows_of_the_kernel_and_of_products_come_to_the_same(buffers, monkeypatc
     assert len(taken) == of_kernel
 
 
+@pytest.fixture(scope="module", params=["", "-mno-avx512bf16"])
+def kernel(request) -> LoraKernel:
+    """As it is compiled for this processor, and for one without instructions for products of bf16."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param:
+            if platform.machine() != "x86_64":
+                pytest.skip("the kernel has such instructions for x86-64 alone")
+            patch.setattr(native, "FLAGS", (*native.FLAGS, request.param))
+        return LoraKernel(native.library(SOURCE, ""))
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3, 7, 16, 17, 31, 64, 128])
 @pytest.mark.parametrize("count", [1, 2, 5, 64, 131])
-def test_the_kernel_has_every_row_rank_and_column(rank, count) -> None:
+def test_the_kernel_has_every_row_rank_and_column(kernel, rank, count) -> None:
     torch.manual_seed(rank)
     inputs, widths = 70, (33, 16, 130)  # none is a whole number of vectors
     a = tuple(torch.zeros(2, 1, 128, inputs, dtype=torch.bfloat16) for _ in widths)
@@ -167,7 +180,7 @@ def test_the_kernel_has_every_row_rank_and_column(rank, count) -> None:
     rows = torch.randperm(140)[:count].sort().values
     x, before = torch.randn(140, inputs).bfloat16(), torch.randn(140, sum(widths)).bfloat16()
     y = before.clone()
-    lora_kernel()(y, x, KernelLayer(a, b, ranks), KernelRows([(1, rows.numpy())]), 2.0)
+    kernel(y, x, KernelLayer(a, b, ranks), KernelRows([(1, rows.numpy())]), 2.0)
     added = [
         2 * (x[rows].float() @ s[1, 0].float().t()) @ e[1, 0, :, :rank].float().t()
         for s, e in zip((s[:, :, :rank] for s in a), b, strict=True)
