@@ -24,7 +24,7 @@ from server.engine.lora_kernel import KernelLayer, KernelRows, Numbers, lora_ker
 
 Pair: TypeAlias = tuple[Tensor, Tensor]
 
-FEW = 4096
+FEW = 2048
 """An adapter whose rows, times its rank, are not more is faster through the kernel than as products (docs/why.md)."""
 
 UNKNOWN = -1
