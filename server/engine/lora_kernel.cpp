@@ -90,34 +90,34 @@ inline float total(Wide x) {
     return total<LANES>(lanes);
 }
 
-// x [M rows] with a [N rows], both of `width` numbers: sums [M, N].
+// x [M rows] with a [N rows, `step` apart], both of `width` numbers: sums [M, N].
 template <int M, int N>
-void products(const bf16* const* x, const bf16* a, Index width, float* sums) {
+void products(const bf16* const* x, const bf16* a, Index step, Index width, float* sums) {
     Wide found[M][N] = {};
     Index at = 0;
     for (; at + PAIRED <= width; at += PAIRED) {
         Words of_x[M];
         for (int m = 0; m < M; ++m) of_x[m] = loaded(x[m] + at);
         for (int n = 0; n < N; ++n) {
-            Words of_a = loaded(a + n * width + at);
+            Words of_a = loaded(a + n * step + at);
             for (int m = 0; m < M; ++m) add_products(found[m][n], of_x[m], of_a);
         }
     }
     if (at < width)
         for (int n = 0; n < N; ++n)
             for (int m = 0; m < M; ++m)
-                add_products(found[m][n], loaded(x[m] + at, width - at), loaded(a + n * width + at, width - at));
+                add_products(found[m][n], loaded(x[m] + at, width - at), loaded(a + n * step + at, width - at));
     for (int m = 0; m < M; ++m)
         for (int n = 0; n < N; ++n) sums[m * N + n] = total(found[m][n]);
 }
 
 template <int N>
-void products(Index m, const bf16* const* x, const bf16* a, Index width, float* sums) {
+void products(Index m, const bf16* const* x, const bf16* a, Index step, Index width, float* sums) {
     switch (m) {
-        case 1: return products<1, N>(x, a, width, sums);
-        case 2: return products<2, N>(x, a, width, sums);
-        case 3: return products<3, N>(x, a, width, sums);
-        default: return products<4, N>(x, a, width, sums);
+        case 1: return products<1, N>(x, a, step, width, sums);
+        case 2: return products<2, N>(x, a, step, width, sums);
+        case 3: return products<3, N>(x, a, step, width, sums);
+        default: return products<4, N>(x, a, step, width, sums);
     }
 }
 
@@ -132,9 +132,9 @@ void shrink(const bf16* x, Index width, const Index* rows, Index count, const bf
             float sums[TILE * TILE] = {};
             Index n = last - rank < TILE ? 1 : TILE;
             if (n == TILE)
-                products<TILE>(m, of_rows, a + rank * width, width, sums);
+                products<TILE>(m, of_rows, a + rank * width, width, width, sums);
             else
-                products<1>(m, of_rows, a + rank * width, width, sums);
+                products<1>(m, of_rows, a + rank * width, width, width, sums);
             Wide scaled;
             std::memcpy(&scaled, sums, sizeof scaled);
             Halves found = rounded(scaled * scale);
@@ -143,6 +143,12 @@ void shrink(const bf16* x, Index width, const Index* rows, Index count, const bf
             rank += n;
         }
     }
+}
+
+// Has the rows of B that are wanted next come: they lie too far apart for processors to foresee.
+inline void prefetch(const bf16* b, Index b_width, Index outputs, Index rank) {
+    for (Index output = 0; output < outputs; ++output)
+        for (Index r = 0; r < rank; r += 64 / sizeof(bf16)) __builtin_prefetch(b + output * b_width + r);
 }
 
 inline Word pair_of(const bf16* from) {
@@ -184,7 +190,10 @@ void expand_straight(bf16* y, Index y_width, const Index* rows, Index count, con
     for (Index row = 0; row < count; ++row) {
         const bf16* of_row = h + row * stride;
         float sums[LANES] = {};
-        for (Index output = 0; output < outputs; ++output) products<1, 1>(&of_row, b + output * b_width, rank, sums + output);
+        Index output = 0;
+        for (; output + TILE <= outputs; output += TILE)
+            products<1, TILE>(&of_row, b + output * b_width, b_width, rank, sums + output);
+        for (; output < outputs; ++output) products<1, 1>(&of_row, b + output * b_width, b_width, rank, sums + output);
         Wide more;
         std::memcpy(&more, sums, sizeof more);
         add(y + rows[row] * y_width, more, outputs);
@@ -252,6 +261,7 @@ void add_lora(bf16* y, Index y_width, const bf16* x, const Layer* layer, const R
             for (Index p = 0; p < task.projection; ++p) into += layer->widths[p];
             for (Index o = task.first; o < std::min(width, task.first + OUTPUTS); o += LANES) {
                 Index outputs = std::min(LANES, width - o);
+                prefetch(b + (o + LANES) * rank_room, rank_room, std::min(LANES, width - o - LANES), rank);
                 if (count * LANES >= rank)
                     expand_turned(into + o, y_width, rows, count, b + o * rank_room, rank_room, outputs, rank, h, stride,
                                   turned.data());
