@@ -4,11 +4,16 @@ vLLM takes `Preloading` into its worker (`worker_extension_cls`); `VllmEngine.ad
 added. Scaling and packing an adapter of rank 128, which reads its file, takes as long as two tokens of every answer.
 """
 
+import os
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import torch
 from vllm.lora.request import LoRARequest
+
+NICENESS = 10
 
 
 class Preloading:
@@ -38,7 +43,7 @@ class _Reader:
         self._reading: dict[int, Future[Any]] = {}
 
     def begin(self, request: LoRARequest) -> None:
-        thread = ThreadPoolExecutor(1, "adapter", initializer=torch.set_num_threads, initargs=(1,))
+        thread = ThreadPoolExecutor(1, "adapter", initializer=_stand_back)
         self._reading[request.lora_int_id] = thread.submit(self._read, request)
         thread.shutdown(wait=False)
 
@@ -55,6 +60,13 @@ class _Reader:
             _scale_apart(layer)
         self._pack(adapter)  # vLLM will do so again, and find nothing left to do
         return adapter
+
+
+def _stand_back() -> None:
+    """Leaves the processors to the threads that write answers: all of these wait for the last one."""
+    torch.set_num_threads(1)
+    with suppress(OSError):  # where a system has no niceness of threads
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + NICENESS)
 
 
 def _scale_apart(layer: Any) -> None:

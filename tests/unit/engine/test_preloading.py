@@ -1,5 +1,7 @@
 """Adapters are read in a thread of their own, given once, and what was not read before is read when it is wanted."""
 
+import os
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -9,7 +11,7 @@ pytest.importorskip("vllm")
 
 import torch
 
-from server.engine.preloading import Preloading
+from server.engine.preloading import NICENESS, Preloading
 
 
 class Worker(Preloading):
@@ -31,6 +33,7 @@ class Worker(Preloading):
         if request.lora_path == "broken":
             raise ValueError("no adapter")
         self.read.append((request.lora_int_id, threading.current_thread()))
+        self.niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         layer = SimpleNamespace(lora_a=torch.ones(2, 4), lora_b=torch.ones(4, 2), scaling=2.0)
         return SimpleNamespace(number=request.lora_int_id, loras={"layer": layer}, file=layer.lora_b)
 
@@ -55,6 +58,17 @@ def test_an_adapter_is_read_and_packed_beside_the_loop_and_given_once(worker, wa
     assert threading.current_thread() not in {worker.read[0][1], worker.packed[0][1]}
     worker.add(1)
     assert [number for number, _ in worker.read] == [1, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no niceness of their own")
+def test_reading_stands_back_and_the_loop_does_not(worker, wait_until):
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    worker.may_read.set()
+    worker.preload("one", 1, "folder")
+    wait_until(lambda: worker.preloaded(1))
+    assert worker.niceness == min(own + NICENESS, 19)
+    worker.add(2)
+    assert worker.niceness == own
 
 
 def test_b_is_scaled_once_and_the_files_pages_are_not_written_to(worker, wait_until):
