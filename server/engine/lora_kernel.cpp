@@ -157,7 +157,7 @@ inline Word pair_of(const bf16* from) {
     return found;
 }
 
-// LANES outputs of each row, their sums side by side: B is turned on its side for it. `pairs`: of the rank, rounded up.
+// LANES outputs of each row, their sums side by side: B is turned on its side for it, pair by pair.
 void expand_turned(bf16* y, Index y_width, const Index* rows, Index count, const bf16* b, Index b_width, Index outputs,
                    Index rank, const bf16* h, Index stride, Words* turned) {
     Index pairs = rank / 2;
