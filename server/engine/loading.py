@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,13 @@ import structlog
 from lift.errors import RevisionRejected
 from lift.template import PromptTemplate
 from server.engine.llm import LLM, Adapter, Sampling
+from server.engine.niceness import stand_back
 from storage.files import MANIFEST
 from storage.objects import ObjectStore
 from storage.records import RevisionRef
 from storage.revisions import Manifest, fetch
 
 log = structlog.get_logger()
-
-NICENESS = 10
-"""Of validation, on top of the engine's own: everybody's next token waits for the slowest thread of its step."""
 
 VALIDATION_SECONDS = 300
 VALIDATIONS_AT_ONCE = 2
@@ -109,8 +107,7 @@ class Preparation:
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy would start some, for nothing
         )
-        with suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, os.nice(0) + NICENESS)
+        stand_back(process.pid)
         try:
             async with asyncio.timeout(VALIDATION_SECONDS):
                 out, err = await process.communicate()

@@ -4,16 +4,15 @@ vLLM takes `Preloading` into its worker (`worker_extension_cls`); `VllmEngine.ad
 added. Scaling and packing an adapter of rank 128, which reads its file, takes as long as two tokens of every answer.
 """
 
-import os
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import torch
 from vllm.lora.request import LoRARequest
 
-NICENESS = 10
+from server.engine.niceness import stand_back
 
 
 class Preloading:
@@ -43,7 +42,7 @@ class _Reader:
         self._reading: dict[int, Future[Any]] = {}
 
     def begin(self, request: LoRARequest) -> None:
-        thread = ThreadPoolExecutor(1, "adapter", initializer=_stand_back)
+        thread = ThreadPoolExecutor(1, "adapter", initializer=_begin)
         self._reading[request.lora_int_id] = thread.submit(self._read, request)
         thread.shutdown(wait=False)
 
@@ -62,11 +61,11 @@ class _Reader:
         return adapter
 
 
-def _stand_back() -> None:
+def _begin() -> None:
     """Leaves the processors to the threads that write answers: all of these wait for the last one."""
     torch.set_num_threads(1)
-    with suppress(OSError):  # where a system has no niceness of threads
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + NICENESS)
+    if sys.platform == "linux":  # elsewhere threads have no niceness of their own
+        stand_back(threading.get_native_id())
 
 
 def _scale_apart(layer: Any) -> None:

@@ -134,15 +134,15 @@ class Batch:
         """The rows for the kernel and the segments for products, with these ranks of the segments' adapters."""
         found = self._split.get(ranks)
         if found is None:
-            work = [_count(segment.rows) * rank for segment, rank in zip(self.segments, ranks, strict=True)]
-            few = [(s.slot, _indices(s.rows)) for s, of_one in zip(self.segments, work, strict=True) if of_one <= FEW]
-            many = tuple(segment for segment, of_one in zip(self.segments, work, strict=True) if of_one > FEW)
-            found = self._split[ranks] = KernelRows(few) if few else None, many
+            few, many = [], []
+            for segment, rank in zip(self.segments, ranks, strict=True):
+                rows = _indices(segment.rows)
+                if len(rows) * rank <= FEW:
+                    few.append((segment.slot, rows))
+                else:
+                    many.append(segment)
+            found = self._split[ranks] = KernelRows(few) if few else None, tuple(many)
         return found
-
-
-def _count(rows: slice | Tensor) -> int:
-    return int(rows.stop - rows.start) if isinstance(rows, slice) else len(rows)
 
 
 def _indices(rows: slice | Tensor) -> Numbers:

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from server.engine.loading import NICENESS, Preparation
+from server.engine.loading import Preparation
+from server.engine.niceness import NICENESS
 from storage.memory import MemoryObjects
 
 

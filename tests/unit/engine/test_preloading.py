@@ -11,7 +11,8 @@ pytest.importorskip("vllm")
 
 import torch
 
-from server.engine.preloading import NICENESS, Preloading
+from server.engine.niceness import NICENESS
+from server.engine.preloading import Preloading
 
 
 class Worker(Preloading):
