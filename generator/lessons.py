@@ -105,16 +105,16 @@ async def _pairs(document: SourceText) -> list[Pair]:
 class _Nobody:
     """A writer that asks nothing, so that rules alone do."""
 
-    def starts(self, *_: object) -> tuple[Start, ...]:
+    def rounds(self, *_: object) -> tuple[tuple[Start, ...], ...]:
         return ()
 
     async def proposals(self, *_: object) -> tuple[str, ...]:
         return ()
 
-    async def question(self, *_: object) -> Draft:
+    async def questions(self, *_: object) -> list[Draft]:
         raise AssertionError("it was asked for no start")
 
-    async def answer(self, *_: object) -> str:
+    async def answers(self, *_: object) -> list[str]:
         raise AssertionError("it has written no question")
 
 

@@ -65,7 +65,7 @@ class Usage:
 
 
 class Endpoint:
-    """The LLM endpoint, shared by all streams. At most `concurrency` requests are under way."""
+    """The LLM endpoint, shared by all streams. At most `concurrency` replies are being written."""
 
     def __init__(self, settings: GeneratorSettings) -> None:
         self._model = settings.model
@@ -76,7 +76,9 @@ class Endpoint:
             timeout=settings.request_timeout_seconds,
             max_retries=settings.retries,
         )
+        self._concurrency = settings.concurrency
         self._room = asyncio.Semaphore(settings.concurrency)
+        self._door = asyncio.Lock()
         self._failures_in_a_row = 0
 
     async def __aenter__(self) -> Self:
@@ -85,38 +87,49 @@ class Endpoint:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def complete(self, prompt: str, sampling: Sampling, usage: Usage, *, model: str = "") -> str:
-        """What a model writes after `prompt`, that of the settings where none is named.
+    async def complete(self, prompts: Sequence[str], sampling: Sampling, usage: Usage, *, model: str = "") -> list[str]:
+        """What a model writes after each prompt, that of the settings where none is named; one request for them all.
 
         RequestFailed, EndpointUnavailable.
         """
-        return (await self._completion(prompt, sampling, usage, model)).text
+        return [choice.text for choice in await self._completions(prompts, sampling, usage, model)]
 
-    async def weigh(self, prompt: str, sampling: Sampling, usage: Usage, *, model: str = "") -> Weighed:
+    async def weigh(
+        self, prompts: Sequence[str], sampling: Sampling, usage: Usage, *, model: str = ""
+    ) -> list[Weighed]:
         """As `complete`, with how likely the model found what it wrote."""
-        choice = await self._completion(prompt, sampling, usage, model, logprobs=0)
-        found = [weight for weight in (choice.logprobs and choice.logprobs.token_logprobs) or [] if weight is not None]
-        if not found and choice.text:
-            raise RequestFailed("the endpoint's reply holds no log-probabilities")
-        return Weighed(text=choice.text, likelihood=sum(found) / len(found) if found else 0.0)
+        return [_weighed(choice) for choice in await self._completions(prompts, sampling, usage, model, logprobs=0)]
 
-    async def _completion(
-        self, prompt: str, sampling: Sampling, usage: Usage, model: str, logprobs: int | openai.Omit = openai.omit
-    ) -> CompletionChoice:
-        async with self._requesting():
+    async def _completions(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        usage: Usage,
+        model: str,
+        logprobs: int | openai.Omit = openai.omit,
+    ) -> list[CompletionChoice]:
+        at_once = [prompts[at : at + self._concurrency] for at in range(0, len(prompts), self._concurrency)]
+        parts = await asyncio.gather(*(self._request(part, sampling, usage, model, logprobs) for part in at_once))
+        return [choice for part in parts for choice in part]
+
+    async def _request(
+        self, prompts: Sequence[str], sampling: Sampling, usage: Usage, model: str, logprobs: int | openai.Omit
+    ) -> list[CompletionChoice]:
+        async with self._requesting(len(prompts)):
             reply = await self._client.completions.create(
                 model=model or self._model,
-                prompt=prompt,
+                prompt=prompts[0] if len(prompts) == 1 else list(prompts),  # some endpoints know no lists
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 stop=list(sampling.stop),
                 logprobs=logprobs,
             )
-            if not isinstance(reply, Completion) or not reply.choices or not isinstance(reply.choices[0].text, str):
-                raise RequestFailed("the endpoint's reply holds no text")  # the client checks no types
+            choices = (isinstance(reply, Completion) and reply.choices) or []  # the client checks no types
+            if len(choices) != len(prompts) or not all(isinstance(choice.text, str) for choice in choices):
+                raise RequestFailed("the endpoint's reply does not hold a text for each prompt")
             usage.add(reply.usage)
-            return reply.choices[0]
+            return sorted(choices, key=lambda choice: choice.index)
 
     async def chat(
         self, messages: Sequence[ChatCompletionMessageParam], sampling: Sampling, usage: Usage
@@ -144,8 +157,9 @@ class Endpoint:
             usage.add(cost)
 
     @asynccontextmanager
-    async def _requesting(self) -> AsyncIterator[None]:
-        async with self._room:
+    async def _requesting(self, replies: int = 1) -> AsyncIterator[None]:
+        """Waits for room for so many replies; what goes wrong in the block becomes RequestFailed or the like."""
+        async with self._places(replies):
             try:
                 yield
             except openai.APITimeoutError as error:
@@ -162,9 +176,29 @@ class Endpoint:
                 raise RequestFailed("the endpoint's reply is not one of OpenAI's API") from error
             self._failures_in_a_row = 0
 
+    @asynccontextmanager
+    async def _places(self, number: int) -> AsyncIterator[None]:
+        taken = 0
+        try:
+            async with self._door:  # one at a time: two that hold a part each would wait for each other
+                while taken < number:
+                    await self._room.acquire()
+                    taken += 1
+            yield
+        finally:
+            for _ in range(taken):
+                self._room.release()
+
     def _failed(self, why: str) -> Exception:
         """One failure is a sentence's; many in a row, with no success between them, are the endpoint's."""
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= FAILURES_THAT_MEAN_DOWN:
             return EndpointUnavailable(cause=why)
         return RequestFailed(why)
+
+
+def _weighed(choice: CompletionChoice) -> Weighed:
+    found = [weight for weight in (choice.logprobs and choice.logprobs.token_logprobs) or [] if weight is not None]
+    if not found and choice.text:
+        raise RequestFailed("the endpoint's reply holds no log-probabilities")
+    return Weighed(text=choice.text, likelihood=sum(found) / len(found) if found else 0.0)

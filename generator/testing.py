@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -30,7 +30,7 @@ Script: TypeAlias = Callable[[dict[str, Any]], Reply]
 
 @dataclass(slots=True)
 class ScriptedEndpoint:
-    """A running endpoint: its URL, the script that it follows, and the request bodies it has seen."""
+    """A running endpoint: its URL, the script that it follows, and the bodies it has seen, one for each prompt."""
 
     url: str
     script: Script
@@ -44,11 +44,12 @@ class ScriptedEndpoint:
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             body = await _request(reader)
-            self.requests.append(body)
-            reply = self.script(body)
-            if reply.waits_for is not None:
-                await _until_either(reply.waits_for, reader)
-            writer.write(_response(body, reply))
+            asked = _of_each_prompt(body)
+            self.requests += asked
+            replies = [self.script(each) for each in asked]
+            for waits_for in filter(None, (reply.waits_for for reply in replies)):
+                await _until_either(waits_for, reader)
+            writer.write(_response(body, replies))
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away, which is its right
@@ -84,7 +85,14 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
     return body | {"path": head.split(" ")[1]}
 
 
-def _response(body: dict[str, Any], reply: Reply) -> bytes:
+def _of_each_prompt(body: dict[str, Any]) -> list[dict[str, Any]]:
+    prompts = body.get("prompt")
+    return [body | {"prompt": prompt} for prompt in prompts] if isinstance(prompts, list) else [body]
+
+
+def _response(body: dict[str, Any], replies: Sequence[Reply]) -> bytes:
+    """The first reply's status, body and end go for all."""
+    reply = replies[0]
     if reply.body is not None:
         content = reply.body
     elif reply.status != 200:
@@ -92,8 +100,10 @@ def _response(body: dict[str, Any], reply: Reply) -> bytes:
     elif body.get("stream"):
         content = _events(reply.text, ended=not reply.breaks_off)
     else:
-        choice = {"text": reply.text, "index": 0, "logprobs": _logprobs(body, reply)}
-        content = json.dumps({"choices": [choice], "usage": _usage(reply.text)}).encode()
+        choices = [
+            {"text": each.text, "index": index, "logprobs": _logprobs(body, each)} for index, each in enumerate(replies)
+        ]
+        content = json.dumps({"choices": choices, "usage": _usage(" ".join(each.text for each in replies))}).encode()
     kind = "text/event-stream" if body.get("stream") else "application/json"
     length = len(content) + reply.breaks_off
     head = f"HTTP/1.1 {reply.status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"

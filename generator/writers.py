@@ -5,11 +5,12 @@ asked by a name of its own; it needs no examples in its prompt, and asks as peop
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from generator.llm import Endpoint, Sampling, Usage
+from generator.llm import Endpoint, Sampling, Usage, Weighed
 from generator.openings import Opening
 from generator.profiles import Profile, filled, prompt_file
 from lift.writing import answer_prompt, proposal_prompt, question_prompt
@@ -20,6 +21,7 @@ OPENINGS = 4
 SHOWN_TEMPERATURE = 0.6
 TAUGHT_TEMPERATURE = 0.8
 TAUGHT_SAMPLES = 8
+ROUND = 3  # questions asked for before it is looked whether more are wanted
 PROPOSALS = 12
 PROPOSAL_TEMPERATURE = 1.0
 PROPOSAL_TOKENS = 16
@@ -59,42 +61,51 @@ class Draft:
 class Writer(Protocol):
     """Writes questions, and answers them from the sentence alone. RequestFailed, EndpointUnavailable."""
 
-    def starts(self, openings: Sequence[Opening]) -> tuple[Start, ...]:
-        """The questions to ask for about one answer; `openings` fit it, the most fitting first."""
+    def rounds(self, openings: Sequence[Opening]) -> tuple[tuple[Start, ...], ...]:
+        """The questions to ask for about one answer, and those to go on with where these are not enough.
+
+        `openings` fit the answer, the most fitting first.
+        """
         ...
 
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
         """What people would ask for, in words of the sentence; none where the writer has no notion of it."""
         ...
 
-    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
-        """A question about the subject whose answer that is; an empty one where nothing came of the start."""
+    async def questions(self, subject: Subject, answer: str, starts: Sequence[Start], usage: Usage) -> list[Draft]:
+        """A question for each start about the subject whose answer that is; an empty one where nothing came of it."""
         ...
 
-    async def answer(self, subject: Subject, question: str, usage: Usage) -> str:
-        """The question's answer, in words of the sentence."""
+    async def answers(self, subject: Subject, questions: Sequence[str], usage: Usage) -> list[str]:
+        """Each question's answer, in words of the sentence."""
         ...
 
 
 class ShownWriter:
-    """The endpoint's model itself: the profile's prompt shows it examples, and openings keep it to the point."""
+    """The endpoint's model itself: the profile's prompt shows it examples, and openings keep it to the point.
+
+    It may be anybody's, so each prompt is a request of its own.
+    """
 
     def __init__(self, endpoint: Endpoint, profile: Profile) -> None:
         self._endpoint = endpoint
         self._question_prompt = profile.prompt
         self._answer_prompt = prompt_file("grounded", "answer")
 
-    def starts(self, openings: Sequence[Opening]) -> tuple[Start, ...]:
+    def rounds(self, openings: Sequence[Opening]) -> tuple[tuple[Start, ...], ...]:
         """The first openings, and the very first once more at some temperature."""
         led = [Start(opening=opening) for opening in openings[:OPENINGS]]
-        return (*led, Start(opening=openings[0], temperature=SHOWN_TEMPERATURE))
+        return ((*led, Start(opening=openings[0], temperature=SHOWN_TEMPERATURE)),)
 
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:  # noqa: ARG002
         """None."""
         return ()
 
-    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
+    async def questions(self, subject: Subject, answer: str, starts: Sequence[Start], usage: Usage) -> list[Draft]:
         """See Writer."""
+        return await asyncio.gather(*(self._question(subject, answer, start, usage) for start in starts))
+
+    async def _question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
         prompt = filled(
             self._question_prompt,
             title=subject.title,
@@ -103,15 +114,16 @@ class ShownWriter:
             answer=answer,
         )
         begun = f" {start.opening.text}".rstrip()
-        rest = await self._endpoint.complete(f"{prompt}{begun}", _asking(start), usage)
+        (rest,) = await self._endpoint.complete([f"{prompt}{begun}"], _asking(start.temperature), usage)
         if not start.opening.may_end and not rest.strip(" ?"):
             return Draft(question="")  # it adds nothing to an opening that says nothing yet
         return Draft(question=_in_one_line(f"{begun}{rest}"))
 
-    async def answer(self, subject: Subject, question: str, usage: Usage) -> str:
+    async def answers(self, subject: Subject, questions: Sequence[str], usage: Usage) -> list[str]:
         """See Writer."""
-        prompt = filled(self._answer_prompt, sentence=subject.sentence, question=question)
-        return await self._endpoint.complete(prompt, _answering(), usage)
+        prompts = (filled(self._answer_prompt, sentence=subject.sentence, question=asked) for asked in questions)
+        written = await asyncio.gather(*(self._endpoint.complete([prompt], _answering(), usage) for prompt in prompts))
+        return [reply for (reply,) in written]
 
 
 class TaughtWriter:
@@ -121,31 +133,37 @@ class TaughtWriter:
         self._endpoint = endpoint
         self._model = model
 
-    def starts(self, openings: Sequence[Opening]) -> tuple[Start, ...]:  # noqa: ARG002
-        """What it would ask first, and what it might ask."""
-        return (Start(opening=FREE), *(Start(opening=FREE, temperature=TAUGHT_TEMPERATURE),) * TAUGHT_SAMPLES)
+    def rounds(self, openings: Sequence[Opening]) -> tuple[tuple[Start, ...], ...]:  # noqa: ARG002
+        """What it would ask first, and what it might ask, a few at a time."""
+        free = (Start(opening=FREE), *(Start(opening=FREE, temperature=TAUGHT_TEMPERATURE),) * TAUGHT_SAMPLES)
+        return tuple(free[at : at + ROUND] for at in range(0, len(free), ROUND))
 
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
         """What it would ask for first, and what it might ask for, each once and as the sentence has it."""
         prompt = proposal_prompt(**_passage(subject))
-        samplings = [_proposing(0.0), *[_proposing(PROPOSAL_TEMPERATURE)] * PROPOSALS]
-        written = await asyncio.gather(
-            *(self._endpoint.complete(prompt, sampling, usage, model=self._model) for sampling in samplings)
+        first, others = await asyncio.gather(
+            self._endpoint.complete([prompt], _proposing(0.0), usage, model=self._model),
+            self._endpoint.complete([prompt] * PROPOSALS, _proposing(PROPOSAL_TEMPERATURE), usage, model=self._model),
         )
-        return tuple(dict.fromkeys(text for text in map(str.strip, written) if text and text in subject.sentence))
+        proposed = map(str.strip, (*first, *others))
+        return tuple(dict.fromkeys(text for text in proposed if text and text in subject.sentence))
 
-    async def question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
+    async def questions(self, subject: Subject, answer: str, starts: Sequence[Start], usage: Usage) -> list[Draft]:
         """See Writer; an empty one where people would hardly ask that."""
         prompt = question_prompt(**_passage(subject), answer=answer)
-        written = await self._endpoint.weigh(prompt, _asking(start), usage, model=self._model)
-        if written.likelihood < LEAST_LIKELIHOOD:
-            return Draft(question="")
-        return Draft(question=_in_one_line(written.text), likelihood=written.likelihood)
+        times = Counter(start.temperature for start in starts)
+        written = await asyncio.gather(
+            *(
+                self._endpoint.weigh([prompt] * number, _asking(temperature), usage, model=self._model)
+                for temperature, number in times.items()
+            )
+        )
+        return [_draft(reply) for replies in written for reply in replies]
 
-    async def answer(self, subject: Subject, question: str, usage: Usage) -> str:
+    async def answers(self, subject: Subject, questions: Sequence[str], usage: Usage) -> list[str]:
         """See Writer."""
-        prompt = answer_prompt(**_passage(subject), question=question)
-        return await self._endpoint.complete(prompt, _answering(), usage, model=self._model)
+        prompts = [answer_prompt(**_passage(subject), question=question) for question in questions]
+        return await self._endpoint.complete(prompts, _answering(), usage, model=self._model)
 
 
 def _passage(subject: Subject) -> dict[str, str]:
@@ -153,8 +171,14 @@ def _passage(subject: Subject) -> dict[str, str]:
     return {"title": subject.title, "window": window, "sentence": subject.sentence}
 
 
-def _asking(start: Start) -> Sampling:
-    return Sampling(max_tokens=QUESTION_TOKENS, temperature=start.temperature, stop=("\n",))
+def _draft(written: Weighed) -> Draft:
+    if written.likelihood < LEAST_LIKELIHOOD:
+        return Draft(question="")
+    return Draft(question=_in_one_line(written.text), likelihood=written.likelihood)
+
+
+def _asking(temperature: float) -> Sampling:
+    return Sampling(max_tokens=QUESTION_TOKENS, temperature=temperature, stop=("\n",))
 
 
 def _answering() -> Sampling:

@@ -6,7 +6,7 @@ its place in the sentence.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -24,7 +24,7 @@ from generator.sentences import Passage
 from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, repeats
 from generator.tagger import verb_start
 from generator.voice import as_deed
-from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
+from generator.writers import Draft, ShownWriter, Start, Subject, TaughtWriter, Writer
 
 HELD_PER_SPAN = 2
 MAX_PROPOSED = 6
@@ -165,40 +165,41 @@ class GroundedStrategy:
         self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage
     ) -> tuple[list[QuestionAnswer], RequestFailed | None]:
         """The likeliest questions of the writer that it answers with the span; what went wrong, if anything."""
-        try:
-            drafts = await self._drafts(span, asked, task, usage)
-            held = await asyncio.gather(*(self._holds(draft, span, task, usage) for draft in drafts))
-        except RequestFailed as failure:
-            return [], failure
-        likeliest = sorted(zip(drafts, held, strict=True), key=lambda found: -found[0].likelihood)
-        kept = [draft for draft, holds in likeliest if holds][:HELD_PER_SPAN]
-        return [_pair(draft.question, span, Kind.GROUNDED) for draft in kept], None
-
-    async def _drafts(self, span: AnswerSpan, asked: list[str], task: _Task, usage: Usage) -> list[Draft]:
-        """What the writer makes of each start that stands alone; no question twice."""
         whole = span.text == task.sentence
         begun = whole_sentence_openings(task.sentence) if whole else openings(task.sentence, span)
-        starts = self._writer.starts(begun)
-        written = await asyncio.gather(
-            *(self._writer.question(task.subject, span.text, start, usage) for start in starts)
-        )
-        drafts: list[Draft] = []
-        for draft in written:
-            others = [*asked, *(other.question for other in drafts)]
-            if _is_asked(draft.question, span, task) and not matching.near_duplicate(draft.question, others):
-                drafts.append(draft)
-        return drafts
+        asked, held, failed = [*asked], [], None
+        try:
+            for starts in self._writer.rounds(begun):
+                held += await self._round(starts, span, asked, task, usage)
+                if len(held) >= HELD_PER_SPAN:
+                    break
+        except RequestFailed as failure:
+            failed = failure
+        kept = sorted(held, key=lambda draft: -draft.likelihood)[:HELD_PER_SPAN]
+        return [_pair(draft.question, span, Kind.GROUNDED) for draft in kept], failed
 
-    async def _holds(self, draft: Draft, span: AnswerSpan, task: _Task, usage: Usage) -> bool:
-        """Whether the writer gives the span back when it is shown sentence and question."""
-        reply = await self._writer.answer(task.subject, draft.question, usage)
-        if span.text == task.sentence:
-            return bool(matching.normalised(reply)) and matching.grounded(reply, task.sentence)
-        return matching.same_answer(reply, span.text)
+    async def _round(
+        self, starts: Sequence[Start], span: AnswerSpan, asked: list[str], task: _Task, usage: Usage
+    ) -> list[Draft]:
+        """What the writer makes of each start and answers with the span; adds what stands alone to `asked`."""
+        drafts = []
+        for draft in await self._writer.questions(task.subject, span.text, starts, usage):
+            if _is_asked(draft.question, span, task) and not matching.near_duplicate(draft.question, asked):
+                asked.append(draft.question)
+                drafts.append(draft)
+        replies = await self._writer.answers(task.subject, [draft.question for draft in drafts], usage)
+        return [draft for draft, reply in zip(drafts, replies, strict=True) if _gives_back(reply, span, task)]
 
 
 def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:
     return QuestionAnswer(question=question, answer=span.text, kind=kind, span=span.text)
+
+
+def _gives_back(reply: str, span: AnswerSpan, task: _Task) -> bool:
+    """Whether the reply to a question about the span is the span."""
+    if span.text == task.sentence:
+        return bool(matching.normalised(reply)) and matching.grounded(reply, task.sentence)
+    return matching.same_answer(reply, span.text)
 
 
 def _is_known(span: AnswerSpan, known: str) -> bool:

@@ -1,6 +1,6 @@
 """Who writes the questions: which model is asked, with which text, and how often."""
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from itertools import count
 
@@ -13,7 +13,7 @@ from generator.profiles import chosen_profile
 from generator.sentences import Passage
 from generator.strategies.grounded import HELD_PER_SPAN, GroundedStrategy
 from generator.testing import Reply
-from generator.writers import FREE, PROPOSALS, TAUGHT_SAMPLES, Draft, ShownWriter, Start, Subject, TaughtWriter
+from generator.writers import FREE, PROPOSALS, ROUND, TAUGHT_SAMPLES, Draft, ShownWriter, Start, Subject, TaughtWriter
 from lift.writing import WRITER, answer_prompt, question_prompt
 
 BRIDGE = Subject(
@@ -24,6 +24,7 @@ BRIDGE = Subject(
 )
 WHEN = Opening(text="When was the bridge")
 PLACES = frozenset({"title", "window", "sentence", "answer"})
+ROUNDS = (1 + TAUGHT_SAMPLES) // ROUND
 
 
 def shown(client):
@@ -41,8 +42,9 @@ def shown(client):
 async def test_a_taught_writer_is_asked_by_its_name_with_the_texts_that_it_was_taught_on(asking):
     client, endpoint = await asking(lambda _: Reply(text=" When was the bridge built?"))
     writer = TaughtWriter(client, WRITER)
-    question = (await writer.question(BRIDGE, "1802", Start(opening=FREE), Usage())).question
-    answer = await writer.answer(BRIDGE, question, Usage())
+    (draft,) = await writer.questions(BRIDGE, "1802", [Start(opening=FREE)], Usage())
+    question = draft.question
+    (answer,) = await writer.answers(BRIDGE, [question], Usage())
     about = {"title": BRIDGE.title, "window": "Oss is old. Its bridge crosses the Teasel.", "sentence": BRIDGE.sentence}
     assert question == "When was the bridge built?"
     assert [request["prompt"] for request in endpoint.requests] == [
@@ -55,8 +57,8 @@ async def test_a_taught_writer_is_asked_by_its_name_with_the_texts_that_it_was_t
 
 async def test_a_shown_writer_is_the_endpoints_own_model(asking):
     client, endpoint = await asking(lambda _: Reply(text=" built?"), model="base")
-    question = await shown(client).question(BRIDGE, "1802", Start(opening=WHEN), Usage())
-    assert question == Draft(question="When was the bridge built?")
+    questions = await shown(client).questions(BRIDGE, "1802", [Start(opening=WHEN)], Usage())
+    assert questions == [Draft(question="When was the bridge built?")]
     assert endpoint.requests[0]["model"] == "base"
     assert endpoint.requests[0]["prompt"].endswith("When was the bridge")
 
@@ -64,15 +66,17 @@ async def test_a_shown_writer_is_the_endpoints_own_model(asking):
 async def test_an_opening_that_says_nothing_yet_and_is_not_gone_on_from_is_no_question(asking):
     client, _ = await asking(lambda _: Reply(text="?"))
     writer = shown(client)
-    assert await writer.question(BRIDGE, "1802", Start(opening=WHEN), Usage()) == Draft(question="")
+    assert await writer.questions(BRIDGE, "1802", [Start(opening=WHEN)], Usage()) == [Draft(question="")]
     complete = Start(opening=Opening(text="When was the bridge built", may_end=True))
-    assert await writer.question(BRIDGE, "1802", complete, Usage()) == Draft(question="When was the bridge built?")
+    assert await writer.questions(BRIDGE, "1802", [complete], Usage()) == [Draft(question="When was the bridge built?")]
 
 
 async def test_a_taught_writer_begins_as_it_likes(asking):
     client, _ = await asking(lambda _: Reply())
-    starts = TaughtWriter(client, WRITER).starts([WHEN])
+    rounds = TaughtWriter(client, WRITER).rounds([WHEN])
+    starts = [start for asked in rounds for start in asked]
     assert starts[0] == Start(opening=FREE)
+    assert len(rounds) > 1
     assert len(starts) == 1 + TAUGHT_SAMPLES
     assert all(start.opening == FREE and start.temperature > 0 for start in starts[1:])
 
@@ -80,16 +84,16 @@ async def test_a_taught_writer_begins_as_it_likes(asking):
 async def test_a_question_that_a_taught_writer_finds_unlikely_is_none(asking):
     client, _ = await asking(lambda body: Reply(text=" Is it?", likelihood=-5 if "Oss" in body["prompt"] else -0.25))
     writer = TaughtWriter(client, WRITER)
-    assert await writer.question(BRIDGE, "1802", Start(opening=FREE), Usage()) == Draft(question="")
+    assert await writer.questions(BRIDGE, "1802", [Start(opening=FREE)], Usage()) == [Draft(question="")]
     elsewhere = replace(BRIDGE, title="", preceding=())
-    likely = await writer.question(elsewhere, "1802", Start(opening=FREE), Usage())
-    assert likely == Draft(question="Is it?", likelihood=-0.25)
+    likely = await writer.questions(elsewhere, "1802", [Start(opening=FREE)], Usage())
+    assert likely == [Draft(question="Is it?", likelihood=-0.25)]
 
 
 async def test_an_endpoint_that_weighs_nothing_is_of_no_use_to_a_taught_writer(asking):
     client, _ = await asking(lambda _: Reply(body=b'{"choices": [{"text": " Is it?", "index": 0}]}'))
     with pytest.raises(RequestFailed, match="log-probabilities"):
-        await TaughtWriter(client, WRITER).question(BRIDGE, "1802", Start(opening=FREE), Usage())
+        await TaughtWriter(client, WRITER).questions(BRIDGE, "1802", [Start(opening=FREE)], Usage())
 
 
 async def test_proposals_are_words_of_the_sentence_each_once(asking):
@@ -146,3 +150,50 @@ async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_t
         held = [pair async for pair in written if pair.answer == "in 1802 by Ada Holm"]
     assert len(held) == HELD_PER_SPAN
     assert "in 1802 by Ada Holm" not in strategy.spans(passage)
+
+
+@pytest.mark.parametrize(("held", "rounds"), [(ROUND, 1), (1, ROUNDS)])
+async def test_more_questions_are_asked_for_where_too_few_hold(asking, held, rounds):
+    def script(body):
+        prompt = body["prompt"]
+        if prompt.endswith("Question:"):
+            asked.append(prompt)
+            return Reply(text=f" When was bridge {len(asked)} of the bridges built?")
+        if "Question:" not in prompt:
+            return Reply(text=" Paris")
+        return Reply(text=" 1802" if any(f"bridge {number} of" in prompt for number in range(1, held + 1)) else " no")
+
+    asked = []
+    client, _ = await asking(script, model="base", writer=WRITER)
+    strategy = GroundedStrategy.of_request(endpoint=client, name="single-fact", pairs_per_sentence=0, custom_prompt="")
+    window = " ".join(map(str, range(200)))
+    passage = Passage(title="bridges", window=window, sentence="1802 it was.", preceding=())
+    assert strategy.spans(passage) == ("1802",)
+    async with aclosing(strategy.write(passage, Usage())) as written:
+        found = [pair async for pair in written if pair.kind is Kind.GROUNDED]
+    assert len(found) == min(held, HELD_PER_SPAN)
+    assert len(asked) == rounds * ROUND
+
+
+async def test_what_held_before_a_request_failed_is_kept(asking):
+    def script(body):
+        prompt = body["prompt"]
+        if prompt.endswith("Question:"):
+            asked.append(prompt)
+            number = len(asked)
+            return (
+                Reply(status=400) if number > ROUND else Reply(text=f" When was bridge {number} of the bridges built?")
+            )
+        return Reply(text=" 1802" if "bridge 1 of" in prompt else " no")
+
+    asked = []
+    client, _ = await asking(script, model="base", writer=WRITER)
+    strategy = GroundedStrategy.of_request(endpoint=client, name="single-fact", pairs_per_sentence=0, custom_prompt="")
+    passage = Passage(title="bridges", window=" ".join(map(str, range(200))), sentence="1802 it was.", preceding=())
+    found = []
+    with suppress(RequestFailed):
+        async for pair in strategy.write(passage, Usage()):
+            found.append(pair)
+    assert [pair.question for pair in found if pair.kind is Kind.GROUNDED] == [
+        "When was bridge 1 of the bridges built?"
+    ]
