@@ -1,4 +1,4 @@
-"""Turns a stream of pairs into trained LoRA weights: the first epoch while pairs are being written, the rest after."""
+"""Turns a stream of pairs into trained LoRA weights, from the first pairs on while others are being written."""
 
 import hashlib
 import json
@@ -13,6 +13,7 @@ import structlog
 from lift.errors import InvalidOption, NothingWritten, TimedOut, Unavailable
 from storage.journal import Pair
 from storage.records import Stage
+from trainer.ahead import Ahead
 from trainer.batches import Encoder, Example, draw, epoch, take
 from trainer.beside import Beside, Share
 from trainer.hold import Watch
@@ -73,9 +74,15 @@ def train(
     watch.report(stage=Stage.GENERATE)
     meter = _Meter(adapter, watch)
     others = Beside(beside, hyperparameters.seed)
-    for batch in _first_epoch(stream, material, hyperparameters, watch):
+    dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
+    planned = 0 if hyperparameters.passes_in_order else hyperparameters.epochs - 1
+    ahead = Ahead(planned, hyperparameters.batch_size, random.Random(hyperparameters.seed))  # noqa: S311 - no secret
+    for number, batch in _while_written(stream, material, ahead, hyperparameters, watch):
         if not meter.steps:
             watch.took(first_step=stream.seconds)
+        if number:
+            meter.step(others.added_to(dropout.of(batch)), 1 - (number - 1) / planned, number)
+            continue
         for _ in range(max(1, hyperparameters.passes_in_order)):
             meter.step(others.added_to(batch))
     if not material.examples:
@@ -83,17 +90,17 @@ def train(
     examples = material.in_order()
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
-    dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
     watch.report(stage=Stage.TRAIN)
     for number in range(epochs):
-        meter.new_epoch()
+        due = [ahead.due(examples, later) for later in range(number, epochs)]
         rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
-        taken = awake(examples, adapter.worst, hyperparameters.rest_below, shuffler) if rests else examples
+        taken = awake(due[0], adapter.worst, hyperparameters.rest_below, shuffler) if rests else due[0]
         batches = epoch(taken, batch_size, shuffler)
-        watch.report(steps=meter.steps + len(batches) * (epochs - number))
+        to_come = sum(math.ceil(len(later) / batch_size) for later in due[1:])
+        watch.report(steps=meter.steps + len(batches) + to_come)
         for at, batch in enumerate(batches):
             watch.check()
-            meter.step(others.added_to(dropout.of(batch)), 1 - (number + at / len(batches)) / epochs)
+            meter.step(others.added_to(dropout.of(batch)), 1 - (number + at / len(batches)) / epochs, number + 1)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(
@@ -119,13 +126,17 @@ def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, 
     return batch_size, max(epochs, math.ceil(least / math.ceil(examples / batch_size)))
 
 
-def _first_epoch(
-    stream: PairStream, material: "_Material", hyperparameters: Hyperparameters, watch: Watch
-) -> Iterator[list[Example]]:
-    """Batches from whatever has come; blocks while less than a batch is there and more may come."""
+def _while_written(
+    stream: PairStream, material: "_Material", ahead: Ahead, hyperparameters: Hyperparameters, watch: Watch
+) -> Iterator[tuple[int, list[Example]]]:
+    """Batches from whatever has come, each with its epoch's number from 0, until all have been in the first epoch.
+
+    While less than a batch is new and more may come, what was learned is learned ahead; blocks where nothing is left.
+    """
     batch_size = hyperparameters.batch_size
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     waiting: list[Example] = []
+    learned: list[Example] = []
 
     def look_up() -> None:
         watch.check()
@@ -133,11 +144,18 @@ def _first_epoch(
         watch.took(first_pair=stream.seconds_to_first_pair, generate=stream.seconds_to_last_pair)
 
     while waiting or not stream.exhausted:
-        waiting += material.add(stream.take(batch_size - len(waiting), look_up))
+        waiting += material.add(stream.take(0, look_up))
         look_up()
         if len(waiting) >= batch_size or (waiting and stream.exhausted):
             in_order = hyperparameters.passes_in_order > 0
-            yield take(waiting, batch_size) if in_order else draw(waiting, batch_size, shuffler)
+            batch = take(waiting, batch_size) if in_order else draw(waiting, batch_size, shuffler)
+            learned += batch
+            yield 0, batch
+        elif (again := ahead.batch(learned)) is not None:
+            later, batch = again
+            yield later + 1, batch
+        else:
+            waiting += material.add(stream.take(batch_size - len(waiting), look_up))
     look_up()  # the last sentence may have been finished after its last pair was taken
 
 
@@ -164,12 +182,12 @@ def _second_round(
     except (Unavailable, TimedOut) as outage:
         log.warning("second_round_without_new_pairs", error=str(outage))
     log.info("second_round_written", pairs=len(material.examples) - before)
-    meter.new_epoch()
     batches = list(second_round(material.learned, weak, meter.steps, hyperparameters))
     watch.report(steps=meter.steps + len(batches))
+    number = len(meter.losses())
     for batch, left in batches:
         watch.check()
-        meter.step(others.added_to(batch), left)
+        meter.step(others.added_to(batch), left, number)
 
 
 class _Material:
@@ -247,14 +265,9 @@ class _Meter:
         self._stepping_seconds = 0.0
         self._tokens = 0
         self.steps = 0
-        self._epochs: list[tuple[float, int]] = []  # sum of the loss over answer tokens, and how many there were
-        self.new_epoch()
+        self._epochs: dict[int, tuple[float, int]] = {}  # sum of the loss over answer tokens, and how many there were
 
-    def new_epoch(self) -> None:
-        """Starts the mean loss anew."""
-        self._epochs.append((0.0, 0))
-
-    def step(self, batch: Sequence[Example], left: float = 1.0) -> None:
+    def step(self, batch: Sequence[Example], left: float = 1.0, epoch: int = 0) -> None:
         """One optimizer step. InvalidOption: the loss is no longer a number."""
         step_began_at = time.monotonic()
         self._began_at = self._began_at or step_began_at
@@ -264,8 +277,8 @@ class _Meter:
         self.steps += 1
         answer_tokens = sum(example.answer_tokens for example in batch)
         self._tokens += sum(len(example.tokens) for example in batch)
-        loss_sum, seen = self._epochs[-1]
-        self._epochs[-1] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
+        loss_sum, seen = self._epochs.get(epoch, (0.0, 0))
+        self._epochs[epoch] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
         if self.steps % STEPS_BETWEEN_TRIMS == 0:
             give_back()
         ended_at = time.monotonic()
@@ -276,7 +289,7 @@ class _Meter:
 
     def losses(self) -> tuple[float, ...]:
         """Mean loss per answer token of each epoch, in nats."""
-        return tuple(loss_sum / answer_tokens for loss_sum, answer_tokens in self._epochs)
+        return tuple(loss_sum / answer_tokens for _, (loss_sum, answer_tokens) in sorted(self._epochs.items()))
 
     def figures(self) -> dict[str, float]:
         """Seconds from the first step to the last, and useful tokens a second, waits for the generator included."""

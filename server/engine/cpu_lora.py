@@ -10,14 +10,15 @@ OPERATOR = "server.engine.segmented_lora.SegmentedLora"
 def register() -> None:
     """Makes the CPU platform name our LoRA operator, and norms compiled ones; repeated calls change nothing.
 
-    The one function that vLLM would still compile with LoRA on a CPU counts ranks for log-probabilities: where there is
-    no C++ compiler, the first tenant that asks for them would end the engine.
+    With LoRA on a CPU vLLM leaves torch.compile alone but for small functions: where there is no C++ compiler, the
+    first tenant whose request needs one would end the engine. So those run as they are written.
     """
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
-        from server.engine import cpu_norms
+        from server.engine import cpu_norms, cpu_sampling
 
         type(current_platform).get_punica_wrapper = classmethod(lambda _: OPERATOR)
         type(current_platform).simple_compile_backend = "eager"
         cpu_norms.register()
+        cpu_sampling.register()

@@ -121,6 +121,19 @@ async def test_our_operator_is_installed_for_every_vllm_process_and_nothing_is_c
     assert current_platform.simple_compile_backend == "eager"
 
 
+async def test_ranks_of_tokens_are_not_counted_and_their_log_probabilities_are_right(node) -> None:
+    import torch
+    from vllm.v1.sample.sampler import Sampler
+
+    logits = torch.randn(5, 300, generator=torch.Generator().manual_seed(0))
+    chosen = torch.tensor([0, 7, 299, 3, 100])
+    found = Sampler.gather_logprobs(Sampler.compute_logprobs(logits), 2, chosen)
+    wanted = torch.log_softmax(logits, -1)
+    assert torch.equal(found.selected_token_ranks, torch.zeros(5, dtype=torch.int64))
+    assert torch.allclose(found.logprobs[:, 0], wanted.gather(1, chosen[:, None])[:, 0])
+    assert torch.equal(found.logprob_token_ids[:, 1:].long(), wanted.topk(2).indices)
+
+
 async def test_norms_are_the_kernels_for_cpus_and_compute_what_vllms_own_do(node) -> None:
     import torch
     from vllm import ir
