@@ -15,11 +15,11 @@ from trainer.batches import Example, draw
 class Ahead:
     """How many of the epochs after the first each example has behind it."""
 
-    def __init__(self, later_epochs: int, batch_size: int, shuffler: random.Random) -> None:
+    def __init__(self, later_epochs: int, batch_size: int, seed: int) -> None:
         """`later_epochs`: those after the first, the last of which is learned by all examples together."""
         self._most = later_epochs - 1
         self._batch_size = batch_size
-        self._shuffler = shuffler
+        self._shuffler = random.Random(seed)  # noqa: S311 - the order of training is no secret
         self._behind: Counter[Example] = Counter()
 
     def batch(self, learned: Sequence[Example]) -> tuple[int, list[Example]] | None:

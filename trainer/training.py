@@ -51,6 +51,15 @@ class Training:
     data_sha256: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """The examples of a step, their epoch from 0, and the share of the epochs after the first that is to come."""
+
+    examples: list[Example]
+    epoch: int = 0
+    left: float = 1.0
+
+
 def train(
     stream: PairStream,
     encoder: Encoder,
@@ -75,32 +84,24 @@ def train(
     meter = _Meter(adapter, watch)
     others = Beside(beside, hyperparameters.seed)
     dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
-    planned = 0 if hyperparameters.passes_in_order else hyperparameters.epochs - 1
-    ahead = Ahead(planned, hyperparameters.batch_size, random.Random(hyperparameters.seed))  # noqa: S311 - no secret
-    for number, batch in _while_written(stream, material, ahead, hyperparameters, watch):
+    ahead = Ahead(_epochs_after_first(hyperparameters), hyperparameters.batch_size, hyperparameters.seed)
+
+    def learn(batch: _Batch) -> None:
+        thinned = dropout.of(batch.examples) if batch.epoch else batch.examples
+        meter.step(others.added_to(thinned), batch.left, batch.epoch)
+
+    for batch in _while_written(stream, material, ahead, hyperparameters, watch):
         if not meter.steps:
             watch.took(first_step=stream.seconds)
-        if number:
-            meter.step(others.added_to(dropout.of(batch)), 1 - (number - 1) / planned, number)
-            continue
         for _ in range(max(1, hyperparameters.passes_in_order)):
-            meter.step(others.added_to(batch))
+            learn(batch)
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
-    examples = material.in_order()
-    batch_size, epochs = later_epochs(len(examples), hyperparameters)
-    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     watch.report(stage=Stage.TRAIN)
-    for number in range(epochs):
-        due = [ahead.due(examples, later) for later in range(number, epochs)]
-        rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
-        taken = awake(due[0], adapter.worst, hyperparameters.rest_below, shuffler) if rests else due[0]
-        batches = epoch(taken, batch_size, shuffler)
-        to_come = sum(math.ceil(len(later) / batch_size) for later in due[1:])
-        watch.report(steps=meter.steps + len(batches) + to_come)
-        for at, batch in enumerate(batches):
-            watch.check()
-            meter.step(others.added_to(dropout.of(batch)), 1 - (number + at / len(batches)) / epochs, number + 1)
+    for batch, to_come in _when_written(material.in_order(), adapter, ahead, hyperparameters):
+        watch.check()
+        watch.report(steps=meter.steps + to_come)
+        learn(batch)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(
@@ -116,9 +117,13 @@ def train(
     )
 
 
+def _epochs_after_first(hyperparameters: Hyperparameters) -> int:
+    return 0 if hyperparameters.passes_in_order else hyperparameters.epochs - 1
+
+
 def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, int]:
     """Pairs a step and number of the epochs after the first, so that they have `least_steps` steps if there are any."""
-    epochs = 0 if hyperparameters.passes_in_order else hyperparameters.epochs - 1
+    epochs = _epochs_after_first(hyperparameters)
     least = hyperparameters.least_steps
     if not least or not epochs:
         return hyperparameters.batch_size, epochs
@@ -128,8 +133,8 @@ def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, 
 
 def _while_written(
     stream: PairStream, material: "_Material", ahead: Ahead, hyperparameters: Hyperparameters, watch: Watch
-) -> Iterator[tuple[int, list[Example]]]:
-    """Batches from whatever has come, each with its epoch's number from 0, until all have been in the first epoch.
+) -> Iterator[_Batch]:
+    """Batches from whatever has come, until everything has been in one of the first epoch.
 
     While less than a batch is new and more may come, what was learned is learned ahead; blocks where nothing is left.
     """
@@ -150,13 +155,30 @@ def _while_written(
             in_order = hyperparameters.passes_in_order > 0
             batch = take(waiting, batch_size) if in_order else draw(waiting, batch_size, shuffler)
             learned += batch
-            yield 0, batch
+            yield _Batch(examples=batch)
         elif (again := ahead.batch(learned)) is not None:
             later, batch = again
-            yield later + 1, batch
+            yield _Batch(examples=batch, epoch=later + 1, left=1 - later / _epochs_after_first(hyperparameters))
         else:
             waiting += material.add(stream.take(batch_size - len(waiting), look_up))
     look_up()  # the last sentence may have been finished after its last pair was taken
+
+
+def _when_written(
+    examples: Sequence[Example], adapter: Adapter, ahead: Ahead, hyperparameters: Hyperparameters
+) -> Iterator[tuple[_Batch, int]]:
+    """Batches of the epochs after the first, without what was learned ahead; with each, how many steps are to come."""
+    batch_size, epochs = later_epochs(len(examples), hyperparameters)
+    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
+    due = [ahead.due(examples, number) for number in range(epochs)]
+    for number, wanted in enumerate(due):
+        rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
+        taken = awake(wanted, adapter.worst, hyperparameters.rest_below, shuffler) if rests else wanted
+        batches = epoch(taken, batch_size, shuffler)
+        behind = sum(math.ceil(len(later) / batch_size) for later in due[number + 1 :])
+        for at, batch in enumerate(batches):
+            left = 1 - (number + at / len(batches)) / epochs
+            yield _Batch(examples=batch, epoch=number + 1, left=left), len(batches) - at + behind
 
 
 def _second_round(

@@ -1,4 +1,4 @@
-"""Leaves out of vLLM's log-probabilities on CPUs what nobody asks for: how many tokens are likelier than the one chosen.
+"""Leaves out of vLLM's log-probabilities on CPUs what nobody asks for: how many tokens are likelier than the chosen.
 
 Counting reads the log-probability of every token of the vocabulary once more, for each answer in each step.
 """

@@ -1,6 +1,5 @@
 """Learning ahead: each pair as often as without it, and the last epoch together."""
 
-import random
 from collections import Counter
 
 import pytest
@@ -15,7 +14,7 @@ def examples(number: int) -> list[Example]:
 
 
 def ahead(later_epochs: int, batch_size: int = 4) -> Ahead:
-    return Ahead(later_epochs, batch_size, random.Random(0))
+    return Ahead(later_epochs, batch_size, seed=0)
 
 
 @pytest.mark.parametrize("later_epochs", [1, 2, 3, 5])
