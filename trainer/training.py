@@ -1,4 +1,4 @@
-"""Turns a stream of pairs into trained LoRA weights, from the first pairs on while others are being written."""
+"""Turns a stream of pairs into trained LoRA weights: the first epoch while pairs are being written, the rest after."""
 
 import hashlib
 import json
@@ -13,7 +13,6 @@ import structlog
 from lift.errors import InvalidOption, NothingWritten, TimedOut, Unavailable
 from storage.journal import Pair
 from storage.records import Stage
-from trainer.ahead import Ahead
 from trainer.batches import Encoder, Example, draw, epoch, take
 from trainer.beside import Beside, Share
 from trainer.hold import Watch
@@ -51,15 +50,6 @@ class Training:
     data_sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """The examples of a step, their epoch from 0, and the share of the epochs after the first that is to come."""
-
-    examples: list[Example]
-    epoch: int = 0
-    left: float = 1.0
-
-
 def train(
     stream: PairStream,
     encoder: Encoder,
@@ -83,25 +73,27 @@ def train(
     watch.report(stage=Stage.GENERATE)
     meter = _Meter(adapter, watch)
     others = Beside(beside, hyperparameters.seed)
-    dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
-    ahead = Ahead(_epochs_after_first(hyperparameters), hyperparameters.batch_size, hyperparameters.seed)
-
-    def learn(batch: _Batch) -> None:
-        thinned = dropout.of(batch.examples) if batch.epoch else batch.examples
-        meter.step(others.added_to(thinned), batch.left, batch.epoch)
-
-    for batch in _while_written(stream, material, ahead, hyperparameters, watch):
+    for batch in _first_epoch(stream, material, hyperparameters, watch):
         if not meter.steps:
             watch.took(first_step=stream.seconds)
         for _ in range(max(1, hyperparameters.passes_in_order)):
-            learn(batch)
+            meter.step(others.added_to(batch))
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
+    examples = material.in_order()
+    batch_size, epochs = later_epochs(len(examples), hyperparameters)
+    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
+    dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
     watch.report(stage=Stage.TRAIN)
-    for batch, to_come in _when_written(material.in_order(), adapter, ahead, hyperparameters):
-        watch.check()
-        watch.report(steps=meter.steps + to_come)
-        learn(batch)
+    for number in range(epochs):
+        meter.new_epoch()
+        rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
+        taken = awake(examples, adapter.worst, hyperparameters.rest_below, shuffler) if rests else examples
+        batches = epoch(taken, batch_size, shuffler)
+        watch.report(steps=meter.steps + len(batches) * (epochs - number))
+        for at, batch in enumerate(batches):
+            watch.check()
+            meter.step(others.added_to(dropout.of(batch)), 1 - (number + at / len(batches)) / epochs)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(
@@ -117,13 +109,9 @@ def train(
     )
 
 
-def _epochs_after_first(hyperparameters: Hyperparameters) -> int:
-    return 0 if hyperparameters.passes_in_order else hyperparameters.epochs - 1
-
-
 def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, int]:
     """Pairs a step and number of the epochs after the first, so that they have `least_steps` steps if there are any."""
-    epochs = _epochs_after_first(hyperparameters)
+    epochs = 0 if hyperparameters.passes_in_order else hyperparameters.epochs - 1
     least = hyperparameters.least_steps
     if not least or not epochs:
         return hyperparameters.batch_size, epochs
@@ -131,17 +119,13 @@ def later_epochs(examples: int, hyperparameters: Hyperparameters) -> tuple[int, 
     return batch_size, max(epochs, math.ceil(least / math.ceil(examples / batch_size)))
 
 
-def _while_written(
-    stream: PairStream, material: "_Material", ahead: Ahead, hyperparameters: Hyperparameters, watch: Watch
-) -> Iterator[_Batch]:
-    """Batches from whatever has come, until everything has been in one of the first epoch.
-
-    While less than a batch is new and more may come, what was learned is learned ahead; blocks where nothing is left.
-    """
+def _first_epoch(
+    stream: PairStream, material: "_Material", hyperparameters: Hyperparameters, watch: Watch
+) -> Iterator[list[Example]]:
+    """Batches from whatever has come; blocks while less than a batch is there and more may come."""
     batch_size = hyperparameters.batch_size
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     waiting: list[Example] = []
-    learned: list[Example] = []
 
     def look_up() -> None:
         watch.check()
@@ -149,36 +133,12 @@ def _while_written(
         watch.took(first_pair=stream.seconds_to_first_pair, generate=stream.seconds_to_last_pair)
 
     while waiting or not stream.exhausted:
-        waiting += material.add(stream.take(0, look_up))
+        waiting += material.add(stream.take(batch_size - len(waiting), look_up))
         look_up()
         if len(waiting) >= batch_size or (waiting and stream.exhausted):
             in_order = hyperparameters.passes_in_order > 0
-            batch = take(waiting, batch_size) if in_order else draw(waiting, batch_size, shuffler)
-            learned += batch
-            yield _Batch(examples=batch)
-        elif (again := ahead.batch(learned)) is not None:
-            later, batch = again
-            yield _Batch(examples=batch, epoch=later + 1, left=1 - later / _epochs_after_first(hyperparameters))
-        else:
-            waiting += material.add(stream.take(batch_size - len(waiting), look_up))
+            yield take(waiting, batch_size) if in_order else draw(waiting, batch_size, shuffler)
     look_up()  # the last sentence may have been finished after its last pair was taken
-
-
-def _when_written(
-    examples: Sequence[Example], adapter: Adapter, ahead: Ahead, hyperparameters: Hyperparameters
-) -> Iterator[tuple[_Batch, int]]:
-    """Batches of the epochs after the first, without what was learned ahead; with each, how many steps are to come."""
-    batch_size, epochs = later_epochs(len(examples), hyperparameters)
-    shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
-    due = [ahead.due(examples, number) for number in range(epochs)]
-    for number, wanted in enumerate(due):
-        rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
-        taken = awake(wanted, adapter.worst, hyperparameters.rest_below, shuffler) if rests else wanted
-        batches = epoch(taken, batch_size, shuffler)
-        behind = sum(math.ceil(len(later) / batch_size) for later in due[number + 1 :])
-        for at, batch in enumerate(batches):
-            left = 1 - (number + at / len(batches)) / epochs
-            yield _Batch(examples=batch, epoch=number + 1, left=left), len(batches) - at + behind
 
 
 def _second_round(
@@ -204,12 +164,12 @@ def _second_round(
     except (Unavailable, TimedOut) as outage:
         log.warning("second_round_without_new_pairs", error=str(outage))
     log.info("second_round_written", pairs=len(material.examples) - before)
+    meter.new_epoch()
     batches = list(second_round(material.learned, weak, meter.steps, hyperparameters))
     watch.report(steps=meter.steps + len(batches))
-    number = len(meter.losses())
     for batch, left in batches:
         watch.check()
-        meter.step(others.added_to(batch), left, number)
+        meter.step(others.added_to(batch), left)
 
 
 class _Material:
@@ -287,9 +247,14 @@ class _Meter:
         self._stepping_seconds = 0.0
         self._tokens = 0
         self.steps = 0
-        self._epochs: dict[int, tuple[float, int]] = {}  # sum of the loss over answer tokens, and how many there were
+        self._epochs: list[tuple[float, int]] = []  # sum of the loss over answer tokens, and how many there were
+        self.new_epoch()
 
-    def step(self, batch: Sequence[Example], left: float = 1.0, epoch: int = 0) -> None:
+    def new_epoch(self) -> None:
+        """Starts the mean loss anew."""
+        self._epochs.append((0.0, 0))
+
+    def step(self, batch: Sequence[Example], left: float = 1.0) -> None:
         """One optimizer step. InvalidOption: the loss is no longer a number."""
         step_began_at = time.monotonic()
         self._began_at = self._began_at or step_began_at
@@ -299,8 +264,8 @@ class _Meter:
         self.steps += 1
         answer_tokens = sum(example.answer_tokens for example in batch)
         self._tokens += sum(len(example.tokens) for example in batch)
-        loss_sum, seen = self._epochs.get(epoch, (0.0, 0))
-        self._epochs[epoch] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
+        loss_sum, seen = self._epochs[-1]
+        self._epochs[-1] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
         if self.steps % STEPS_BETWEEN_TRIMS == 0:
             give_back()
         ended_at = time.monotonic()
@@ -311,7 +276,7 @@ class _Meter:
 
     def losses(self) -> tuple[float, ...]:
         """Mean loss per answer token of each epoch, in nats."""
-        return tuple(loss_sum / answer_tokens for _, (loss_sum, answer_tokens) in sorted(self._epochs.items()))
+        return tuple(loss_sum / answer_tokens for loss_sum, answer_tokens in self._epochs)
 
     def figures(self) -> dict[str, float]:
         """Seconds from the first step to the last, and useful tokens a second, waits for the generator included."""

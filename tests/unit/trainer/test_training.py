@@ -1,8 +1,6 @@
 """Which steps a document gets."""
 
 import math
-import time
-from collections import Counter
 from unittest.mock import MagicMock
 
 import pytest
@@ -44,10 +42,9 @@ class Recorded:
     """An adapter that only writes down what it is trained on, and a watch that lets it."""
 
     def __init__(self):
-        self.worst, self.steps, self.left = {}, [], []
+        self.worst, self.steps = {}, []
 
     def step(self, examples, left=1.0):
-        self.left.append(left)
         self.steps.append([example.tokens for example in examples])
         return 1.0
 
@@ -75,36 +72,3 @@ def test_what_is_learned_in_order_is_learned_piece_by_piece_and_never_again(enco
     first, second, third = ([encoder.text(piece).tokens for piece in pieces[at : at + 2]] for at in (0, 2, 4))
     assert recorded.steps == [first] * 3 + [second] * 3 + [third] * 3
     assert (training.steps, training.losses) == (9, (1.0,))
-
-
-class Slow:
-    """A generator that writes the second half of its pairs only when the adapter has made so many steps."""
-
-    def __init__(self, pairs, recorded, steps):
-        self.pairs, self.recorded, self.steps = pairs, recorded, steps
-
-    def __iter__(self):
-        for number, pair in enumerate(self.pairs):
-            while number == len(self.pairs) // 2 and len(self.recorded.steps) < self.steps:
-                time.sleep(0.001)
-            yield GenerateResponse(pair=pair)
-        yield GenerateResponse(coverage=Coverage())
-
-    def cancel(self):
-        self.steps = 0
-
-
-def test_while_pairs_are_awaited_those_that_came_are_learned_ahead_and_none_more_often(encoder):
-    pairs = [Pair(question=f"What is {n}?", answer=f"It is {n}.", sentence_index=n) for n in range(16)]
-    recorded, settings = Recorded(), Hyperparameters(epochs=4, batch_size=4, held_out=0.0)
-    slow = Slow(pairs, recorded, steps=6)  # two with what came, and two epochs of it ahead
-    with PairStream(Journal(MemoryObjects(), "acme", "job", token=1), lambda _: Generation(slow)) as stream:
-        training = train(stream, encoder, recorded, settings, recorded)
-    asked = {encoder.encode(pair.question, pair.answer).tokens for pair in pairs[:8]}
-    assert all(set(step) <= asked for step in recorded.steps[:6])
-    times = Counter(tokens for step in recorded.steps for tokens in step)
-    assert set(times.values()) == {4}
-    assert training.steps == 16
-    assert len(training.losses) == 4
-    assert recorded.left == [1.0] * 4 + [pytest.approx(2 / 3)] * 2 + recorded.left[6:]
-    assert min(recorded.left[-4:]) == pytest.approx(1 / 3 - 1 / 4)
