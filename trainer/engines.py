@@ -16,7 +16,7 @@ from storage.catalogue.nodes import Nodes
 from storage.placement import place
 from storage.records import Node, RevisionRef
 
-ASKED_AT_ONCE = 16
+ASKED_AT_ONCE = 32  # half of what an engine writes at once by default
 ANSWER_SECONDS = 120.0
 
 log = structlog.get_logger()
