@@ -125,11 +125,13 @@ class Endpoint:
                 stop=list(sampling.stop),
                 logprobs=logprobs,
             )
-            choices = (isinstance(reply, Completion) and reply.choices) or []  # the client checks no types
-            if len(choices) != len(prompts) or not all(isinstance(choice.text, str) for choice in choices):
+            choices = (isinstance(reply, Completion) and reply.choices) or ()  # the client checks no types
+            found = [choice for at in range(len(prompts)) for choice in choices if choice.index == at]
+            in_order = [choice.index for choice in found] == list(range(len(prompts)))
+            if not in_order or not all(isinstance(choice.text, str) for choice in found):
                 raise RequestFailed("the endpoint's reply does not hold a text for each prompt")
             usage.add(reply.usage)
-            return sorted(choices, key=lambda choice: choice.index)
+            return found
 
     async def chat(
         self, messages: Sequence[ChatCompletionMessageParam], sampling: Sampling, usage: Usage

@@ -1,6 +1,7 @@
 """Asking an endpoint: retries, bounds, and what it means when it fails."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -127,9 +128,10 @@ async def test_more_prompts_than_may_be_under_way_are_several_requests(asking):
     assert usage.requests == 3
 
 
-async def test_an_endpoint_that_answers_one_prompt_of_several_has_failed(asking):
-    one = b'{"choices": [{"text": "ok", "index": 0, "finish_reason": "stop"}]}'
-    client, _ = await asking(lambda _: Reply(body=one))
+@pytest.mark.parametrize("indices", [[0], [0, 0], [None, None], [1, "0"], [0, 1, 1]])
+async def test_an_endpoint_that_does_not_answer_each_of_several_prompts_has_failed(asking, indices):
+    choices = [{"text": "ok", "index": index, "finish_reason": "stop"} for index in indices]
+    client, _ = await asking(lambda _: Reply(body=json.dumps({"choices": choices}).encode()))
     with pytest.raises(RequestFailed, match="each prompt"):
         await client.complete(["one", "two"], SHORT, Usage())
 
