@@ -26,9 +26,8 @@ typedef float Wide __attribute__((vector_size(64)));
 typedef Word Words __attribute__((vector_size(64)));
 typedef bf16 Halves __attribute__((vector_size(32)));
 
-constexpr Index RANKS = 16;    // of a task of the first half
-constexpr Index OUTPUTS = 64;  // of a task of the second half
-constexpr Index ROWS = 64;     // of a task of either
+constexpr Index RANKS = 16, SHRUNK_ROWS = 16;     // of a task of the first half
+constexpr Index OUTPUTS = 64, EXPANDED_ROWS = 64;  // of a task of the second half
 constexpr Index TILE = 4;      // rows, and columns, whose sums are in registers together
 constexpr Index FEW_TASKS = 8;  // so many are made by one thread: waking others takes as long
 
@@ -227,18 +226,19 @@ void add_lora(bf16* y, Index y_width, const bf16* x, const Layer* layer, const R
     const Index rank_room = layer->rank_room, of_projection = rank_room + rank_room % 2;
     const Index stride = layer->projections * of_projection;  // of a row of A x
     auto rank_of = [&](Index segment, Index p) { return layer->ranks[p * layer->slots + batch->slots[segment]]; };
-    auto rows_of = [&](const Task& task) { return std::min(ROWS, batch->ends[task.segment] - task.row); };
+    auto rows_of = [&](const Task& task, Index most) { return std::min(most, batch->ends[task.segment] - task.row); };
     std::vector<Task> shrinking, expanding;
-    Index row = 0;
-    for (Index segment = 0; segment < batch->segments; row = batch->ends[segment++])
-        for (; row < batch->ends[segment]; row += ROWS)
-            for (Index p = 0; p < layer->projections; ++p) {
-                Index rank = rank_of(segment, p);
+    Index begin = 0;
+    for (Index segment = 0; segment < batch->segments; begin = batch->ends[segment++])
+        for (Index p = 0; p < layer->projections; ++p) {
+            const Index rank = rank_of(segment, p), end = rank ? batch->ends[segment] : begin;
+            for (Index row = begin; row < end; row += SHRUNK_ROWS)
                 for (Index r = 0; r < rank; r += RANKS) shrinking.push_back({segment, p, row, r});
-                for (Index o = 0; rank && o < layer->widths[p]; o += OUTPUTS) expanding.push_back({segment, p, row, o});
-            }
+            for (Index row = begin; row < end; row += EXPANDED_ROWS)
+                for (Index o = 0; o < layer->widths[p]; o += OUTPUTS) expanding.push_back({segment, p, row, o});
+        }
     const Index shrinks = shrinking.size(), expands = expanding.size();
-    std::vector<bf16> hidden(row * stride);
+    std::vector<bf16> hidden(begin * stride);
 #pragma omp parallel num_threads(threads) if (shrinks + expands > FEW_TASKS)
     {
         std::vector<Words> turned(rank_room / 2 + 1);
@@ -247,7 +247,7 @@ void add_lora(bf16* y, Index y_width, const bf16* x, const Layer* layer, const R
             const Task& task = shrinking[number];
             const bf16* a = layer->a[task.projection] + batch->slots[task.segment] * rank_room * layer->inputs;
             Index last = std::min(rank_of(task.segment, task.projection), task.first + RANKS);
-            shrink(x, layer->inputs, batch->rows + task.row, rows_of(task), a, task.first, last, scale,
+            shrink(x, layer->inputs, batch->rows + task.row, rows_of(task, SHRUNK_ROWS), a, task.first, last, scale,
                    hidden.data() + task.row * stride + task.projection * of_projection, stride);
         }
 #pragma omp for schedule(static)
@@ -256,7 +256,7 @@ void add_lora(bf16* y, Index y_width, const bf16* x, const Layer* layer, const R
             const Index width = layer->widths[task.projection], rank = rank_of(task.segment, task.projection);
             const bf16* b = layer->b[task.projection] + batch->slots[task.segment] * width * rank_room;
             const bf16* h = hidden.data() + task.row * stride + task.projection * of_projection;
-            const Index *rows = batch->rows + task.row, count = rows_of(task);
+            const Index *rows = batch->rows + task.row, count = rows_of(task, EXPANDED_ROWS);
             bf16* into = y;
             for (Index p = 0; p < task.projection; ++p) into += layer->widths[p];
             for (Index o = task.first; o < std::min(width, task.first + OUTPUTS); o += LANES) {
