@@ -116,7 +116,10 @@ class TrainerSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves the choice to torch")
     devices: int = Field(
-        default=1, gt=0, le=64, description="processes that make a step together, a GPU each; on a CPU, `threads` each"
+        default=1,
+        ge=0,
+        le=64,
+        description="processes that make a step together, a GPU each; on a CPU, `threads` each; 0: as many as are fast",
     )
     niceness: int = Field(default=10, ge=0, le=19, description="how far training stands back for answers; see nice(2)")
     primer: str = Field(default="", description="folder of a primer, at which adapters begin, if any")

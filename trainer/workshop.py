@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import structlog
+import torch
 
 from lift.errors import InvalidOption
 from lift.settings import Settings
@@ -27,6 +28,8 @@ from trainer.shared import SharedLearner
 from trainer.whitening import KeptSpectra
 
 log = structlog.get_logger()
+
+APART = 2  # cores with a process each; more were not measured
 
 
 class Workshop:
@@ -57,7 +60,8 @@ class Workshop:
             else PromptTemplate.named(model.template)
         )
         primer = Primer.read(Path(trainer.primer), base) if trainer.primer else None
-        return cls(base, template, settings.state_dir / "cache", trainer.devices, primer)
+        devices = trainer.devices or _fast_devices(base)
+        return cls(base, template, settings.state_dir / "cache", devices, primer)
 
     def own_answers(self) -> tuple[Example, ...]:
         """What the base model says to unrelated questions; it is asked once."""
@@ -85,6 +89,18 @@ class Workshop:
     def encoder(self, max_pair_tokens: int) -> Encoder:
         """Tokenises pairs of at most so many tokens with the model's tokenizer and template."""
         return Encoder(self.base.tokenizer, self.template, max_pair_tokens)
+
+
+def _fast_devices(base: BaseModel) -> int:
+    """How many processes make a step where nobody says: on two cores one each, which compute without waiting.
+
+    Two threads of one process wait for each other at each of a step's five thousand pieces of work (docs/why.md).
+    """
+    two_cores = base.model.device.type == "cpu" and torch.get_num_threads() == APART
+    if not two_cores or not FusedLearner.takes(base.model.config):
+        return 1
+    torch.set_num_threads(1)
+    return APART
 
 
 def _learner(base: BaseModel, devices: int, spectra: Callable[[], KeptSpectra]) -> Learner:
