@@ -26,10 +26,10 @@ typedef float Wide __attribute__((vector_size(64)));
 typedef Word Words __attribute__((vector_size(64)));
 typedef bf16 Halves __attribute__((vector_size(32)));
 
-constexpr Index RANKS = 16, SHRUNK_ROWS = 16;     // of a task of the first half
+constexpr Index RANKS = 16, SHRUNK_ROWS = 16;      // of a task of the first half
 constexpr Index OUTPUTS = 64, EXPANDED_ROWS = 64;  // of a task of the second half
-constexpr Index TILE = 4;      // rows, and columns, whose sums are in registers together
-constexpr Index FEW_TASKS = 8;  // so many are made by one thread: waking others takes as long
+constexpr Index TILE = 4;                          // rows, and columns, whose sums are in registers together
+constexpr Index FEW_TASKS = 8;                     // so many are made by one thread: waking others takes as long
 
 inline Words loaded(const bf16* from) {
     Words found;
