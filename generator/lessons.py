@@ -105,6 +105,8 @@ async def _pairs(document: SourceText) -> list[Pair]:
 class _Nobody:
     """A writer that asks nothing, so that rules alone do."""
 
+    stray_words = 0
+
     def rounds(self, *_: object) -> tuple[tuple[Start, ...], ...]:
         return ()
 

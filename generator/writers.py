@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from generator import matching
 from generator.llm import Endpoint, Sampling, Usage, Weighed
 from generator.openings import Opening
 from generator.profiles import Profile, filled, prompt_file
@@ -26,6 +27,7 @@ PROPOSALS = 12
 PROPOSAL_TEMPERATURE = 1.0
 PROPOSAL_TOKENS = 16
 TAUGHT_SENTENCES = 2
+TAUGHT_STRAY_WORDS = 2  # it was taught to ask in other words than the sentence's
 LEAST_LIKELIHOOD = -1.2  # below it, most questions of a taught writer are nonsense
 
 
@@ -59,7 +61,12 @@ class Draft:
 
 
 class Writer(Protocol):
-    """Writes questions, and answers them from the sentence alone. RequestFailed, EndpointUnavailable."""
+    """Writes questions, and answers them from the sentence alone. RequestFailed, EndpointUnavailable.
+
+    `stray_words`: how many words a question of its may use that are not the source's.
+    """
+
+    stray_words: int
 
     def rounds(self, openings: Sequence[Opening]) -> tuple[tuple[Start, ...], ...]:
         """The questions to ask for about one answer, and those to go on with where these are not enough.
@@ -86,6 +93,8 @@ class ShownWriter:
 
     It may be anybody's, so each prompt is a request of its own.
     """
+
+    stray_words = matching.STRAY_WORDS
 
     def __init__(self, endpoint: Endpoint, profile: Profile) -> None:
         self._endpoint = endpoint
@@ -127,7 +136,9 @@ class ShownWriter:
 
 
 class TaughtWriter:
-    """An adapter taught on human questions: it begins as it likes, and knows what people would hardly ask."""
+    """An adapter taught on questions: it begins as it likes, and knows what people would hardly ask."""
+
+    stray_words = TAUGHT_STRAY_WORDS
 
     def __init__(self, endpoint: Endpoint, model: str) -> None:
         self._endpoint = endpoint

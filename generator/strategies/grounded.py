@@ -184,7 +184,8 @@ class GroundedStrategy:
         """What the writer makes of each start and answers with the span; adds what stands alone to `asked`."""
         drafts = []
         for draft in await self._writer.questions(task.subject, span.text, starts, usage):
-            if _is_asked(draft.question, span, task) and not matching.near_duplicate(draft.question, asked):
+            said = _is_asked(draft.question, span, task, self._writer.stray_words)
+            if said and not matching.near_duplicate(draft.question, asked):
                 asked.append(draft.question)
                 drafts.append(draft)
         replies = await self._writer.answers(task.subject, [draft.question for draft in drafts], usage)
@@ -212,6 +213,7 @@ def _is_familiar(span: AnswerSpan, familiar: frozenset[str]) -> bool:
     return span.kind in _PLAIN and stems_of(span.text) <= familiar
 
 
-def _is_asked(question: str, span: AnswerSpan, task: _Task) -> bool:
+def _is_asked(question: str, span: AnswerSpan, task: _Task, stray_words: int = matching.STRAY_WORDS) -> bool:
     """Whether the question can be asked about the span; one about the whole sentence has words of it."""
-    return matching.can_be_asked(question, "" if span.text == task.sentence else span.text, task.source)
+    answer = "" if span.text == task.sentence else span.text
+    return matching.can_be_asked(question, answer, task.source, stray_words)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from generator.teaching_rows import app, can_be_asked
 from lift.errors import InvalidOption
-from lift.teaching import Row
+from lift.teaching import Row, rows_of
 
 ROW = {
     "title": "Oss",
@@ -41,10 +41,21 @@ def test_rows_are_chosen_as_they_stand(tmp_path: Path) -> None:
     kept, left = json.dumps(ROW), json.dumps(ROW | {"question": "Who?"})
     data.write_text(f"{kept}\n\n{left}\n", encoding="utf-8")
     result = CliRunner().invoke(app, ["--data", str(data), "--out", str(out)])
-    assert json.loads(result.stdout) == {"rows": 2, "chosen": 1}
+    assert json.loads(result.stdout) == {"rows": 2, "chosen": 1, "added": 0}
     assert out.read_text(encoding="utf-8") == f"{kept}\n"
     again = CliRunner().invoke(app, ["--data", str(data), "--out", str(out)])
     assert isinstance(again.exception, InvalidOption)
+
+
+def test_texts_that_were_asked_about_are_added_as_they_are(tmp_path: Path) -> None:
+    data, out, documents = tmp_path / "rows.jsonl", tmp_path / "chosen.jsonl", tmp_path / "documents"
+    data.write_text(f"{json.dumps(ROW)}\n", encoding="utf-8")
+    documents.mkdir()
+    (documents / "a.txt").write_text("T A\nS Ida wove it.\nQ Whose hands made the cloth? | Ida\n", encoding="utf-8")
+    result = CliRunner().invoke(app, ["--data", str(data), "--out", str(out), "--documents", str(documents)])
+    assert json.loads(result.stdout) == {"rows": 1, "chosen": 1, "added": 1}
+    _, added = rows_of(out.read_bytes())
+    assert added[1] == Row(title="A", sentence="Ida wove it.", question="Whose hands made the cloth?", answer="Ida")
 
 
 @pytest.mark.parametrize("line", ["no JSON", "[]", '{"sentence": "A.", "question": "B?"}', '{"sentence": 1}'])

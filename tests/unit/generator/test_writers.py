@@ -175,6 +175,25 @@ async def test_more_questions_are_asked_for_where_too_few_hold(asking, held, rou
     assert len(asked) == rounds * ROUND
 
 
+@pytest.mark.parametrize(
+    ("question", "is_kept"),
+    [("When did masons erect the bridge of Oss?", True), ("When did local masons erect the bridge of Oss?", False)],
+)
+async def test_a_taught_writer_may_ask_in_words_of_its_own(asking, question, is_kept):
+    def script(body):
+        prompt = body["prompt"]
+        if prompt.endswith("Question:"):
+            return Reply(text=f" {question}")
+        return Reply(text=" 1802")
+
+    client, _ = await asking(script, model="base", writer=WRITER)
+    strategy = GroundedStrategy.of_request(endpoint=client, name="single-fact", pairs_per_sentence=0, custom_prompt="")
+    passage = Passage(title="The bridge of Oss", window="", sentence="The bridge was built in 1802.", preceding=())
+    async with aclosing(strategy.write(passage, Usage())) as written:
+        found = {pair.question async for pair in written if pair.kind is Kind.GROUNDED}
+    assert found == ({question} if is_kept else set())
+
+
 async def test_what_held_before_a_request_failed_is_kept(asking):
     def script(body):
         prompt = body["prompt"]
