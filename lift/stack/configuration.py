@@ -114,7 +114,7 @@ def _embedded(
             "strategy": "grounded+raw",
             "writer": WRITER if engine.get("writer", writer) and asks_own_engine else "",
         },
-        "trainer": {"profile": "primed" if primer else "embedded", "primer": primer},
+        "trainer": {"profile": "primed" if primer else "embedded", "primer": primer, "devices": 0},
         "engine": {
             "port": ports["engine"],
             "http_port": ports["engine_http"],
