@@ -13,9 +13,13 @@ from lift.errors import InvalidOption
 
 MAX_PROMPT_CHARACTERS = 20_000
 PAIRS_PER_SENTENCE = {
-    "sentence": {"general": 10, "single-fact": 5, "needle": 2},
-    "grounded": {"general": 32, "single-fact": 16, "needle": 3},  # many short ones: what a small model learns from
+    "sentence": {"general": 10, "thorough": 20, "single-fact": 5, "needle": 2},
+    # many short ones: what a small model learns from
+    "grounded": {"general": 32, "thorough": 48, "single-fact": 16, "needle": 3},
 }
+QUESTIONS_PER_ANSWER = {"general": 2, "thorough": 4, "single-fact": 2, "needle": 2}
+PROMPTS = {"thorough": "general"}
+"""Profiles that have another's prompts."""
 MAX_PAIRS_PER_SENTENCE = 50
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -23,11 +27,15 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a strategy writes: by which prompt, and at most how many pairs a sentence."""
+    """What a strategy writes: by which prompt, and at most how many pairs a sentence.
+
+    `questions_per_answer`: how many of those that an LLM asks about one answer strategy `grounded` keeps.
+    """
 
     name: str
     prompt: str
     pairs_per_sentence: int
+    questions_per_answer: int
 
 
 def chosen_profile(
@@ -50,8 +58,9 @@ def chosen_profile(
         _check(custom_prompt, required, allowed)
     return Profile(
         name=name,
-        prompt=custom_prompt or prompt_file(strategy, name),
+        prompt=custom_prompt or prompt_file(strategy, PROMPTS.get(name, name)),
         pairs_per_sentence=pairs_per_sentence or profiles[name],
+        questions_per_answer=QUESTIONS_PER_ANSWER[name],
     )
 
 

@@ -26,7 +26,6 @@ from generator.tagger import verb_start
 from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Start, Subject, TaughtWriter, Writer
 
-HELD_PER_SPAN = 2
 MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6
 _PLAIN = frozenset({SpanKind.THING, SpanKind.PLACE})
@@ -167,15 +166,15 @@ class GroundedStrategy:
         """The likeliest questions of the writer that it answers with the span; what went wrong, if anything."""
         whole = span.text == task.sentence
         begun = whole_sentence_openings(task.sentence) if whole else openings(task.sentence, span)
-        asked, held, failed = [*asked], [], None
+        asked, held, failed, wanted = [*asked], [], None, self._profile.questions_per_answer
         try:
             for starts in self._writer.rounds(begun):
                 held += await self._round(starts, span, asked, task, usage)
-                if len(held) >= HELD_PER_SPAN:
+                if len(held) >= wanted:
                     break
         except RequestFailed as failure:
             failed = failure
-        kept = sorted(held, key=lambda draft: -draft.likelihood)[:HELD_PER_SPAN]
+        kept = sorted(held, key=lambda draft: -draft.likelihood)[:wanted]
         return [_pair(draft.question, span, Kind.GROUNDED) for draft in kept], failed
 
     async def _round(

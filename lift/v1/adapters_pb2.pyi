@@ -310,7 +310,7 @@ class TrainingOptions(_message.Message):
     WORD_DROPOUT_FIELD_NUMBER: _builtins.int
     PRIMER_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
-    """Profile of question writing: general, single-fact or needle."""
+    """Profile of question writing: general, thorough (twice the questions), single-fact or needle."""
     strategy: _builtins.str
     """Question-writing strategy: sentence or grounded. raw trains on the document's text alone, as a baseline; sentence+raw
     and grounded+raw train on both. sentence+sections (and +raw) adds questions about whole sections: order, comparison,

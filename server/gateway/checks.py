@@ -9,7 +9,7 @@ from lift.limits import RANKS, TRAINING_LIMITS
 
 MAX_CUSTOM_PROMPT_CHARACTERS = 16_000
 
-GENERATION_PROFILES = ("general", "single-fact", "needle")
+GENERATION_PROFILES = ("general", "thorough", "single-fact", "needle")
 STRATEGIES = (
     "sentence",
     "sentence+sections",

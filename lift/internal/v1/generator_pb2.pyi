@@ -32,7 +32,7 @@ class GenerateRequest(_message.Message):
     PAIRS_PER_SENTENCE_FIELD_NUMBER: _builtins.int
     CUSTOM_PROMPT_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
-    """general, single-fact or needle; empty means general."""
+    """general, thorough, single-fact or needle; empty means general."""
     strategy: _builtins.str
     """sentence, grounded or raw, and sentence+sections, with or without +raw behind it; empty means the generator's setting."""
     pairs_per_sentence: _builtins.int

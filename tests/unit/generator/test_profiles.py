@@ -26,6 +26,24 @@ def test_every_strategy_has_a_prompt_for_every_profile(strategy, name):
     assert "{sentence}" in prompt_file(strategy, name)
 
 
+@pytest.mark.parametrize("strategy", PAIRS_PER_SENTENCE)
+def test_the_thorough_profile_asks_more_by_the_general_ones_prompt(strategy):
+    thorough, general = (
+        chosen_profile(
+            strategy=strategy,
+            name=name,
+            pairs_per_sentence=0,
+            custom_prompt="",
+            required=frozenset(),
+            allowed=frozenset(),
+        )
+        for name in ("thorough", "general")
+    )
+    assert thorough.prompt == general.prompt
+    assert thorough.pairs_per_sentence > general.pairs_per_sentence
+    assert thorough.questions_per_answer > general.questions_per_answer
+
+
 def test_nothing_chosen_is_the_general_profile():
     assert chosen() == chosen(name="general")
     assert chosen().pairs_per_sentence == PAIRS_PER_SENTENCE["sentence"]["general"]

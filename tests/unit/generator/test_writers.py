@@ -9,9 +9,9 @@ import pytest
 from generator.llm import RequestFailed, Usage
 from generator.openings import Opening
 from generator.pairs import Kind
-from generator.profiles import chosen_profile
+from generator.profiles import QUESTIONS_PER_ANSWER, chosen_profile
 from generator.sentences import Passage
-from generator.strategies.grounded import HELD_PER_SPAN, GroundedStrategy
+from generator.strategies.grounded import GroundedStrategy
 from generator.testing import Reply
 from generator.writers import FREE, PROPOSALS, ROUND, TAUGHT_SAMPLES, Draft, ShownWriter, Start, Subject, TaughtWriter
 from lift.writing import WRITER, answer_prompt, question_prompt
@@ -148,12 +148,20 @@ async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_t
     passage = Passage(title="The bridge", window=window, sentence=BRIDGE.sentence, preceding=())
     async with aclosing(strategy.write(passage, Usage())) as written:
         held = [pair async for pair in written if pair.answer == "in 1802 by Ada Holm"]
-    assert len(held) == HELD_PER_SPAN
+    assert len(held) == QUESTIONS_PER_ANSWER["general"]
     assert "in 1802 by Ada Holm" not in strategy.spans(passage)
 
 
-@pytest.mark.parametrize(("held", "rounds"), [(ROUND, 1), (1, ROUNDS)])
-async def test_more_questions_are_asked_for_where_too_few_hold(asking, held, rounds):
+@pytest.mark.parametrize(
+    ("profile", "held", "rounds", "kept"),
+    [
+        ("general", ROUND, 1, 2),
+        ("general", 1, ROUNDS, 1),
+        ("thorough", ROUND, ROUNDS, 3),
+        ("thorough", 2 * ROUND, 2, 4),
+    ],
+)
+async def test_more_questions_are_asked_for_where_too_few_hold(asking, profile, held, rounds, kept):
     def script(body):
         prompt = body["prompt"]
         if prompt.endswith("Question:"):
@@ -165,13 +173,13 @@ async def test_more_questions_are_asked_for_where_too_few_hold(asking, held, rou
 
     asked = []
     client, _ = await asking(script, model="base", writer=WRITER)
-    strategy = GroundedStrategy.of_request(endpoint=client, name="single-fact", pairs_per_sentence=0, custom_prompt="")
+    strategy = GroundedStrategy.of_request(endpoint=client, name=profile, pairs_per_sentence=0, custom_prompt="")
     window = " ".join(map(str, range(200)))
     passage = Passage(title="bridges", window=window, sentence="1802 it was.", preceding=())
     assert strategy.spans(passage) == ("1802",)
     async with aclosing(strategy.write(passage, Usage())) as written:
         found = [pair async for pair in written if pair.kind is Kind.GROUNDED]
-    assert len(found) == min(held, HELD_PER_SPAN)
+    assert len(found) == kept
     assert len(asked) == rounds * ROUND
 
 
