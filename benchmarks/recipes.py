@@ -15,9 +15,9 @@ from statistics import mean
 from typing import Any, Self
 
 from benchmarks.trials import Choice, Trials, Tried
-from evals.arguments import training_options
 from evals.datasets.own import own
 from evals.intervals import proportion
+from lift.cli.training import training_options
 from lift.errors import InvalidOption, StackStopped
 from lift.settings import Settings
 from lift.stack.folder import StateFolder

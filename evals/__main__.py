@@ -20,7 +20,7 @@ from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
 from evals.results import Results, Row
 from evals.runner import Plan, Runner
-from lift.cli import options, pictures
+from lift.cli import options, pictures, training
 from lift.cli.running import run
 from lift.client import Client
 from lift.errors import InvalidOption
@@ -38,9 +38,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many questions.")] = None,
     shuffle: Annotated[int | None, typer.Option(help="Seed of a random order of documents before the limit.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of an answer.")] = 64,
-    train: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A training option of adapters.")
-    ] = None,
+    train: training.Train = None,
     documents_at_once: Annotated[int, typer.Option(min=1, help="Seconds are comparable with 1.")] = 1,
     questions_at_once: Annotated[int, typer.Option(min=1, help="Of one document; seconds likewise.")] = 8,
     keep_adapters: Annotated[bool, typer.Option("--keep-adapters", help="Leave the adapters in the stack.")] = False,
@@ -67,8 +65,8 @@ def evaluate(
         raise InvalidOption(option="benchmark", value=benchmark, expected=", ".join(BENCHMARKS))
     pictures.available("out")
     chosen = BENCHMARKS[benchmark]
-    training = {**chosen.training, **arguments.settings(train or ())}
-    trained_with = arguments.training_options(training)
+    given = {**chosen.training, **training.named(train or ())}
+    trained_with = training.training_options(given)
     models = {"llmlingua": compressor_model, "llamaindex": embedding_model}
     names = named(methods, chosen.methods, trained_with, [name for name, model in models.items() if model])
     if "rag" in names:
@@ -86,7 +84,7 @@ def evaluate(
     helping = helpers({name: models[name] for name in names if name in models})
     with Client(state_dir=state) as client:
         client.query(None, "Are you there?", max_tokens=1)
-        results = Results(out, benchmark, {"max_tokens": max_tokens, "train": training, **chosen.settings_of(choices)})
+        results = Results(out, benchmark, {"max_tokens": max_tokens, "train": given, **chosen.settings_of(choices)})
         plan = Plan(
             cases=cases,
             methods=names,

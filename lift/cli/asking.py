@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lift.cli import options, output
+from lift.cli import options, output, training
 
 if TYPE_CHECKING:
     from lift.values import Ingested, Job
@@ -26,6 +26,7 @@ def ingest(
     *,
     title: Annotated[str | None, typer.Option(help="What to call it; the file's name where absent.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Its id; one that exists is retrained from these files.")] = None,
+    train: training.Train = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it can be asked.")] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -34,9 +35,10 @@ def ingest(
     from lift.cli.progress import followed
     from lift.client import Client
 
+    chosen = training.training_options(training.named(train or ()))
     sources = [sys.stdin.buffer.read() if file == STDIN else Path(file) for file in files]
     with Client(state_dir=state) as client:
-        begun = client.ingest(sources, title=title, adapter=adapter, wait=False)
+        begun = client.ingest(sources, title=title, adapter=adapter, options=chosen, wait=False)
         job = followed(client.jobs.watch(begun.job.id)) if wait else begun.job
     if job.error is not None:
         raise job.error

@@ -93,6 +93,24 @@ def test_several_files_make_one_adapter_under_the_id_that_was_asked_for(lift, tm
     assert {row["title"] for row in lift("documents", "list", "--json").json["documents"]} == {"one", "two"}
 
 
+def test_training_options_reach_the_job(lift, gateway, tmp_path):
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    chosen = ("--train", "generation_profile=thorough", "--train", "batch_size=48")
+    job = lift("ingest", str(file), *chosen, "--json").json["job"]
+    assert gateway.catalogue.jobs.get("mine", job).options == {"generation_profile": "thorough", "batch_size": 48}
+
+
+@pytest.mark.parametrize(("option", "named"), [("colour=red", "colour"), ("epochs=many", "many"), ("epochs", "epochs")])
+def test_an_option_that_there_is_none_of_uploads_nothing(lift, tmp_path, option, named):
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    refused = lift("ingest", str(file), "--train", option)
+    assert refused.code == 1
+    assert named in refused.err
+    assert lift("documents", "list", "--json").json["documents"] == []
+
+
 def test_a_dash_is_standard_input(lift, monkeypatch):
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"The tide bell rings.")))
     made = lift("ingest", "-", "--title", "Tides", "--json").json

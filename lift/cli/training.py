@@ -1,0 +1,34 @@
+"""Training options on a command line, as NAME=VALUE. InvalidOption: one cannot be used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from lift.errors import InvalidOption
+from lift.values import TrainingOptions
+
+Train = Annotated[
+    list[str] | None, typer.Option("--train", metavar="NAME=VALUE", help="A training option; may be repeated.")
+]
+
+
+def named(given: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE as names and values."""
+    return {name: value for name, _, value in (setting.partition("=") for setting in given)}
+
+
+def training_options(given: Mapping[str, str]) -> TrainingOptions | None:
+    """The training options of those names; None where there are none, which leaves all to the server."""
+    kinds = {field.name: field.type for field in fields(TrainingOptions)}
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        kind = next((kind for kind in (int, float, str) if kinds.get(name) == kind | None), None)
+        if kind is None:
+            raise InvalidOption(option="train", value=name, expected=", ".join(kinds))
+        try:
+            found[name] = kind(value)
+        except ValueError as error:
+            raise InvalidOption(option=f"train {name}", value=value, expected=kind.__name__) from error
+    return TrainingOptions(**found) if found else None
