@@ -7,20 +7,27 @@ answer in words of the sentence. Where sentences are taken from elsewhere, B say
 from collections.abc import Iterator
 from pathlib import Path
 
+from generator.writers import TAUGHT_SENTENCES
 from lift.errors import InvalidOption
 from lift.teaching import Row
 
 ANSWER = " | "
-SENTENCES_BEFORE = 2  # of which a row's window is made, as many as a taught writer is shown
 
 
 def rows_of_folder(folder: Path) -> Iterator[Row]:
-    """The rows of a folder's texts, by name. InvalidOption: it holds none, or a line that is not as above."""
+    """The rows of a folder's texts, by name.
+
+    InvalidOption: it holds none, one that is not UTF-8, or a line that is not as above.
+    """
     files = sorted(folder.glob("*.txt"))
     if not files:
         raise InvalidOption(option="--documents", value=str(folder), problem="it holds no texts (*.txt)")
     for file in files:
-        yield from rows_of_text(file.read_text(encoding="utf-8"), file.name)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidOption(option="--documents", value=file.name, expected="UTF-8") from error
+        yield from rows_of_text(text, file.name)
 
 
 def rows_of_text(text: str, name: str) -> Iterator[Row]:
@@ -41,7 +48,7 @@ def rows_of_text(text: str, name: str) -> Iterator[Row]:
                     problem = "a question, ' | ' and an answer in words of its sentence are wanted"
                     raise InvalidOption(option="--documents", value=name, line=number, problem=problem)
                 at = sentences[-1].lower().index(answer.lower())
-                window = " ".join(filter(None, (before, *sentences[1:-1][-SENTENCES_BEFORE:])))
+                window = " ".join(filter(None, (before, *sentences[1:-1][-TAUGHT_SENTENCES:])))
                 as_said = sentences[-1][at : at + len(answer)]
                 yield Row(title=title, window=window, sentence=sentences[-1], question=question, answer=as_said)
             case "":

@@ -52,9 +52,13 @@ def test_a_question_before_any_sentence_is_refused() -> None:
         list(rows_of_text("T A\nQ Who? | Ada\n", "a.txt"))
 
 
-def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
+def test_a_folders_texts_are_read_by_name(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption):
         list(rows_of_folder(tmp_path))
+    (tmp_path / "c.txt").write_bytes(b"S Caf\xe9.\n")
+    with pytest.raises(InvalidOption, match="UTF-8"):
+        list(rows_of_folder(tmp_path))
+    (tmp_path / "c.txt").unlink()
     (tmp_path / "b.txt").write_text("S Two.\nQ Which? | two\n", encoding="utf-8")
     (tmp_path / "a.txt").write_text("S One.\nQ Which? | one\n", encoding="utf-8")
     assert [row.answer for row in rows_of_folder(tmp_path)] == ["One", "Two"]
