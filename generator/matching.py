@@ -10,7 +10,7 @@ from generator.words import word_set
 MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 30
 SAME_ANSWER_F1 = 0.6
-NEAR_DUPLICATE = 0.8
+NEAR_DUPLICATE = 0.9
 STRAY_WORDS = 1
 
 _WORD = re.compile(r"\d[\d.,:]*\d|[^\W_]+")

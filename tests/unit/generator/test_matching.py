@@ -79,5 +79,4 @@ def test_a_question_that_needs_a_name_leans_on_a_pronoun():
 
 def test_two_questions_that_differ_by_hardly_a_word_are_duplicates():
     assert matching.near_duplicate("When was the mill built?", ["When was a mill built?"])
-    assert matching.near_duplicate("What was replaced at Port Alwen?", ["What was replaced in Port Alwen?"])
     assert not matching.near_duplicate("When was the mill built?", ["Who built the mill?"])
