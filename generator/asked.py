@@ -44,10 +44,10 @@ def rows_of_text(text: str, name: str) -> Iterator[Row]:
                 sentences.append(said)
             case "Q":
                 question, _, answer = said.rpartition(ANSWER)
-                if not question or not answer or answer.lower() not in sentences[-1].lower():
+                at = sentences[-1].lower().find(answer.lower())
+                if not question or not answer or at < 0:
                     problem = "a question, ' | ' and an answer in words of its sentence are wanted"
                     raise InvalidOption(option="--documents", value=name, line=number, problem=problem)
-                at = sentences[-1].lower().index(answer.lower())
                 window = " ".join(filter(None, (before, *sentences[1:-1][-TAUGHT_SENTENCES:])))
                 as_said = sentences[-1][at : at + len(answer)]
                 yield Row(title=title, window=window, sentence=sentences[-1], question=question, answer=as_said)

@@ -121,16 +121,14 @@ async def test_questions_of_a_taught_writer_are_kept_where_it_reads_the_answer_b
             asked = "Question:" in body["prompt"]
             return Reply(text=" 1802" if "When was" in body["prompt"] or not asked else " nobody knows")
         asks_year = "Answer: 1802\n" in body["prompt"] and body["prompt"].endswith("Question:")
-        return Reply(
-            text=" When was it that Ada Holm finished the old bridge?" if asks_year else " Which bridge is it?"
-        )
+        return Reply(text=" When was the old bridge built?" if asks_year else " Which bridge is it?")
 
     client, _ = await asking(script, model="base", writer=WRITER)
     strategy = GroundedStrategy.of_request(endpoint=client, name="", pairs_per_sentence=0, custom_prompt="")
     passage = Passage(title="The old bridge", window="", sentence=BRIDGE.sentence, preceding=())
     async with aclosing(strategy.write(passage, Usage())) as written:
         held = {(pair.question, pair.answer) async for pair in written if pair.kind is Kind.GROUNDED}
-    assert held == {("When was it that Ada Holm finished the old bridge?", "1802")}
+    assert held == {("When was the old bridge built?", "1802")}
 
 
 async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_the_likeliest_questions_are_kept(asking):
@@ -139,9 +137,9 @@ async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_t
         if prompt.endswith("Answer:") and "Question:" not in prompt:
             return Reply(text=" in 1802 by Ada Holm")
         if prompt.endswith("Answer:"):
-            return Reply(text=" in 1802 by Ada Holm" if "come about" in prompt else " nobody knows")
+            return Reply(text=" in 1802 by Ada Holm" if "bridge come about" in prompt else " nobody knows")
         number = next(numbers)
-        return Reply(text=f" How did bridge {number} of {number} come about?", likelihood=-0.1 * (number % 10))
+        return Reply(text=f" How did bridge {number} of the bridge come about?", likelihood=-0.1 * (number % 10))
 
     numbers = count()
     client, _ = await asking(script, model="base", writer=WRITER)
@@ -168,7 +166,7 @@ async def test_more_questions_are_asked_for_where_too_few_hold(asking, profile, 
         prompt = body["prompt"]
         if prompt.endswith("Question:"):
             asked.append(prompt)
-            return Reply(text=f" When was bridge {len(asked)} of {len(asked)} built?")
+            return Reply(text=f" When was bridge {len(asked)} of the bridges built?")
         if "Question:" not in prompt:
             return Reply(text=" Paris")
         return Reply(text=" 1802" if any(f"bridge {number} of" in prompt for number in range(1, held + 1)) else " no")
@@ -210,7 +208,9 @@ async def test_what_held_before_a_request_failed_is_kept(asking):
         if prompt.endswith("Question:"):
             asked.append(prompt)
             number = len(asked)
-            return Reply(status=400) if number > ROUND else Reply(text=f" When was bridge {number} of {number} built?")
+            return (
+                Reply(status=400) if number > ROUND else Reply(text=f" When was bridge {number} of the bridges built?")
+            )
         return Reply(text=" 1802" if "bridge 1 of" in prompt else " no")
 
     asked = []
@@ -221,4 +221,6 @@ async def test_what_held_before_a_request_failed_is_kept(asking):
     with suppress(RequestFailed):
         async for pair in strategy.write(passage, Usage()):
             found.append(pair)
-    assert [pair.question for pair in found if pair.kind is Kind.GROUNDED] == ["When was bridge 1 of 1 built?"]
+    assert [pair.question for pair in found if pair.kind is Kind.GROUNDED] == [
+        "When was bridge 1 of the bridges built?"
+    ]
