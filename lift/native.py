@@ -1,6 +1,6 @@
 """Compiles a file of C++ for this processor, and loads it beside the OpenMP that is loaded already.
 
-The files are plain C++ with a C interface: they need a compiler's own headers alone, and a second or two.
+The files are plain C++ with a C interface: they need a compiler's own headers, those beside them, and a second or two.
 """
 
 import ctypes
@@ -64,7 +64,8 @@ def _compiled(source: Path, defines: tuple[str, ...], folder: Path) -> Path:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
         raise FileNotFoundError(f"no C++ compiler ({', '.join(COMPILERS)})")
-    made_of = [sha256(source.read_bytes()).hexdigest(), compiler, FLAGS, defines, _processor()]
+    texts = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.h")))]
+    made_of = [*(sha256(text).hexdigest() for text in texts), compiler, FLAGS, defines, _processor()]
     file = file_of(folder, f"{source.stem}.so", made_of)
     if file.is_file():
         return file

@@ -6,18 +6,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.tile_products import Panels
+
 Turns = tuple[Tensor, Tensor]
 """Cosine and sine of each row's position, [T, 1, d] each: by them queries and keys are rotated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Linear layers that read the same input: W [sum of d_out, d_in], one below the other."""
+    """Linear layers that read the same input: W [sum of d_out, d_in], one below the other, and W for tiles."""
 
     names: tuple[str, ...]
     weight: Tensor
     bias: Tensor | None
     outputs: tuple[int, ...]
+    panels: Panels | None = None
 
     @classmethod
     def of(cls, layers: dict[str, nn.Linear]) -> "Group":
@@ -30,7 +33,8 @@ class Group:
             for linear, part in zip(linears, weight.split(outputs), strict=True):
                 linear.weight.data = part
         biases = [linear.bias.data for linear in linears if linear.bias is not None]
-        return cls(tuple(layers), weight, torch.cat(biases) if biases else None, outputs)
+        bias = torch.cat(biases) if biases else None
+        return cls(tuple(layers), weight, bias, outputs, Panels.of(weight, outputs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,22 +13,21 @@ product. `PeftLearner` is the reference for all of this.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from trainer.adapted_linear import Share, adapted_linear
 from trainer.batches import Example
 from trainer.expectations import worst
 from trainer.frozen import FrozenModel, Group, Turns
 from trainer.kernel_pieces import pieces
-from trainer.lora import Adapted, Factors, Lora
+from trainer.lora import Factors, Lora
 from trainer.pieces import Pieces
 from trainer.prefixes import ON_CPU, Forest, forest
 from trainer.primer import Primer
-from trainer.products import add_product
 from trainer.profiles import Hyperparameters
 from trainer.recorded import RecordedPasses
 from trainer.whitening import KeptSpectra, whiteners
@@ -198,60 +197,6 @@ def _parts(examples: Sequence[Example]) -> Iterator[list[Example]]:
         yield part
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """One adapter's part in a group of linear layers: the rows that are its own, its weights, and their gradients."""
-
-    rows: slice
-    lora: Adapted
-    gradient: Adapted
-    scaling: float
-
-
-class _AdaptedLinear(torch.autograd.Function):
-    """y = W x + s B A x of each row x, with the A, B and s of the adapter whose row it is. x [T, d_in], y [T, d_out].
-
-    h = s A x;  y = B h + W x: the delta goes first, so that the sum is rounded once, behind an fp32 accumulator.
-    dh = s Bᵀ dy;  dx = Aᵀ dh + Wᵀ dy;  dA = dh xᵀ;  dB = dy hᵀ. The layers of a group are members: each has its own
-    part of h, B and y.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Group, shares: Sequence[_Share]) -> Tensor:
-        y = x.new_empty(len(x), len(group.weight))
-        hidden = []
-        for share in shares:
-            own, b = x[share.rows], share.lora.b
-            h = x.new_empty(len(own), len(share.lora.a))
-            torch.addmm(h, own, share.lora.a.t(), beta=0, alpha=share.scaling, out=h)
-            for h_of, b_of, y_of in zip(h.chunk(len(b), 1), b, y[share.rows].split(group.outputs, 1), strict=True):
-                torch.mm(h_of, b_of.t(), out=y_of)
-            hidden.append(h)
-        add_product(y, x, group.weight.t())
-        if group.bias is not None:
-            y += group.bias
-        ctx.save_for_backward(x, *hidden)
-        ctx.group, ctx.shares = group, shares
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
-        x, *hidden = ctx.saved_tensors
-        dx = torch.empty_like(x)
-        for share, h in zip(ctx.shares, hidden, strict=True):
-            b, db, members = share.lora.b, share.gradient.b, len(share.lora.b)
-            dh = torch.empty_like(h)
-            of_members = (dh.chunk(members, 1), h.chunk(members, 1), b, db, dy[share.rows].split(ctx.group.outputs, 1))
-            for dh_of, h_of, b_of, db_of, dy_of in zip(*of_members, strict=True):
-                torch.addmm(dh_of, dy_of, b_of, beta=0, alpha=share.scaling, out=dh_of)
-                db_of.addmm_(dy_of.t(), h_of)
-            share.gradient.a.addmm_(dh.t(), x[share.rows])
-            torch.mm(dh, share.lora.a, out=dx[share.rows])
-        add_product(dx, dy, ctx.group.weight)
-        return dx, None, None
-
-
 class _Losses(torch.autograd.Function):
     """hidden [T_a, d], head [V, d], targets, chances [T_a, K] → the loss of each answer token, fp32 [T_a].
 
@@ -311,8 +256,7 @@ class _Pass:
     def _linear(self, x: Tensor, group: Group, rows: Sequence[slice]) -> Tensor:
         name = group.names[0]
         shares = [
-            _Share(own, lora[name], gradient[name], scaling)
+            Share(own, lora[name], gradient[name], scaling)
             for own, (lora, gradient, scaling) in zip(rows, self._adapters, strict=True)
         ]
-        y: Tensor = _AdaptedLinear.apply(x, group, shares)  # type: ignore[no-untyped-call]
-        return y
+        return adapted_linear(x, group, shares)

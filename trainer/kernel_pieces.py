@@ -12,8 +12,10 @@ from torch.autograd.function import once_differentiable
 
 from trainer.frozen import Block, FrozenModel, Turns
 from trainer.kernels import MOST_CHOICES, WIDEST_HEAD, Kernels, kernels
+from trainer.padding import rounded_up
 from trainer.pieces import Pieces, TorchPieces
 from trainer.prefixes import Forest
+from trainer.tiles import SIDE, fit, tiles
 
 
 def pieces(base: FrozenModel, grown: Forest, turns: Turns) -> Pieces:
@@ -60,6 +62,7 @@ class _Layout:
         self.count, self.width = grown.nodes.shape
         self.turns = tuple(turn.contiguous() for turn in turns)
         self.heads, self.key_heads, self.size, self.epsilon = base.heads, base.key_heads, base.head_size, base.epsilon
+        self.tiles = tiles("tile_attention.cpp") if fit(base.embedding, base.head_size) else None
         own = torch.arange(len(grown.places))
         self.owners = own.new_full((self.count * self.width,), -1)
         self.owners[grown.places] = own
@@ -138,10 +141,11 @@ class _Attention(torch.autograd.Function):
         q, k, v = _placed(qkv, layout)
         sizes = layout.count, layout.width, *layout.sizes
         run("to_places", qkv, *layout.turns, *norms, layout.epsilon, layout.nodes, q, k, v, *sizes)
-        chances = q @ k.transpose(1, 2)
-        run("causal_softmax", chances, layout.scale, chances.shape[:2].numel(), layout.width)
+        mixed, chances = (
+            _mixed_on_tiles(q, k, v, layout, layout.tiles) if layout.tiles else _mixed(q, k, v, layout, run)
+        )
         attended = qkv.new_empty(len(qkv), layout.heads * layout.size)
-        run("from_places", chances @ v, layout.places, attended, len(qkv), layout.width, layout.heads, layout.size)
+        run("from_places", mixed, layout.places, attended, len(qkv), layout.width, layout.heads, layout.size)
         ctx.save_for_backward(q, k, v, chances, *((qkv, *norms) if norms[0] is not None else ()))
         ctx.layout, ctx.run = layout, run
         return attended
@@ -154,10 +158,8 @@ class _Attention(torch.autograd.Function):
         by = torch.empty_like(q)
         at = layout.count * layout.width, layout.width, layout.heads, layout.size
         run("from_places_back", by_attended.contiguous(), layout.owners, by, *at)
-        by_v = chances.transpose(1, 2) @ by
-        by_scores = by @ v.transpose(1, 2)
-        run("causal_softmax_back", by_scores, chances, layout.scale, chances.shape[:2].numel(), layout.width)
-        by_q, by_k = by_scores @ k, by_scores.transpose(1, 2) @ q
+        given = q, k, v, chances, by, layout
+        by_q, by_k, by_v = _unmixed_on_tiles(*given, layout.tiles) if layout.tiles else _unmixed(*given, run)
         nodes, width = len(by_attended), (layout.heads + 2 * layout.key_heads) * layout.size
         by_qkv = q.new_empty(nodes, width)
         qkv, *norms = normed or (by_qkv, None, None)  # of what is turned only norms ask what it was before
@@ -172,3 +174,36 @@ def _placed(qkv: Tensor, layout: _Layout) -> tuple[Tensor, Tensor, Tensor]:
     products, together = layout.count * layout.key_heads, layout.heads // layout.key_heads
     k, v = (qkv.new_empty(products, layout.width, layout.size) for _ in range(2))
     return qkv.new_empty(products, together * layout.width, layout.size), k, v
+
+
+def _mixed(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tuple[Tensor, Tensor]:
+    """P V of each product, and P."""
+    chances = q @ k.transpose(1, 2)
+    run("causal_softmax", chances, layout.scale, chances.shape[:2].numel(), layout.width)
+    return chances @ v, chances
+
+
+def _unmixed(  # noqa: PLR0917 - as `_Attention` has them
+    q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: _Layout, run: Kernels
+) -> tuple[Tensor, Tensor, Tensor]:
+    """dQ, dK and dV."""
+    by_scores = by @ v.transpose(1, 2)
+    run("causal_softmax_back", by_scores, chances, layout.scale, chances.shape[:2].numel(), layout.width)
+    return by_scores @ k, by_scores.transpose(1, 2) @ q, chances.transpose(1, 2) @ by
+
+
+def _mixed_on_tiles(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tuple[Tensor, Tensor]:
+    """`_mixed`, but that P has rows and columns up to multiples of 32."""
+    (count, rows, _), length = q.shape, k.shape[1]
+    mixed, chances = torch.empty_like(q), q.new_empty(count, rounded_up(rows, SIDE), rounded_up(length, SIDE))
+    run("attention", q, k, v, layout.scale, chances, mixed, count, rows, length, layout.size)
+    return mixed, chances
+
+
+def _unmixed_on_tiles(  # noqa: PLR0917 - as `_Attention` has them
+    q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: _Layout, run: Kernels
+) -> tuple[Tensor, Tensor, Tensor]:
+    by_q, by_k, by_v = map(torch.empty_like, (q, k, v))
+    sizes = *q.shape[:2], k.shape[1], layout.size
+    run("attention_back", q, k, v, chances, layout.scale, by, by_q, by_k, by_v, *sizes)
+    return by_q, by_k, by_v

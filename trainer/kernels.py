@@ -29,11 +29,10 @@ Argument: TypeAlias = Tensor | int | float | None
 
 
 class Kernels:
-    """The functions of kernels.cpp for numbers of one type."""
+    """The functions of a compiled file."""
 
     def __init__(self, functions: ctypes.CDLL) -> None:
         self._functions = functions
-        self._functions.sum_of_squares.restype = ctypes.c_double
 
     def __call__(self, name: str, *arguments: Argument) -> float:
         """Calls a function with torch's number of threads behind its arguments, of which tensors have contiguous rows.
@@ -60,7 +59,9 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
     if dtype not in NUMBERS:
         return None
     try:
-        return Kernels(library(SOURCE, os.environ.get(KERNELS, ""), f"T={NUMBERS[dtype]}"))
+        functions = library(SOURCE, os.environ.get(KERNELS, ""), f"T={NUMBERS[dtype]}")
     except NotCompiled as error:
         log.warning("kernels_missing", error=str(error), effect="training on this CPU is slower")
         return None
+    functions.sum_of_squares.restype = ctypes.c_double
+    return Kernels(functions)

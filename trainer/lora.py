@@ -23,10 +23,10 @@ UPDATE_WEIGHTS = 1 << 20  # updated at a time on CPUs: what eight passes over th
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """A [members · rank, d_in] and B of each member [d_out, rank] of a group of linear layers, or their gradients."""
+    """A [members · rank, d_in] and B [sum of d_out, rank] of a group of linear layers, or their gradients."""
 
     a: Tensor
-    b: tuple[Tensor, ...]
+    b: Tensor
 
 
 class Factors:
@@ -46,19 +46,17 @@ class Factors:
         rank, rest = self.rank, flat
         adapted = {}
         for group in self._groups:
-            shapes = [(len(group.names) * rank, group.weight.shape[1]), *((d_out, rank) for d_out in group.outputs)]
-            *pieces, rest = rest.split(
-                [*(math.prod(shape) for shape in shapes), len(rest) - sum(map(math.prod, shapes))]
-            )
-            a, *b = (piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True))
-            adapted[group.names[0]] = Adapted(a, tuple(b))
+            d_out, d_in = group.weight.shape
+            sizes = len(group.names) * rank * d_in, d_out * rank
+            a, b, rest = rest.split([*sizes, len(rest) - sum(sizes)])
+            adapted[group.names[0]] = Adapted(a.view(-1, d_in), b.view(d_out, rank))
         return adapted
 
     def by_name(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat buffer as the A and B of each linear layer, under PEFT's names."""
         named = {}
         for group, adapted in zip(self._groups, self.of_groups(flat).values(), strict=True):
-            for name, a, b in zip(group.names, adapted.a.split(self.rank), adapted.b, strict=True):
+            for name, a, b in zip(group.names, adapted.a.split(self.rank), adapted.b.split(group.outputs), strict=True):
                 named[f"base_model.model.{name}.lora_A.weight"] = a
                 named[f"base_model.model.{name}.lora_B.weight"] = b
         return named

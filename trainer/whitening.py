@@ -36,6 +36,7 @@ from trainer.base_model import BaseModel
 from trainer.batches import Example
 from trainer.one_core import one_core
 from trainer.padding import padded
+from trainer.tile_products import Directions
 
 DIRECTIONS = 256  # of each layer's input at most
 SHARE = 0.25  # of its width at most: behind them, directions of SmolLM2-135M have a tenth of the mean energy
@@ -78,6 +79,7 @@ class Whitener:
     directions: Tensor
     losses: Tensor
     scale: float
+    on_tiles: Directions | None = None
 
     def __call__(self, a: Tensor) -> Tensor:
         """a [rows, d] → a M, which is also a Mᵀ."""
@@ -85,12 +87,15 @@ class Whitener:
 
     def over(self, a: Tensor) -> Tensor:
         """The same in the memory of `a`, which has the type of the directions."""
+        if self.on_tiles:
+            return self.on_tiles.taken_from(a, self.scale)
         inner = (a @ self.directions).mul_(self.losses)
         return a.addmm_(inner, self.directions.t(), beta=self.scale, alpha=-self.scale)
 
     def to(self, dtype: torch.dtype) -> "Whitener":
-        """The same in another type."""
-        return Whitener(self.directions.to(dtype), self.losses.to(dtype), self.scale)
+        """The same in another type, and on tiles where there are some."""
+        directions = self.directions.to(dtype)
+        return Whitener(directions, self.losses.to(dtype), self.scale, Directions.of(directions, self.losses))
 
     @property
     def inverse(self) -> "Whitener":

@@ -103,3 +103,11 @@ def test_a_compiler_that_hangs_is_none(source, kept, monkeypatch):
     monkeypatch.setattr(native, "_run", hang)
     with pytest.raises(NotCompiled, match="timed out"):
         library(source, str(kept))
+
+
+def test_another_header_is_another_library(source, kept):
+    header = source.with_name("number.h")
+    source.write_text('#include "number.h"\nextern "C" int number() { return NUMBER; }')
+    for number in (4, 5):
+        header.write_text(f"#define NUMBER {number}")
+        assert library(source, str(kept)).number() == number
