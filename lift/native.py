@@ -1,6 +1,6 @@
 """Compiles a file of C++ for this processor, and loads it beside the OpenMP that is loaded already.
 
-The files are plain C++ with a C interface: they need a compiler's own headers, those beside them, and a second or two.
+The files are plain C++ with a C interface: they need a compiler's own headers, those of this folder, and some seconds.
 """
 
 import ctypes
@@ -21,6 +21,7 @@ FLAGS = (
     "-std=c++17 -O3 -march=native -fopenmp -fPIC -fno-math-errno -fno-trapping-math".split()  # noqa: SIM905 - a command
     + (["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else [])
 )
+HEADERS = Path(__file__).parent
 OPENMPS = ("libiomp", "libgomp", "libomp")
 COMPILE_SECONDS = 120.0
 
@@ -64,14 +65,15 @@ def _compiled(source: Path, defines: tuple[str, ...], folder: Path) -> Path:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
         raise FileNotFoundError(f"no C++ compiler ({', '.join(COMPILERS)})")
-    texts = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.h")))]
+    texts = [file.read_bytes() for file in (source, *sorted(HEADERS.glob("*.h")))]
     made_of = [*(sha256(text).hexdigest() for text in texts), compiler, FLAGS, defines, _processor()]
     file = file_of(folder, f"{source.stem}.so", made_of)
     if file.is_file():
         return file
     with written_whole(file) as unfinished:
         compiled = unfinished.with_suffix(f"{unfinished.suffix}.o")
-        _run(compiler, *FLAGS, *(f"-D{define}" for define in defines), "-c", str(source), "-o", str(compiled))
+        chosen = *FLAGS, f"-I{HEADERS}", *(f"-D{define}" for define in defines)
+        _run(compiler, *chosen, "-c", str(source), "-o", str(compiled))
         _run(compiler, "-shared", str(compiled), "-o", str(unfinished))  # without an OpenMP of its own: see _loaded
         compiled.unlink()
     return file

@@ -1,6 +1,7 @@
-"""Calls lora_kernel.cpp, which adds the LoRA deltas of few rows: a library's matrix products cost many times as much.
+"""Calls lora_kernel.cpp, which adds the LoRA deltas of few rows, and lora_tiles.cpp, which adds those of many.
 
-Where it cannot be compiled products compute everything, and the log says so once.
+A library's matrix products cost many times as much. Where the files cannot be compiled products compute everything, and
+the log says so once; lora_tiles.cpp wants a processor with matrix tiles (AMX).
 """
 
 import ctypes
@@ -18,7 +19,8 @@ from torch import Tensor
 from lift.native import NotCompiled, library
 from server.engine.environment import KERNELS
 
-SOURCE = Path(__file__).with_suffix(".cpp")
+FEW, MANY = "lora_kernel.cpp", "lora_tiles.cpp"
+TILE_WIDTH = 32  # widths that tiles take are multiples of it
 
 log = structlog.get_logger()
 
@@ -47,6 +49,7 @@ class KernelLayer(ctypes.Structure):
             ranks.ctypes.data,
             widths.ctypes.data,
         )
+        self.fits_tiles = inputs % TILE_WIDTH == 0 and not (widths % TILE_WIDTH).any()
         super().__init__(*addresses, len(a), slots, inputs, room)
 
 
@@ -69,7 +72,7 @@ class KernelRows(ctypes.Structure):
 
 
 class LoraKernel:
-    """lora_kernel.cpp, compiled."""
+    """One of the files, compiled."""
 
     def __init__(self, functions: ctypes.CDLL) -> None:
         self._add = functions.add_lora
@@ -91,11 +94,23 @@ class LoraKernel:
 
 @cache
 def lora_kernel() -> LoraKernel | None:
-    """The kernel; none, and a line in the log, where it cannot be compiled."""
+    """The kernel for few rows; none, and a line in the log, where it cannot be compiled."""
+    functions = _compiled(FEW)
+    return LoraKernel(functions) if functions else None
+
+
+@cache
+def lora_tiles() -> LoraKernel | None:
+    """The one for many rows; none where the processor has no tiles, and as above."""
+    functions = _compiled(MANY)
+    return LoraKernel(functions) if functions and functions.usable() else None
+
+
+def _compiled(name: str) -> ctypes.CDLL | None:
     try:
-        return LoraKernel(library(SOURCE, os.environ.get(KERNELS, "")))
+        return library(Path(__file__).with_name(name), os.environ.get(KERNELS, ""))
     except NotCompiled as error:
-        log.warning("kernels_missing", error=str(error), effect="adapters on this CPU are slower")
+        log.warning("kernels_missing", file=name, error=str(error), effect="adapters on this CPU are slower")
         return None
 
 

@@ -2,7 +2,8 @@
 
 vLLM's own operator copies both matrices of an adapter for every row. Here the rows are grouped once per batch, so that
 a layer reads each adapter's weights once, in the model's own type, at the adapter's own rank; rows without an
-adapter are not touched. Where an adapter has few rows, as when answers are written, `lora_kernel` takes their place.
+adapter are not touched. Where an adapter has few rows, as when answers are written, or where the processor has matrix
+tiles, `lora_kernel` takes their place.
 
 Shapes: n rows, `slots` adapters in a batch, R the rank of the buffers, r <= R the rank of one adapter. A layer that
 packs several projections (q, k and v; gate and up) has a pair of buffers and a range of output columns for each.
@@ -20,12 +21,15 @@ from torch.nn.functional import linear
 from vllm.lora.layers import LoRAMapping
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-from server.engine.lora_kernel import KernelLayer, KernelRows, Numbers, lora_kernel
+from server.engine.lora_kernel import KernelLayer, KernelRows, Numbers, lora_kernel, lora_tiles
 
 Pair: TypeAlias = tuple[Tensor, Tensor]
 
 FEW = 2048
 """An adapter whose rows, times its rank, are not more is faster through the kernel than as products (docs/why.md)."""
+
+FEW_FOR_TILES = 256
+"""The same, where tiles are in the products' place."""
 
 UNKNOWN = -1
 
@@ -122,27 +126,37 @@ def _rank(a: Tensor) -> int:
     return int(used[-1]) + 1 if len(used) else 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The rows of adapters that have few of them, and those of the others: for tiles, and for products."""
+
+    few: KernelRows | None
+    many: KernelRows | None
+    segments: tuple[Segment, ...]
+
+
 class Batch:
     """The adapters of the rows of a batch."""
 
     def __init__(self, segments: tuple[Segment, ...] = ()) -> None:
         self.segments = segments
         self.slots = tuple(segment.slot for segment in segments)
-        self._split: dict[tuple[int, ...], tuple[KernelRows | None, tuple[Segment, ...]]] = {}
+        self._split: dict[tuple[tuple[int, ...], int], Split] = {}
 
-    def split(self, ranks: tuple[int, ...]) -> tuple[KernelRows | None, tuple[Segment, ...]]:
-        """The rows for the kernel and the segments for products, with these ranks of the segments' adapters."""
-        found = self._split.get(ranks)
+    def split(self, ranks: tuple[int, ...], most: int) -> Split:
+        """With these ranks of the segments' adapters; few: at most so many rows times ranks."""
+        found = self._split.get((ranks, most))
         if found is None:
-            few, many = [], []
-            for segment, rank in zip(self.segments, ranks, strict=True):
-                rows = _indices(segment.rows)
-                if len(rows) * rank <= FEW:
-                    few.append((segment.slot, rows))
-                else:
-                    many.append(segment)
-            found = self._split[ranks] = KernelRows(few) if few else None, tuple(many)
+            sizes = [len(_indices(segment.rows)) * rank for segment, rank in zip(self.segments, ranks, strict=True)]
+            few = [segment for segment, size in zip(self.segments, sizes, strict=True) if size <= most]
+            many = [segment for segment, size in zip(self.segments, sizes, strict=True) if size > most]
+            found = Split(few=_kernel_rows(few), many=_kernel_rows(many), segments=tuple(many))
+            self._split[ranks, most] = found
         return found
+
+
+def _kernel_rows(segments: Sequence[Segment]) -> KernelRows | None:
+    return KernelRows([(segment.slot, _indices(segment.rows)) for segment in segments]) if segments else None
 
 
 def _indices(rows: slice | Tensor) -> Numbers:
@@ -159,7 +173,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
         self._tokens, self._sampled = Batch(), Batch()
         self._layers = Layers()
-        lora_kernel()  # compiled now, so that nobody waits for it
+        lora_kernel(), lora_tiles()  # compiled now, so that nobody waits for them
 
     def update_metadata(
         self,
@@ -193,9 +207,13 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         ranks = layer.highest_ranks(self._tokens.slots)
         kernel = lora_kernel() if _fits_kernel(y, x, lora_a_stacked[0]) else None
         if kernel is not None:
-            few, many = self._tokens.split(ranks)
-            if few is not None:
-                kernel(y, x, layer.kernel, few, scale)
+            tiles = lora_tiles() if layer.kernel.fits_tiles else None
+            split = self._tokens.split(ranks, FEW_FOR_TILES if tiles else FEW)
+            if split.few is not None:
+                kernel(y, x, layer.kernel, split.few, scale)
+            if tiles and split.many is not None:
+                tiles(y, x, layer.kernel, split.many, scale)
+            many = () if tiles else split.segments
         for segment in many:
             rows = x[segment.rows]
             start = 0

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,21 +13,28 @@ from vllm.lora.layers import LoRAMapping
 
 from lift import native
 from server.engine import segmented_lora
-from server.engine.lora_kernel import SOURCE, KernelLayer, KernelRows, LoraKernel, lora_kernel
-from server.engine.segmented_lora import Batch, SegmentedLora, segments
+from server.engine.lora_kernel import FEW, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
+from server.engine.segmented_lora import Batch, SegmentedLora, Split, segments
 
-HIDDEN = 48
+HIDDEN = 64
 MAX_RANK = 32
 SLOTS = 4
-WIDTHS = (40, 16, 16)
+WIDTHS = (96, 32, 32)
 RANKS = {11: 32, 12: 8, 13: 1}
 IN_SLOT = [13, None, 11, 12]
 
 
-@pytest.fixture(params=["kernel", "products"])
+on_tiles = pytest.mark.skipif(lora_tiles() is None, reason="this processor has no tiles")
+
+
+@pytest.fixture(params=["kernel", pytest.param("tiles", marks=on_tiles), "products"])
 def operator(request, monkeypatch) -> SegmentedLora:
     if request.param == "products":
         monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: None)
+    elif request.param == "kernel":
+        monkeypatch.setattr(segmented_lora, "lora_tiles", lambda: None)
+    else:
+        monkeypatch.setattr(segmented_lora, "FEW_FOR_TILES", 0)
     return SegmentedLora(256, 16, "cpu")
 
 
@@ -135,7 +143,7 @@ def test_a_slot_that_is_filled_anew_forgets_the_rank_of_the_last_adapter(operato
 
 
 @pytest.mark.parametrize(("few", "of_kernel"), [(0, 0), (40, 4), (1000, 6)])
-def test_rows_of_the_kernel_and_of_products_come_to_the_same(buffers, monkeypatch, few, of_kernel) -> None:
+def test_rows_of_the_kernel_and_others_come_to_the_same(buffers, monkeypatch, few, of_kernel) -> None:
     a, b = buffers
     rows = BATCHES["an adapter's rows scattered"]  # rows times rank: 3 · 8, 2 · 32, 1 · 1
     x = torch.randn(len(rows), HIDDEN).bfloat16()
@@ -146,7 +154,8 @@ def test_rows_of_the_kernel_and_of_products_come_to_the_same(buffers, monkeypatc
         taken.extend(found.kept[0])
         kernel(y, x, layer, found, scale)
 
-    monkeypatch.setattr(segmented_lora, "FEW", few)
+    for bound in ("FEW", "FEW_FOR_TILES"):  # whichever this processor has
+        monkeypatch.setattr(segmented_lora, bound, few)
     monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: counting)
     operator = SegmentedLora(64, 16, "cpu")
     batch(operator, rows)
@@ -163,14 +172,28 @@ def kernel(request) -> LoraKernel:
             if platform.machine() != "x86_64":
                 pytest.skip("the kernel has such instructions for x86-64 alone")
             patch.setattr(native, "FLAGS", (*native.FLAGS, request.param))
-        return LoraKernel(native.library(SOURCE, ""))
+        return LoraKernel(native.library(Path(segmented_lora.__file__).with_name(FEW), ""))
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3, 7, 16, 17, 31, 64, 128])
-@pytest.mark.parametrize("count", [1, 2, 5, 64, 131])
+every_rank = pytest.mark.parametrize("rank", [1, 2, 3, 7, 16, 17, 31, 64, 128])
+every_count = pytest.mark.parametrize("count", [1, 2, 5, 64, 131])
+
+
+@every_rank
+@every_count
 def test_the_kernel_has_every_row_rank_and_column(kernel, rank, count) -> None:
+    has_every_row_rank_and_column(kernel, rank, count, 70, (33, 16, 130))  # none is a whole number of vectors
+
+
+@on_tiles
+@every_rank
+@every_count
+def test_tiles_have_every_row_rank_and_column(rank, count) -> None:
+    has_every_row_rank_and_column(lora_tiles(), rank, count, 96, (160, 32, 96))
+
+
+def has_every_row_rank_and_column(kernel, rank, count, inputs, widths) -> None:
     torch.manual_seed(rank)
-    inputs, widths = 70, (33, 16, 130)  # none is a whole number of vectors
     a = tuple(torch.zeros(2, 1, 128, inputs, dtype=torch.bfloat16) for _ in widths)
     b = tuple(torch.full((2, 1, width, 128), torch.nan, dtype=torch.bfloat16) for width in widths)
     for shrink, expand in zip(a, b, strict=True):
@@ -231,15 +254,16 @@ def test_other_types_and_rows_that_lie_apart_are_products(operator, buffers, dty
     torch.testing.assert_close(y.float(), dense(x, [12, 11], a, b), atol=0.06, rtol=0.02)
 
 
-def test_an_adapter_goes_to_the_kernel_by_its_rows_and_rank(monkeypatch) -> None:
-    monkeypatch.setattr(segmented_lora, "FEW", 16)
+def test_an_adapter_goes_to_the_kernel_by_its_rows_and_rank() -> None:
     of_batch = Batch(segments([11] * 9 + [0, 12, 12, 13], [13, None, 11, 12]))
-    few, many = of_batch.split((2, 8, 16))
-    assert [segment.slot for segment in many] == [2]
-    assert [numbers.tolist() for numbers in few.kept] == [[10, 11, 12], [2, 3], [3, 0]]
-    assert of_batch.split((1, 8, 16))[1] == ()
-    assert of_batch.split((2, 9, 17))[0] is None
-    assert Batch().split(()) == (None, ())
+    split = of_batch.split((2, 8, 16), 16)
+    assert [segment.slot for segment in split.segments] == [2]
+    assert [numbers.tolist() for numbers in split.few.kept] == [[10, 11, 12], [2, 3], [3, 0]]
+    assert [numbers.tolist() for numbers in split.many.kept] == [[*range(9)], [9], [2]]
+    assert of_batch.split((2, 8, 16), 100).segments == ()
+    assert of_batch.split((1, 8, 16), 16).many is None
+    assert of_batch.split((2, 9, 17), 16).few is None
+    assert Batch().split((), 16) == Split(few=None, many=None, segments=())
 
 
 def test_rows_that_stand_together_are_a_slice() -> None:

@@ -105,7 +105,8 @@ def test_a_compiler_that_hangs_is_none(source, kept, monkeypatch):
         library(source, str(kept))
 
 
-def test_another_header_is_another_library(source, kept):
+def test_another_header_is_another_library(source, kept, monkeypatch):
+    monkeypatch.setattr(native, "HEADERS", source.parent)
     header = source.with_name("number.h")
     source.write_text('#include "number.h"\nextern "C" int number() { return NUMBER; }')
     for number in (4, 5):

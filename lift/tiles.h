@@ -130,6 +130,13 @@ void put(const Block& block, float scale, const bf16* bias, bf16* to, Index stri
     }
 }
 
+// Adds 32 numbers.
+inline void add_to(const float* more, bf16* to) {
+    const __m512i there = _mm512_loadu_si512(to);
+    _mm512_storeu_si512(to, rounded(_mm512_add_ps(_mm512_load_ps(more), low(there)),
+                                    _mm512_add_ps(_mm512_load_ps(more + HALF), high(there))));
+}
+
 // Adds the block's first rows and columns, times `scale`, to `kept` times what is there.
 void put_more(const Block& block, bf16* to, Index stride, Index rows, Index columns, float scale = 1, float kept = 1) {
     const __m512 times = _mm512_set1_ps(scale), less = _mm512_set1_ps(kept);
