@@ -11,7 +11,7 @@ import torch
 from lift.errors import InvalidOption
 from lift.settings import Settings
 from lift.template import PromptTemplate
-from trainer import base_model
+from trainer import base_model, tile_products
 from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
@@ -25,6 +25,7 @@ from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.retention import kept_answers
 from trainer.shared import SharedLearner
+from trainer.tiles import tiles
 from trainer.whitening import KeptSpectra
 
 log = structlog.get_logger()
@@ -94,10 +95,12 @@ class Workshop:
 def _fast_devices(base: BaseModel) -> int:
     """How many processes make a step where nobody says: on two cores one each, which compute without waiting.
 
-    Two threads of one process wait for each other at each of a step's five thousand pieces of work (docs/why.md).
+    Two threads of one process wait for each other at each of a step's pieces of work, which are five thousand, but on
+    tiles a fifth of that (docs/why.md).
     """
     two_cores = base.model.device.type == "cpu" and torch.get_num_threads() == APART
-    if not two_cores or not FusedLearner.takes(base.model.config):
+    on_tiles = base.model.dtype == torch.bfloat16 and tiles(tile_products.FILE)
+    if not two_cores or on_tiles or not FusedLearner.takes(base.model.config):
         return 1
     torch.set_num_threads(1)
     return APART
