@@ -1,12 +1,15 @@
 """The weights of a Llama-shaped model as the fused learner reads them: never changed, shared with the model itself."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trainer.tile_products import Panels
+
+LAID_OUT_BYTES = 4 << 30  # of a larger model's weights a CPU's memory may have no room for two more orders
 
 Turns = tuple[Tensor, Tensor]
 """Cosine and sine of each row's position, [T, 1, d] each: by them queries and keys are rotated."""
@@ -23,8 +26,11 @@ class Group:
     panels: Panels | None = None
 
     @classmethod
-    def of(cls, layers: dict[str, nn.Linear]) -> "Group":
-        """The layers' own weights; where there are several, each becomes a part of one, its values unchanged."""
+    def of(cls, layers: dict[str, nn.Linear], *, on_tiles: bool) -> "Group":
+        """The layers' own weights; where there are several, each becomes a part of one, its values unchanged.
+
+        `on_tiles`: laid out for them too, where there are some.
+        """
         linears = list(layers.values())
         outputs = tuple(linear.out_features for linear in linears)
         weight = linears[0].weight.data
@@ -34,7 +40,7 @@ class Group:
                 linear.weight.data = part
         biases = [linear.bias.data for linear in linears if linear.bias is not None]
         bias = torch.cat(biases) if biases else None
-        return cls(tuple(layers), weight, bias, outputs, Panels.of(weight, outputs))
+        return cls(tuple(layers), weight, bias, outputs, Panels.of(weight, outputs) if on_tiles else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,17 @@ class FrozenModel:
     @classmethod
     def of(cls, model: Any) -> "FrozenModel":
         config = model.config
+        bytes_ = sum(weight.nbytes for weight in model.parameters())
+        group = partial(Group.of, on_tiles=bytes_ <= LAID_OUT_BYTES)
         layers = []
         for number, block in enumerate(model.model.layers):
             at, mlp, path = block.self_attn, block.mlp, f"model.layers.{number}"
             layers.append(
                 Block(
-                    qkv=Group.of({f"{path}.self_attn.{n}": getattr(at, n) for n in ("q_proj", "k_proj", "v_proj")}),
-                    out=Group.of({f"{path}.self_attn.o_proj": at.o_proj}),
-                    gate_up=Group.of({f"{path}.mlp.{n}": getattr(mlp, n) for n in ("gate_proj", "up_proj")}),
-                    down=Group.of({f"{path}.mlp.down_proj": mlp.down_proj}),
+                    qkv=group({f"{path}.self_attn.{n}": getattr(at, n) for n in ("q_proj", "k_proj", "v_proj")}),
+                    out=group({f"{path}.self_attn.o_proj": at.o_proj}),
+                    gate_up=group({f"{path}.mlp.{n}": getattr(mlp, n) for n in ("gate_proj", "up_proj")}),
+                    down=group({f"{path}.mlp.down_proj": mlp.down_proj}),
                     attention_norm=block.input_layernorm.weight.data,
                     mlp_norm=block.post_attention_layernorm.weight.data,
                     query_norm=at.q_norm.weight.data if hasattr(at, "q_norm") else None,

@@ -6,10 +6,13 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
+from trainer import frozen
 from trainer.adapted_linear import Share, adapted_linear
 from trainer.compiled import KERNELS
 from trainer.frozen import Group
+from trainer.fused import FusedLearner
 from trainer.lora import Adapted
+from trainer.profiles import Hyperparameters
 from trainer.tile_products import FILE, Panels
 from trainer.tiles import tiles
 from trainer.whitening import Whitener
@@ -112,6 +115,26 @@ def test_whiteners_take_the_same_from_every_row(rows, width, count):
     ours = whitener.to(torch.bfloat16)
     assert ours.on_tiles
     close(ours(a), whitener(a.float()))
+
+
+@on_tiles
+def test_a_model_that_memory_may_have_no_room_for_trains_as_well_without(base, encoder, monkeypatch):
+    examples = [
+        encoder.encode(f"How many {thing} are there?", str(7 * count)) for count, thing in enumerate("abcdefgh")
+    ]
+
+    def trained():
+        learner = FusedLearner(base.model)
+        with learner.adapter(Hyperparameters(rank=8, learning_rate=1e-3, warmup_steps=1)) as adapter:
+            return learner._base.layers[0].qkv.panels, [adapter.step(examples) for _ in range(8)]
+
+    panels, losses = trained()
+    assert panels
+    monkeypatch.setattr(frozen, "LAID_OUT_BYTES", 1000)
+    none, expected = trained()
+    assert none is None
+    assert losses == pytest.approx(expected, rel=2e-2)
+    assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.parametrize(
