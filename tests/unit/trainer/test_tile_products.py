@@ -133,7 +133,7 @@ def test_a_model_that_memory_may_have_no_room_for_trains_as_well_without(base, e
     monkeypatch.setattr(frozen, "LAID_OUT_BYTES", 1000)
     none, expected = trained()
     assert none is None
-    assert losses == pytest.approx(expected, rel=2e-2)
+    assert losses == pytest.approx(expected, rel=5e-2)
     assert losses[-1] < 0.9 * losses[0]
 
 
