@@ -83,8 +83,9 @@ void begin() {
     _tile_zero(3);
 }
 
-// Adds 32 rows of the left matrix times a panel.
-void add(const bf16* rows, Index stride, const bf16* panel, Index depth) {
+// Adds 32 rows of the left matrix times a panel, and does something else after each 32 of the depth.
+template <class Beside>
+void add(const bf16* rows, Index stride, const bf16* panel, Index depth, Beside beside) {
     const bf16* lower = rows + HALF * stride;
     for (Index k = 0; k < depth; k += SIDE, panel += 2 * TILE) {
         _tile_loadd(4, rows + k, stride * sizeof(bf16));
@@ -95,7 +96,12 @@ void add(const bf16* rows, Index stride, const bf16* panel, Index depth) {
         _tile_loadd(5, lower + k, stride * sizeof(bf16));
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
+        beside();
     }
+}
+
+void add(const bf16* rows, Index stride, const bf16* panel, Index depth) {
+    add(rows, stride, panel, depth, [] {});
 }
 
 void end(Block& block) {
@@ -114,21 +120,51 @@ __m512 high(__m512i x) { return low(_mm512_castsi256_si512(_mm512_extracti64x4_e
 
 __m512i rounded(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
 
-// Writes the block's first rows, times `scale` and with the bias where there is one. Past the caches where nothing reads
-// it soon: a line that is written whole need not be fetched first.
-void put(const Block& block, float scale, const bf16* bias, bf16* to, Index stride, Index rows, bool past_caches = false) {
-    const __m512 times = _mm512_set1_ps(scale);
-    const __m512i more = bias ? _mm512_loadu_si512(bias) : _mm512_setzero_si512();
-    for (Index row = 0; row < rows; ++row, to += stride) {
-        const float* own = block.numbers + row * SIDE;
-        const __m512i numbers = rounded(_mm512_fmadd_ps(_mm512_load_ps(own), times, low(more)),
-                                        _mm512_fmadd_ps(_mm512_load_ps(own + HALF), times, high(more)));
-        if (past_caches)
-            _mm512_stream_si512(reinterpret_cast<__m512i*>(to), numbers);
-        else
-            _mm512_storeu_si512(to, numbers);
+// Where a block goes: its first rows, times `scale` and with the bias where there is one. Past the caches where nothing
+// reads it soon: a line that is written whole need not be fetched first.
+struct Put {
+    const float* from;
+    bf16* to;
+    Index stride, rows;
+    float scale = 1;
+    const bf16* bias = nullptr;
+    bool past_caches = false;
+
+    void write(Index count) {
+        const __m512 times = _mm512_set1_ps(scale);
+        const __m512i more = bias ? _mm512_loadu_si512(bias) : _mm512_setzero_si512();
+        for (count = std::min(count, rows), rows -= count; count > 0; --count, from += SIDE, to += stride) {
+            const __m512i numbers = rounded(_mm512_fmadd_ps(_mm512_load_ps(from), times, low(more)),
+                                            _mm512_fmadd_ps(_mm512_load_ps(from + HALF), times, high(more)));
+            if (past_caches)
+                _mm512_stream_si512(reinterpret_cast<__m512i*>(to), numbers);
+            else
+                _mm512_storeu_si512(to, numbers);
+        }
     }
+};
+
+void put(const Block& block, float scale, bf16* to, Index stride, Index rows) {
+    Put{block.numbers, to, stride, rows, scale}.write(rows);
 }
+
+// Blocks that are written while the next one is computed.
+class Pending {
+public:
+    ~Pending() { last_.write(SIDE); }
+    void operator()() { last_.write(2); }  // between products of a block
+    void take(bf16* to, Index stride, Index rows, const bf16* bias, bool past_caches) {
+        last_.write(SIDE);
+        turn_ = !turn_;
+        end(blocks_[turn_]);
+        last_ = {blocks_[turn_].numbers, to, stride, rows, 1.0f, bias, past_caches};
+    }
+
+private:
+    Block blocks_[2];
+    bool turn_ = false;
+    Put last_{};
+};
 
 // Adds 32 numbers.
 inline void add_to(const float* more, bf16* to) {

@@ -92,7 +92,7 @@ void blocks_of(const bf16* rows, Index stride, const bf16* panels, Index depth, 
 
 void put_all(const Block* blocks, Index width, bf16* to, Index rows) {
     for (Index column = 0; column < width; column += SIDE)
-        put(blocks[column / SIDE], 1.0f, nullptr, to + column, width, rows);
+        put(blocks[column / SIDE], 1.0f, to + column, width, rows);
 }
 
 // Sizes of a product: rows of queries, places of keys, numbers of each.

@@ -69,10 +69,11 @@ void adapted(const bf16* x, const bf16* panels, const bf16* bias, const bf16* a,
                 begin();
                 add(inputs.at(row), in, a_panels + column * in, in);
                 end(block);
-                put(block, scaling, nullptr, h + row * group.hidden + column, group.hidden, std::min(SIDE, rows - row));
+                put(block, scaling, h + row * group.hidden + column, group.hidden, std::min(SIDE, rows - row));
             }
         const Rows inner(h, rows, group.hidden, memory + SIDE * in);
         for (Index from = 0; from < rows; from += chunk) {
+            Pending pending;
 #pragma omp for nowait
             for (Index left = 0; left < group.out; left += span) {
                 const Index right = std::min(group.out, left + span);
@@ -83,11 +84,10 @@ void adapted(const bf16* x, const bf16* panels, const bf16* bias, const bf16* a,
                     for (Index column = left; column < right; column += SIDE) {
                         const Index hidden = group.of_output(column).member * group.padded;
                         begin();
-                        add(inputs.at(row), in, panels + column * in, in);
+                        add(inputs.at(row), in, panels + column * in, in, [&] { pending(); });
                         add(inner.at(row) + hidden, group.hidden, b_panels + (column - left) * group.padded, group.padded);
-                        end(block);
-                        put(block, 1.0f, bias ? bias + column : nullptr, y + row * group.out + column, group.out,
-                            std::min(SIDE, rows - row), true);
+                        pending.take(y + row * group.out + column, group.out, std::min(SIDE, rows - row),
+                                     bias ? bias + column : nullptr, true);
                     }
             }
         }
@@ -128,12 +128,13 @@ void adapted_back(const bf16* dy, const bf16* x, const bf16* h, const bf16* pane
                         b_panels + start * group.padded + column * outputs[member], outputs[member]);
                     end(block);
                     bf16* to = dh + row * group.hidden + at;
-                    put(block, scaling, nullptr, to, group.hidden, SIDE);
+                    put(block, scaling, to, group.hidden, SIDE);
                     transposed(to, group.hidden, SIDE, turned_dh + at * deep + row, deep);
                     transposed(h + row * group.hidden + at, group.hidden, rows - row, turned_h + at * deep + row, deep);
                 }
         }
         for (Index from = 0; from < rows; from += chunk) {
+            Pending pending;
 #pragma omp for nowait
             for (Index left = 0; left < in; left += span) {
                 const Index right = std::min(in, left + span);
@@ -144,10 +145,9 @@ void adapted_back(const bf16* dy, const bf16* x, const bf16* h, const bf16* pane
                 for (Index row = from; row < std::min(rows, from + chunk); row += SIDE)
                     for (Index column = left; column < right; column += SIDE) {
                         begin();
-                        add(by_outputs.at(row), group.out, panels + column * group.out, group.out);
+                        add(by_outputs.at(row), group.out, panels + column * group.out, group.out, [&] { pending(); });
                         add(dh + row * group.hidden, group.hidden, a_panels + (column - left) * group.hidden, group.hidden);
-                        end(block);
-                        put(block, 1.0f, nullptr, dx + row * in + column, in, std::min(SIDE, rows - row));
+                        pending.take(dx + row * in + column, in, std::min(SIDE, rows - row), nullptr, false);
                     }
             }
         }
@@ -192,7 +192,7 @@ void without(bf16* a, const bf16* into, const bf16* out, const float* losses, fl
                 add(whole.at(row), width, into + column * width, width);
                 end(block);
                 for (Index i = 0; i < SIDE * SIDE; ++i) block.numbers[i] *= losses[column + i % SIDE];
-                put(block, 1.0f, nullptr, inner + row * count + column, count, SIDE);
+                put(block, 1.0f, inner + row * count + column, count, SIDE);
             }
 #pragma omp for collapse(2)
         for (Index row = 0; row < rows; row += SIDE)

@@ -93,7 +93,7 @@ void shrink(const Own& own, const bf16* x, float scale) {
             begin();
             add(here, inputs, own.a_panels + column * inputs, inputs);
             end(block);
-            put(block, scale, nullptr, own.h + row * own.hidden + column, own.hidden, SIDE);
+            put(block, scale, own.h + row * own.hidden + column, own.hidden, SIDE);
         }
     }
 }
