@@ -10,6 +10,7 @@
 namespace {
 
 constexpr Index CHUNK_BYTES = 768 << 10;  // of the left matrix, which stay in the cache of a core
+constexpr Index WIDE = 4 * SIDE;          // columns for which a matrix that is summed over rows is gone through once
 constexpr Index GROUP_BYTES = 160 << 10;  // of panels that are gone through for each 32 rows
 
 // A group of adapted layers that read the same input of a width, `in`. Their ranks are padded to whole blocks.
@@ -35,6 +36,15 @@ struct Group {
     Index row(Index column) const { return column / padded * rank + column % padded; }
     Index count(Index column) const { return std::min(SIDE, rank - column % padded); }
 };
+
+// Panels side by side: what a matrix has there is read together.
+void panels_of(const bf16* matrix, Index stride, Index rows, Index columns, Index depth, bf16* panels) {
+    for (Index k = 0; k < depth; k += 2)
+        for (Index column = 0; column < columns; column += SIDE) {
+            bf16* at = panels + column * depth + k / SIDE * 2 * TILE + k % SIDE / 2 * SIDE;
+            pair(matrix + column, stride, rows, SIDE, k, at, at + TILE);
+        }
+}
 
 Index group_of(Index depth) { return std::max<Index>(1, GROUP_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
 
@@ -107,8 +117,8 @@ void adapted_back(const bf16* dy, const bf16* x, const bf16* h, const bf16* pane
     {
         Tiles tiles;
         Block block;
-        bf16* memory = own_memory.of(SIDE * group.out + span * group.hidden + SIDE * deep);
-        bf16 *a_panels = memory + SIDE * group.out, *panel = a_panels + span * group.hidden;
+        bf16* memory = own_memory.of(SIDE * group.out + span * group.hidden + WIDE * deep);
+        bf16 *a_panels = memory + SIDE * group.out, *wide_panels = a_panels + span * group.hidden;
         const Rows by_outputs(dy, rows, group.out, memory);
 #pragma omp for
         for (Index output = 0; output < group.out; output += SIDE) {
@@ -152,26 +162,30 @@ void adapted_back(const bf16* dy, const bf16* x, const bf16* h, const bf16* pane
             }
         }
 #pragma omp for nowait
-        for (Index column = 0; column < in; column += SIDE) {
-            panel_of(x + column, in, rows, SIDE, deep, panel);
-            for (Index at = 0; at < group.hidden; at += SIDE) {
-                begin();
-                add(turned_dh + at * deep, deep, panel, deep);
-                end(block);
-                put_more(block, da + group.row(at) * in + column, in, group.count(at), SIDE);
-            }
+        for (Index left = 0; left < in; left += WIDE) {
+            const Index right = std::min(in, left + WIDE);
+            panels_of(x + left, in, rows, right - left, deep, wide_panels);
+            for (Index at = 0; at < group.hidden; at += SIDE)
+                for (Index column = left; column < right; column += SIDE) {
+                    begin();
+                    add(turned_dh + at * deep, deep, wide_panels + (column - left) * deep, deep);
+                    end(block);
+                    put_more(block, da + group.row(at) * in + column, in, group.count(at), SIDE);
+                }
         }
 #pragma omp for
-        for (Index output = 0; output < group.out; output += SIDE) {
-            panel_of(dy + output, group.out, rows, SIDE, deep, panel);
-            const Index first_of_member = group.of_output(output).member * group.padded;
-            for (Index column = 0; column < group.padded; column += SIDE) {
-                begin();
-                add(turned_h + (first_of_member + column) * deep, deep, panel, deep);
-                end(block);
-                transpose(block);
-                put_more(block, db + output * rank + column, rank, SIDE, rank - column);
-            }
+        for (Index left = 0; left < group.out; left += WIDE) {
+            const Index right = std::min(group.out, left + WIDE);
+            panels_of(dy + left, group.out, rows, right - left, deep, wide_panels);
+            for (Index at = 0; at < group.padded; at += SIDE)
+                for (Index output = left; output < right; output += SIDE) {
+                    const Index of_member = group.of_output(output).member * group.padded;
+                    begin();
+                    add(turned_h + (of_member + at) * deep, deep, wide_panels + (output - left) * deep, deep);
+                    end(block);
+                    transpose(block);
+                    put_more(block, db + output * rank + at, rank, SIDE, rank - at);
+                }
         }
     }
 }
