@@ -151,7 +151,10 @@ void put(const Block& block, float scale, bf16* to, Index stride, Index rows) {
 // Blocks that are written while the next one is computed.
 class Pending {
 public:
-    ~Pending() { last_.write(SIDE); }
+    ~Pending() {
+        last_.write(SIDE);
+        _mm_sfence();  // what goes past the caches is there before another thread is told so
+    }
     void operator()() { last_.write(2); }  // between products of a block
     void take(bf16* to, Index stride, Index rows, const bf16* bias, bool past_caches) {
         last_.write(SIDE);

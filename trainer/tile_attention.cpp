@@ -1,6 +1,5 @@
 // Causal attention over the places of short sequences on tiles (tiles.h), and its gradients.
-// trainer/kernel_pieces.py calls this file, and has the
-// same in torch's products. A NaN stays within its product.
+// trainer/kernel_pieces.py calls it, and has the same in torch's products. A NaN stays within its product.
 
 #include "tiles.h"
 

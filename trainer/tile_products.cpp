@@ -10,8 +10,8 @@
 namespace {
 
 constexpr Index CHUNK_BYTES = 768 << 10;  // of the left matrix, which stay in the cache of a core
+constexpr Index SPAN_BYTES = 160 << 10;   // of panels
 constexpr Index WIDE = 4 * SIDE;          // columns for which a matrix that is summed over rows is gone through once
-constexpr Index GROUP_BYTES = 160 << 10;  // of panels that are gone through for each 32 rows
 
 // A group of adapted layers that read the same input of a width, `in`. Their ranks are padded to whole blocks.
 struct Group {
@@ -46,11 +46,13 @@ void panels_of(const bf16* matrix, Index stride, Index rows, Index columns, Inde
         }
 }
 
-Index group_of(Index depth) { return std::max<Index>(1, GROUP_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
+// Columns whose panels are gone through for each 32 rows, and rows that are gone through for all columns.
+Index span_of(Index depth) { return std::max<Index>(1, SPAN_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
 
 Index chunk_of(Index rows, Index depth) {
     const Index fit = std::max<Index>(4 * SIDE, CHUNK_BYTES / (depth * Index(sizeof(bf16))));
-    return up((rows + (rows + fit - 1) / fit - 1) / ((rows + fit - 1) / fit));
+    const Index chunks = std::max<Index>(1, (rows + fit - 1) / fit);
+    return up((rows + chunks - 1) / chunks);
 }
 
 }  // namespace
@@ -61,7 +63,7 @@ extern "C" {
 void adapted(const bf16* x, const bf16* panels, const bf16* bias, const bf16* a, const bf16* b, float scaling, bf16* h,
              bf16* y, Index rows, Index in, const Index* outputs, Index members, Index rank, Index threads) {
     const Group group(outputs, members, in, rank);
-    const Index span = group_of(in), chunk = chunk_of(rows, in);
+    const Index span = span_of(in), chunk = chunk_of(rows, in);
     bf16* a_panels = shared_memory.of(group.hidden * in);
 #pragma omp parallel num_threads(int(threads))
     {
@@ -109,7 +111,7 @@ void adapted_back(const bf16* dy, const bf16* x, const bf16* h, const bf16* pane
                   float scaling, bf16* da, bf16* db, bf16* dx, Index rows, Index in, const Index* outputs, Index members,
                   Index rank, Index threads) {
     const Group group(outputs, members, in, rank);
-    const Index span = group_of(group.out), chunk = chunk_of(rows, group.out), deep = up(rows);
+    const Index span = span_of(group.out), chunk = chunk_of(rows, group.out), deep = up(rows);
     bf16* b_panels = shared_memory.of(group.padded * group.out + 3 * group.hidden * deep);
     bf16* dh = b_panels + group.padded * group.out;
     bf16 *turned_dh = dh + group.hidden * deep, *turned_h = turned_dh + group.hidden * deep;
