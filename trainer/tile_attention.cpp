@@ -6,6 +6,7 @@
 #ifdef HAS_TILES
 
 #include <cmath>
+#include <utility>
 
 namespace {
 
@@ -151,16 +152,14 @@ void attention_back(const bf16* q, const bf16* k, const bf16* v, const bf16* cha
 #pragma omp parallel num_threads(int(threads))
     {
         Tiles tiles;
-        const Index memories[] = {sizes.most * BLOCK, sizes.wide * size, sizes.wide * size, sizes.deep * size,
-                                  sizes.deep * size,  SIDE * size,       SIDE * sizes.wide, scores, scores};
-        bf16* parts[9];
-        Index all = 0;
-        for (Index part : memories) all += part;
-        bf16* at = own_memory.of(all);
-        for (Index part = 0; part < 9; ++part) parts[part] = at, at += memories[part];
-        Block* blocks = blocks_in(parts[0]);
-        bf16 *keys = parts[1], *values = parts[2], *asked = parts[3], *by = parts[4], *copy = parts[5], *by_scores = parts[6];
-        bf16 *turned_scores = parts[7], *turned_chances = parts[8];
+        const Index panels = 2 * (sizes.wide + sizes.deep) * size;
+        bf16* memory = own_memory.of(sizes.most * BLOCK + panels + SIDE * (size + sizes.wide) + 2 * scores);
+        auto taken = [&](Index numbers) { return std::exchange(memory, memory + numbers); };
+        Block* blocks = blocks_in(taken(sizes.most * BLOCK));
+        bf16 *keys = taken(sizes.wide * size), *values = taken(sizes.wide * size);
+        bf16 *asked = taken(sizes.deep * size), *by = taken(sizes.deep * size);
+        bf16 *copy = taken(SIDE * size), *by_scores = taken(SIDE * sizes.wide);
+        bf16 *turned_scores = taken(scores), *turned_chances = taken(scores);
 #pragma omp for
         for (Index product = 0; product < products; ++product) {
             const Rows rows(dy + product * queries * size, queries, size, copy);
