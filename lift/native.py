@@ -1,6 +1,6 @@
 """Compiles a file of C++ for this processor, and loads it beside the OpenMP that is loaded already.
 
-The files are plain C++ with a C interface: they need a compiler's own headers, those of this folder, and some seconds.
+The files are plain C++ with a C interface: they need a compiler's own headers, those here and beside them, and seconds.
 """
 
 import ctypes
@@ -65,7 +65,8 @@ def _compiled(source: Path, defines: tuple[str, ...], folder: Path) -> Path:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
         raise FileNotFoundError(f"no C++ compiler ({', '.join(COMPILERS)})")
-    texts = [file.read_bytes() for file in (source, *sorted(HEADERS.glob("*.h")))]
+    headers = sorted({*HEADERS.glob("*.h"), *source.parent.glob("*.h")})
+    texts = [file.read_bytes() for file in (source, *headers)]
     made_of = [*(sha256(text).hexdigest() for text in texts), compiler, FLAGS, defines, _processor()]
     file = file_of(folder, f"{source.stem}.so", made_of)
     if file.is_file():

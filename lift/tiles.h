@@ -169,24 +169,19 @@ private:
     Put last_{};
 };
 
-// Adds 32 numbers.
-inline void add_to(const float* more, bf16* to) {
-    const __m512i there = _mm512_loadu_si512(to);
-    _mm512_storeu_si512(to, rounded(_mm512_add_ps(_mm512_load_ps(more), low(there)),
-                                    _mm512_add_ps(_mm512_load_ps(more + HALF), high(there))));
+// Adds the first of 32 numbers, times `scale`, to `kept` times what is there.
+inline void add_to(const float* more, bf16* to, Index columns = SIDE, float scale = 1, float kept = 1) {
+    const __m512 times = _mm512_set1_ps(scale), less = _mm512_set1_ps(kept);
+    const __m512i there = _mm512_maskz_loadu_epi16(first(columns), to);
+    const __m512 of_low = _mm512_mul_ps(low(there), less), of_high = _mm512_mul_ps(high(there), less);
+    _mm512_mask_storeu_epi16(to, first(columns),
+                             rounded(_mm512_fmadd_ps(_mm512_load_ps(more), times, of_low),
+                                     _mm512_fmadd_ps(_mm512_load_ps(more + HALF), times, of_high)));
 }
 
-// Adds the block's first rows and columns, times `scale`, to `kept` times what is there.
+// The same of the block's first rows.
 void put_more(const Block& block, bf16* to, Index stride, Index rows, Index columns, float scale = 1, float kept = 1) {
-    const __m512 times = _mm512_set1_ps(scale), less = _mm512_set1_ps(kept);
-    for (Index row = 0; row < rows; ++row, to += stride) {
-        const float* own = block.numbers + row * SIDE;
-        const __m512i there = _mm512_maskz_loadu_epi16(first(columns), to);
-        const __m512 of_low = _mm512_mul_ps(low(there), less), of_high = _mm512_mul_ps(high(there), less);
-        _mm512_mask_storeu_epi16(to, first(columns),
-                                 rounded(_mm512_fmadd_ps(_mm512_load_ps(own), times, of_low),
-                                         _mm512_fmadd_ps(_mm512_load_ps(own + HALF), times, of_high)));
-    }
+    for (Index row = 0; row < rows; ++row) add_to(block.numbers + row * SIDE, to + row * stride, columns, scale, kept);
 }
 
 // 16 rows of 16 numbers of 32 bits, in place.

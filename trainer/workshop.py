@@ -95,8 +95,8 @@ class Workshop:
 def _fast_devices(base: BaseModel) -> int:
     """How many processes make a step where nobody says: on two cores one each, which compute without waiting.
 
-    Two threads of one process wait for each other at each of a step's pieces of work, which are five thousand, but on
-    tiles a fifth of that (docs/why.md).
+    Two threads of one process wait for each other at each of a step's five thousand pieces of work; on tiles these are
+    far fewer (docs/why.md).
     """
     two_cores = base.model.device.type == "cpu" and torch.get_num_threads() == APART
     on_tiles = base.model.dtype == torch.bfloat16 and tiles(tile_products.FILE)

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <type_traits>
 #include <vector>
+
+#include "lora_batch.h"
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
@@ -207,22 +209,7 @@ struct Task {
 
 extern "C" {
 
-struct Layer {  // projections that read the same x
-    const bf16* const* a;  // of each: A [slots, rank_room, inputs]
-    const bf16* const* b;  // and B [slots, its width, rank_room]
-    const Index* ranks;    // [projections, slots]
-    const Index* widths;   // [projections]
-    Index projections, slots, inputs, rank_room;
-};
-
-struct Rows {  // of a batch, those of an adapter, a segment, one behind the other
-    const Index* rows;
-    const Index* ends;   // [segments], in `rows`
-    const Index* slots;  // [segments]
-    Index segments;
-};
-
-void add_lora(bf16* y, Index y_width, const bf16* x, const Layer* layer, const Rows* batch, float scale, Index threads) {
+void add_lora(bf16* y, Index y_width, const bf16* x, const Layer* layer, const Segments* batch, float scale, Index threads) {
     const Index rank_room = layer->rank_room, of_projection = rank_room + rank_room % 2;
     const Index stride = layer->projections * of_projection;  // of a row of A x
     auto rank_of = [&](Index segment, Index p) { return layer->ranks[p * layer->slots + batch->slots[segment]]; };

@@ -19,7 +19,7 @@ from torch import Tensor
 from lift.native import NotCompiled, library
 from server.engine.environment import KERNELS
 
-FEW, MANY = "lora_kernel.cpp", "lora_tiles.cpp"
+KERNEL, TILES = "lora_kernel.cpp", "lora_tiles.cpp"
 TILE_WIDTH = 32  # widths that tiles take are multiples of it
 
 log = structlog.get_logger()
@@ -95,14 +95,14 @@ class LoraKernel:
 @cache
 def lora_kernel() -> LoraKernel | None:
     """The kernel for few rows; none, and a line in the log, where it cannot be compiled."""
-    functions = _compiled(FEW)
+    functions = _compiled(KERNEL)
     return LoraKernel(functions) if functions else None
 
 
 @cache
 def lora_tiles() -> LoraKernel | None:
     """The one for many rows; none where the processor has no tiles, and as above."""
-    functions = _compiled(MANY)
+    functions = _compiled(TILES)
     return LoraKernel(functions) if functions and functions.usable() else None
 
 

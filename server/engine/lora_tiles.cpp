@@ -1,8 +1,9 @@
 // The LoRA deltas of adapters with many rows in a batch, on matrix tiles (lift/tiles.h): y += scale * B A x, as
 // lora_kernel.cpp has it, whose arguments these are. server/engine/lora_kernel.py compiles this file and calls it.
 //
-// Widths are multiples of 32. Each projection's rank is rounded up to one, unless all of them fit into 32 together.
+// Widths are multiples of 32; each projection's rank is rounded up to one.
 
+#include "lora_batch.h"
 #include "tiles.h"
 
 #ifdef HAS_TILES
@@ -12,29 +13,6 @@
 namespace {
 
 constexpr Index WIDE = 4 * SIDE;  // outputs of a task
-
-}  // namespace
-
-extern "C" {
-
-struct Layer {  // projections that read the same x
-    const bf16* const* a;  // of each: A [slots, rank_room, inputs]
-    const bf16* const* b;  // and B [slots, its width, rank_room]
-    const Index* ranks;    // [projections, slots]
-    const Index* widths;   // [projections]
-    Index projections, slots, inputs, rank_room;
-};
-
-struct Segments {  // of a batch, the rows of an adapter one behind the other
-    const Index* rows;
-    const Index* ends;   // [segments], in `rows`
-    const Index* slots;  // [segments]
-    Index segments;
-};
-
-}  // extern "C"
-
-namespace {
 
 // One adapter's rows, where each projection's numbers are among the hidden ones, and memory that all threads share.
 struct Own {

@@ -13,7 +13,7 @@ from vllm.lora.layers import LoRAMapping
 
 from lift import native
 from server.engine import segmented_lora
-from server.engine.lora_kernel import FEW, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
+from server.engine.lora_kernel import KERNEL, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
 from server.engine.segmented_lora import Batch, SegmentedLora, Split, segments
 
 HIDDEN = 64
@@ -172,7 +172,7 @@ def kernel(request) -> LoraKernel:
             if platform.machine() != "x86_64":
                 pytest.skip("the kernel has such instructions for x86-64 alone")
             patch.setattr(native, "FLAGS", (*native.FLAGS, request.param))
-        return LoraKernel(native.library(Path(segmented_lora.__file__).with_name(FEW), ""))
+        return LoraKernel(native.library(Path(segmented_lora.__file__).with_name(KERNEL), ""))
 
 
 every_rank = pytest.mark.parametrize("rank", [1, 2, 3, 7, 16, 17, 31, 64, 128])

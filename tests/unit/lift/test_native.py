@@ -105,9 +105,11 @@ def test_a_compiler_that_hangs_is_none(source, kept, monkeypatch):
         library(source, str(kept))
 
 
-def test_another_header_is_another_library(source, kept, monkeypatch):
-    monkeypatch.setattr(native, "HEADERS", source.parent)
-    header = source.with_name("number.h")
+@pytest.mark.parametrize("folder", ["source", "common"])
+def test_another_header_is_another_library(source, kept, tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(native, "HEADERS", tmp_path / "common")
+    header = tmp_path / folder / "number.h"
+    header.parent.mkdir(exist_ok=True)
     source.write_text('#include "number.h"\nextern "C" int number() { return NUMBER; }')
     for number in (4, 5):
         header.write_text(f"#define NUMBER {number}")
