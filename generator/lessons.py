@@ -1,6 +1,7 @@
-"""Makes lessons out of human questions: `python -m generator.lessons`.
+"""Makes lessons of human questions and of texts that were asked about: `python -m generator.lessons`.
 
-A lesson is a short document, what rules ask about it, and what people asked whose answers these teach. A primer
+A lesson is a short document, what rules ask about it, and what people asked whose answers these teach. Where a fact was
+asked for more than once (`asked`), its first question may be taught as well, as a question writer would ask. A primer
 (`lift primer train`) learns from lessons how facts are found that were taught in other words.
 """
 
@@ -8,7 +9,7 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from typing import Annotated
 import typer
 
 from generator import matching
+from generator.asked import rows_of_folder
 from generator.generation import Reading, SourceText
 from generator.llm import Usage
 from generator.pairs import Strategy
@@ -26,10 +28,12 @@ from generator.teaching_rows import can_be_asked
 from generator.writers import Draft, Start
 from lift import logs
 from lift.cli.running import must_be_new, run
+from lift.errors import InvalidOption
 from lift.teaching import Lesson, Pair, Row, rows_of
 
 LESSON_WORDS = 160  # about 60 pairs by rules: a few steps teach them
-LEAST_ASKED = 4
+LEAST_ASKED, MOST_ASKED = 4, 48
+TAUGHT_SHARE = 0.6  # of what was asked for in several wordings, the first of which is taught then
 MORE_WORDS = 2  # that a taught answer may have besides those of a person's
 WINDOW_CHARACTERS = 600
 
@@ -46,6 +50,44 @@ def lessons(rows: Sequence[Row], seed: int = 0) -> Iterator[Lesson]:
             lesson = _lesson(title, "\n\n".join(taken), of_title)
             if lesson is not None:
                 yield lesson
+
+
+def reworded(rows: Sequence[Row], seed: int = 0) -> Iterator[Lesson]:
+    """Each title's sentences in turn, in lessons of about LESSON_WORDS; rows of a title are in its order."""
+    shuffler = random.Random(seed)  # noqa: S311 - a choice, no secret
+    for title, same in groupby(rows, lambda row: row.title):
+        of_sentence = {sentence: list(asked) for sentence, asked in groupby(same, lambda row: row.sentence)}
+        for taken in _documents(list(of_sentence)):
+            lesson = _reworded(title, {sentence: of_sentence[sentence] for sentence in taken}, shuffler)
+            if lesson is not None:
+                yield lesson
+
+
+def _reworded(title: str, of_sentence: Mapping[str, Sequence[Row]], shuffler: random.Random) -> Lesson | None:
+    """None where too little is asked."""
+    pairs = asyncio.run(_pairs(SourceText(title=title, text=" ".join(of_sentence))))
+    answers = [pair.answer for pair in pairs if pair.question]
+    asked: list[Pair] = []
+    for rows in of_sentence.values():
+        for answer, questions in _wordings(rows).items():
+            is_taught = len(questions) > 1 and shuffler.random() < TAUGHT_SHARE
+            if is_taught:
+                pairs.append(Pair(question=questions.pop(0), answer=answer))
+            known = answer if is_taught else taught_as(answer, answers)
+            asked += [Pair(question=question, answer=known) for question in questions if known]
+    said = {pair.question for pair in pairs}
+    asked = [pair for pair in asked if pair.question not in said]
+    if len(asked) < LEAST_ASKED:
+        return None
+    return Lesson(title=title, pairs=tuple(pairs), asked=tuple(shuffler.sample(asked, min(MOST_ASKED, len(asked)))))
+
+
+def _wordings(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The questions for each answer."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.answer, []).append(row.question)
+    return found
 
 
 def _documents(passages: Sequence[str]) -> Iterator[list[str]]:
@@ -122,12 +164,19 @@ class _Nobody:
 
 @app.command()
 def make(
-    data: Annotated[Path, typer.Option(help="Human questions as JSON lines: sentence, question, answer, ...")],
     out: Annotated[Path, typer.Option(help="File to write; it must not be there yet.")],
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Human questions as JSON lines: sentence, question, answer, ...")
+    ] = None,
+    documents: Annotated[Path | None, typer.Option(help="Folder of texts that were asked about.")] = None,
 ) -> None:
     """Make lessons for `lift primer train`."""
     must_be_new(out)
-    made = list(lessons([row for _, row in rows_of(data.read_bytes())]))
+    if not data and not documents:
+        raise InvalidOption(option="--data", problem="neither questions nor documents are given")
+    made = list(lessons([row for _, row in rows_of(data.read_bytes())])) if data else []
+    made += reworded(list(rows_of_folder(documents))) if documents else []
     out.write_text("".join(f"{lesson.model_dump_json()}\n" for lesson in made), encoding="utf-8")
     counts = {"pairs": sum(len(each.pairs) for each in made), "asked": sum(len(each.asked) for each in made)}
     print(json.dumps({"lessons": len(made), **counts}))  # noqa: T201

@@ -140,6 +140,12 @@ class FusedAdapter:
         """
         return self._learner.step([(self, examples, left)])[0]
 
+    def gradients(self, examples: Sequence[Example]) -> tuple[dict[str, Tensor], float]:
+        """Of the mean loss per answer token, by the weights under PEFT's names, fp32; and the loss, in nats."""
+        (loss,) = self._learner.accumulate([(self, examples, 1.0)], [_answer_tokens(examples)])
+        named = self.lora.by_name(self.lora.gradients)
+        return {name: gradient.to("cpu", torch.float32, copy=True) for name, gradient in named.items()}, loss
+
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """The mean loss per answer token with the present weights (`expectations`)."""
         return self._learner.mean_losses([(self, examples, 1.0)])[0]

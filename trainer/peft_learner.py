@@ -75,13 +75,12 @@ class PeftAdapter:
         self._hyperparameters = hyperparameters
         self._device = adapted.get_input_embeddings().weight.device
         named = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
+        self._names = [name.replace(".default.", ".") for name in named]  # as files have them
         self._weights = list(named.values())
         self._whiteners = [whitened.get(name.removeprefix(_MODEL).removesuffix(_A)) for name in named]
         self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
         if primer:
-            by_name = {
-                name.replace(".default.", "."): master.data for name, master in zip(named, self._masters, strict=True)
-            }
+            by_name = {name: master.data for name, master in zip(self._names, self._masters, strict=True)}
             primer.begin(by_name, hyperparameters, whitened)
         self._optimizer = torch.optim.AdamW(self._masters, weight_decay=0.0, fused=True)
         self._steps = 0
@@ -115,6 +114,15 @@ class PeftAdapter:
         for weight, master, whitener in zip(self._weights, self._masters, self._whiteners, strict=True):
             if whitener:
                 weight.copy_(whitener(master))
+
+    def gradients(self, examples: Sequence[Example]) -> tuple[dict[str, Tensor], float]:
+        """Of the mean loss per answer token, by the weights under PEFT's names, fp32; and the loss, in nats."""
+        loss = self.loss(examples)
+        loss.backward()
+        found = {}
+        for name, weight in zip(self._names, self._weights, strict=True):
+            found[name], weight.grad = weight.grad.to("cpu", torch.float32, copy=True), None
+        return found, float(loss.detach())
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """The mean loss per answer token with the present weights (`expectations`)."""

@@ -64,8 +64,13 @@ class Primer:
         share = hyperparameters.primer * self.scaling / hyperparameters.scaling
         for name, weight in own.items():
             given = weight.to(masters[name])
-            whitener = whiteners.get(name.removeprefix(_MODEL).removesuffix(_A))
+            whitener = whitener_of(name, whiteners)
             if not name.endswith(_A):
                 masters[name][:, :rank] = share * given
             else:
                 masters[name][:rank] = whitener.inverse(given) if whitener else given
+
+
+def whitener_of(name: str, whiteners: Mapping[str, Whitener]) -> Whitener | None:
+    """That of a weight under PEFT's name; none for a B, and for an A whose layer has none."""
+    return whiteners.get(name.removeprefix(_MODEL).removesuffix(_A))

@@ -1,8 +1,8 @@
 """Teaches a primer: `python -m trainer.priming`, which `lift primer` becomes.
 
-Reptile (Nichol, Achiam and Schulman, 2018): of each lesson, an adapter that begins at the primer learns the pairs as it
-would those of a tenant's document, and then what people asked. The primer moves a part of the way to it. So it becomes
-the place from which pairs are learned soon, and from which what was learned is found by other words.
+First-order MAML (Finn, Abbeel and Levine, 2017; Nichol, Achiam and Schulman, 2018): of each lesson, an adapter that
+begins at the primer learns the pairs as it would those of a tenant's document. The gradient, there, of the loss of what
+people asked moves the primer. So it becomes the place from which what is learned is found by other words.
 """
 
 import json
@@ -20,7 +20,7 @@ from zlib import crc32
 import structlog
 import torch
 import typer
-from torch import Tensor
+from torch import Tensor, nn
 
 from lift import logs
 from lift.cli.running import must_be_new, run
@@ -33,22 +33,30 @@ from storage.revisions import Manifest, describe
 from trainer.base_model import BaseModel, embedded, load
 from trainer.batches import Example, epoch
 from trainer.beside import Beside
-from trainer.decomposition import shrunk
-from trainer.learner import Adapter, Learner
-from trainer.primer import Primer
+from trainer.decomposition import rank_of, shrunk
+from trainer.fused import FusedLearner
+from trainer.learner import Adapter
+from trainer.peft_learner import PeftLearner
+from trainer.primer import Primer, whitener_of
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.publish import write_adapter, write_system_adapter
 from trainer.shared import SharedLearner
+from trainer.whitening import Whitener, whiteners
 from trainer.word_dropout import WordDropout
 from trainer.workshop import Workshop
 
 log = structlog.get_logger()
 
+_B = ".lora_B.weight"
+
 RECIPE = replace(
-    PROFILES["embedded"], learning_rate=1.5e-3, epochs=4, batch_size=16, least_steps=0, held_out=0.0, primer=1.0
+    PROFILES["embedded"], learning_rate=1.5e-3, epochs=3, batch_size=16, least_steps=0, held_out=0.0, primer=1.0
 )
-ASKED_LEFT = (0.7, 0.4)  # two steps on what people asked, at these parts of the learning rate
-FIRST_MOVE = 0.25  # of the way to a lesson's adapter; falls to 0 over the lessons
+RANK = 8  # of a primer; adapters have the recipe's
+RATE = 1e-3  # of the primer's steps, one a lesson; rises over the first lessons and falls to 0
+FIRST_LESSONS = 10
+BETAS = (0.9, 0.99)
+CLIP_NORM = 1.0
 MEASURED_LESSONS = 6
 SAID_EVERY = 10
 
@@ -85,42 +93,50 @@ class Teaching:
     def __init__(self, workshop: Workshop, hyperparameters: Hyperparameters) -> None:
         learner = workshop.learner
         # This thread computes as well, and beside one that a shared learner has, both would be slower.
-        self._learner: Learner = learner.unshared if isinstance(learner, SharedLearner) else learner
-        self._workshop = workshop
-        self._hyperparameters = hyperparameters
+        own = learner.unshared if isinstance(learner, SharedLearner) else learner
+        if not isinstance(own, FusedLearner | PeftLearner):
+            raise TypeError(f"a primer is taught with a learner of one process, not with {type(own).__name__}")
+        self._learner = own
+        self.workshop = workshop
+        self.hyperparameters = hyperparameters
         self._encoder = workshop.encoder(hyperparameters.max_pair_tokens)
 
-    def begun(self) -> Primer:
+    def begun(self, rank: int) -> Primer:
         """The primer that says nothing: A random, B zero."""
-        with self._learner.adapter(replace(self._hyperparameters, primer=0.0)) as adapter:
-            return self._primer({name: weight.float() for name, weight in adapter.weights().items()})
+        with self._learner.adapter(replace(self.hyperparameters, rank=rank, primer=0.0)) as adapter:
+            weights = {name: weight.float() for name, weight in adapter.weights().items()}
+        return Primer(weights=weights, scaling=self.hyperparameters.scaling)
+
+    def moving(self, primer: Primer) -> "MovingPrimer":
+        """The primer as lessons move it. InvalidOption: its rank is above that of the adapters."""
+        chosen, rank = self.hyperparameters, rank_of(primer.weights)
+        if rank > chosen.rank:
+            raise InvalidOption(option="rank", value=rank, expected=f"at most {chosen.rank}, which adapters have here")
+        like = next(iter(primer.weights.values()))
+        return MovingPrimer(primer, chosen.scaling, whiteners(self.workshop.spectra, chosen.whitening, like))
 
     def can_use(self, lesson: Lesson) -> bool:
         """Whether something that people asked is short enough to be learned."""
         return bool(self._examples(lesson.asked))
 
-    def moved(self, primer: Primer, lesson: Lesson, part: float) -> tuple[Primer, float]:
-        """The primer a part of the way to what a lesson makes of it; and the loss of `loss`."""
-        asked = self._examples(lesson.asked)
-        with self._learner.adapter(self._hyperparameters, primer) as adapter:
+    def gradients(self, primer: Primer, lesson: Lesson) -> tuple[dict[str, Tensor], float]:
+        """Of that of `loss`, by the weights of the adapter that has it, under PEFT's names in fp32; and the loss."""
+        with self._learner.adapter(self.hyperparameters, primer) as adapter:
             self._learn(adapter, lesson.pairs)
-            loss, *_ = [adapter.step(asked, left) for left in ASKED_LEFT]
-            learned = adapter.weights()
-        moved = {name: torch.lerp(weight, learned[name].float(), part) for name, weight in primer.weights.items()}
-        return self._primer(moved), loss
+            return adapter.gradients(self._examples(lesson.asked))
 
     def loss(self, primer: Primer, lesson: Lesson) -> float:
         """Of what people asked, in nats per answer token, once the lesson's pairs are learned."""
-        with self._learner.adapter(self._hyperparameters, primer) as adapter:
+        with self._learner.adapter(self.hyperparameters, primer) as adapter:
             self._learn(adapter, lesson.pairs)
             return adapter.loss_with(adapter.weights(), self._examples(lesson.asked))
 
     def _learn(self, adapter: Adapter, pairs: Sequence[Pair]) -> None:
-        chosen, examples = self._hyperparameters, self._examples(pairs)
+        chosen, examples = self.hyperparameters, self._examples(pairs)
         seed = crc32(json.dumps([example.tokens for example in examples]).encode())  # others for each lesson
         shuffler = random.Random(seed)  # noqa: S311 - an order, no secret
         dropout = WordDropout(self._encoder, chosen.word_dropout, seed)
-        beside = Beside(self._workshop.beside(chosen), seed)
+        beside = Beside(self.workshop.beside(chosen), seed)
         for number in range(chosen.epochs):
             batches = epoch(examples, chosen.batch_size, shuffler)
             for at, batch in enumerate(batches):
@@ -135,30 +151,65 @@ class Teaching:
         )
         return [example for example in made if example]
 
-    def _primer(self, weights: Mapping[str, Tensor]) -> Primer:
-        return Primer(weights=weights, scaling=self._hyperparameters.scaling)
+
+class MovingPrimer:
+    """A primer and the optimizer that moves it, which steps A' in place of an A that has a whitener (`whitening`)."""
+
+    def __init__(self, primer: Primer, scaling: float, whitened: Mapping[str, Whitener]) -> None:
+        """`scaling`: s of W + s B A in the adapters that begin at it."""
+        self._scaling = scaling
+        self._whiteners = {name: whitener_of(name, whitened) for name in primer.weights}
+        self._masters = {name: weight.float().clone() for name, weight in primer.weights.items()}
+        for name, master in self._masters.items():
+            if name.endswith(_B):
+                master.mul_(primer.scaling / scaling)
+            elif whitener := self._whiteners[name]:
+                master.copy_(whitener.inverse(master))
+        self._optimizer = torch.optim.Adam(self._masters.values(), betas=BETAS)
+
+    @property
+    def primer(self) -> Primer:
+        """As it stands, in fp32."""
+        weights = {
+            name: whitener(master) if (whitener := self._whiteners[name]) else master.clone()
+            for name, master in self._masters.items()
+        }
+        return Primer(weights=weights, scaling=self._scaling)
+
+    def move(self, gradients: Mapping[str, Tensor], rate: float) -> None:
+        """One step against gradients of an adapter, whose rows of A and columns of B beyond its rank are left out."""
+        for name, master in self._masters.items():
+            rows, columns = master.shape
+            own, whitener = gradients[name][:rows, :columns].to(master), self._whiteners[name]
+            master.grad = whitener(own) if whitener else own.clone()
+        nn.utils.clip_grad_norm_(self._masters.values(), CLIP_NORM)
+        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.step()
 
 
-def teach(
-    lessons: Lessons, workshop: Workshop, hyperparameters: Hyperparameters, folder: Path, name: str
-) -> dict[str, Any]:
-    """Writes the primer to a new folder; what it took, and the losses on the lessons held out, before and after."""
+def teach(lessons: Lessons, teaching: Teaching, begun: Primer, folder: Path, name: str) -> dict[str, Any]:
+    """Writes what lessons make of a primer to a new folder.
+
+    What it took, and the losses on the lessons held out, before and after. InvalidOption: its rank is above that of the
+    adapters which learn them.
+    """
     began = time.monotonic()
-    teaching = Teaching(workshop, hyperparameters)
-    primer = teaching.begun()
+    moving = teaching.moving(begun)
     taught, held_out = (list(filter(teaching.can_use, each)) for each in (lessons.taught, lessons.held_out))
-    before = _mean_loss(teaching, primer, held_out)
+    before = _mean_loss(teaching, moving.primer, held_out)
     for number, lesson in enumerate(taught):
-        primer, loss = teaching.moved(primer, lesson, FIRST_MOVE * (1 - number / len(taught)))
+        gradients, loss = teaching.gradients(moving.primer, lesson)
+        moving.move(gradients, RATE * min(1.0, (number + 1) / FIRST_LESSONS) * (1 - number / len(taught)))
         if number % SAID_EVERY == 0:
             log.info("teaching", lesson=number, lessons=len(taught), asked_loss=round(loss, 3))
+    primer = moving.primer
     after = _mean_loss(teaching, primer, held_out)
     manifest = write_system_adapter(
         folder,
         {name: weight.bfloat16() for name, weight in primer.weights.items()},
-        base=replace(workshop.base, name=name),
-        template=workshop.template,
-        hyperparameters=hyperparameters,
+        base=replace(teaching.workshop.base, name=name),
+        template=teaching.workshop.template,
+        hyperparameters=teaching.hyperparameters,
         data_sha256=lessons.sha256,
         sentences=len(taught),
         pairs=sum(len(lesson.pairs) for lesson in taught),
@@ -205,21 +256,25 @@ def train(
     data: Annotated[Path, typer.Option(help="Lessons as JSON lines, which generator.lessons makes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
     *,
+    begin: Annotated[Path | None, typer.Option(help="Folder of a primer to begin at; default: none.")] = None,
     base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
     name: Annotated[str, typer.Option(help="What the manifest calls the base model.")] = "",
-    rank: Annotated[int, typer.Option(min=1, help="LoRA rank; the size follows from it.")] = RECIPE.rank,
+    rank: Annotated[
+        int, typer.Option(min=1, help="LoRA rank of a primer begun anew; the size follows from it.")
+    ] = RANK,
     lessons: Annotated[int, typer.Option(min=0, help="How many to learn, drawn at random; 0: all.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Teach a primer, and measure it on titles it has not seen."""
     must_be_new(out)
-    hyperparameters = replace(RECIPE, rank=rank)
-    read = read_lessons(data, lessons, hyperparameters.seed)
+    read = read_lessons(data, lessons, RECIPE.seed)
     base = load(base_model or str(embedded()), device, threads=0)
     template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
     workshop = Workshop(base, template, Settings.read().state_dir / "cache", devices=1)
-    result = teach(read, workshop, hyperparameters, out, name or base.name)
+    teaching = Teaching(workshop, RECIPE)
+    begun = Primer.read(begin, base) if begin else teaching.begun(rank)
+    result = teach(read, teaching, begun, out, name or base.name)
     print(json.dumps(result, indent=None if as_json else 2))  # noqa: T201
 
 

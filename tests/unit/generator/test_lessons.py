@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from generator.lessons import app, lessons, taught_as
+from generator.lessons import app, lessons, reworded, taught_as
 from lift.errors import InvalidOption
 from lift.teaching import Row, lessons_of
 
@@ -17,6 +17,16 @@ ASKED = [
     (COOLED, "What cools the cellar of the mill?", "ice"),
     (COOLED, "Which river does the ice for the cellar of the mill come from?", "Brenn"),
     (COOLED, "What does the cellar cost?", "forty crowns"),  # no pair teaches it
+]
+FACTS = [  # each asked for in two wordings
+    (MILL, "Who constructed the mill in Oss?", "Ada Holm"),
+    (MILL, "Whose work is the mill in Oss?", "Ada Holm"),
+    (MILL, "In which year was the mill in Oss built?", "1802"),
+    (MILL, "How old is the mill in Oss, since which year?", "1802"),
+    (COOLED, "Which cold thing is in the cellar of the mill?", "ice"),
+    (COOLED, "By what is the cellar cooled?", "ice"),
+    (COOLED, "Which river is the ice from?", "the Brenn"),
+    (COOLED, "Where is the ice from?", "the Brenn"),
 ]
 
 
@@ -44,6 +54,24 @@ def test_lessons_are_the_same_each_time():
     assert list(lessons(rows())) == list(lessons(rows()[::-1]))
 
 
+def test_of_several_wordings_the_first_may_be_taught_and_the_others_are_asked():
+    asked_about = [Row(title="Oss", sentence=at, question=question, answer=answer) for at, question, answer in FACTS]
+    firsts, others = ({question for _, question, _ in FACTS[first::2]} for first in (0, 1))
+    taught = set()
+    for seed in range(8):
+        [lesson] = reworded(asked_about, seed)
+        said = {pair.question for pair in lesson.pairs}
+        asked = {pair.question for pair in lesson.asked}
+        assert "Who built the mill in Oss?" in said
+        assert not said & asked
+        assert others <= asked
+        assert firsts <= asked | said
+        taught |= firsts & said
+        answers = {pair.answer for pair in lesson.pairs}
+        assert all(pair.answer in answers for pair in lesson.asked)
+    assert taught == firsts
+
+
 @pytest.mark.parametrize(
     ("answer", "found"),
     [("Holm", "Ada Holm"), ("the 1802", "1802"), ("Ada", "Ada Holm"), ("Merrow", ""), ("built", ""), ("...", "")],
@@ -60,3 +88,24 @@ def test_the_command_writes_lessons_and_counts_them(tmp_path):
     assert json.loads(result.stdout) == {"lessons": 1, "pairs": len(lesson.pairs), "asked": len(lesson.asked)}
     again = CliRunner().invoke(app, ["--data", str(data), "--out", str(out)])
     assert isinstance(again.exception, InvalidOption)
+
+
+def test_the_command_takes_texts_that_were_asked_about(tmp_path):
+    texts, out = tmp_path / "texts", tmp_path / "lessons.jsonl"
+    texts.mkdir()
+    about_mill, about_cellar = (
+        [f"Q {asked} | {answer}" for at, asked, answer in FACTS if at == s] for s in (MILL, COOLED)
+    )
+    lines = ["T Oss", f"S {MILL}", *about_mill, f"S {COOLED}", *about_cellar]
+    (texts / "oss.txt").write_text("\n".join(lines), encoding="utf-8")
+    result = CliRunner().invoke(app, ["--documents", str(texts), "--out", str(out)])
+    [lesson] = lessons_of(out.read_bytes())
+    assert json.loads(result.stdout) == {"lessons": 1, "pairs": len(lesson.pairs), "asked": len(lesson.asked)}
+    taught, asked = {pair.question for pair in lesson.pairs}, {pair.question for pair in lesson.asked}
+    assert {question for _, question, _ in FACTS} <= taught | asked
+
+
+def test_the_command_wants_something_to_make_lessons_of(tmp_path):
+    result = CliRunner().invoke(app, ["--out", str(tmp_path / "lessons.jsonl")])
+    assert isinstance(result.exception, InvalidOption)
+    assert not (tmp_path / "lessons.jsonl").exists()

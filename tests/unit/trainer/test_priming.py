@@ -44,7 +44,8 @@ def test_what_is_written_is_a_primer_from_which_lessons_of_other_titles_are_lear
     read = priming.read_lessons(write(tmp_path / "lessons.jsonl", *map(lesson, range(48))), 0, seed=0)
     assert read.held_out
     assert not {each.title for each in read.held_out} & {each.title for each in read.taught}
-    result = priming.teach(read, workshop, SMALL, tmp_path / "made" / "primer", "tiny")
+    teaching = priming.Teaching(workshop, SMALL)
+    result = priming.teach(read, teaching, teaching.begun(8), tmp_path / "made" / "primer", "tiny")
     assert result["lessons"] == len(read.taught)
     assert result["held_out_loss"] < 0.7 * result["held_out_loss_before"]
     folder = tmp_path / "made" / "primer"
@@ -54,19 +55,68 @@ def test_what_is_written_is_a_primer_from_which_lessons_of_other_titles_are_lear
     assert Primer.read(folder, base).scaling == SMALL.scaling
 
 
-def test_a_primer_moves_a_part_of_the_way(workshop):
+def test_a_primer_goes_on_from_another_one(tmp_path, base, workshop):
+    read = priming.read_lessons(write(tmp_path / "lessons.jsonl", *map(lesson, range(16))), 0, seed=0)
     teaching = priming.Teaching(workshop, SMALL)
-    begun = teaching.begun()
-    whole, half, none = (teaching.moved(begun, lesson(1), part)[0].weights for part in (1.0, 0.5, 0.0))
+    first = priming.teach(read, teaching, teaching.begun(8), tmp_path / "first", "tiny")
+    second = priming.teach(read, teaching, Primer.read(tmp_path / "first", base), tmp_path / "second", "tiny")
+    assert second["held_out_loss_before"] == pytest.approx(first["held_out_loss"], rel=0.05)
+    assert second["held_out_loss"] < second["held_out_loss_before"]
+
+
+def test_gradients_are_those_where_the_lesson_was_learned(workshop):
+    teaching = priming.Teaching(workshop, SMALL)
+    begun = teaching.begun(8)
+    gradients, loss = teaching.gradients(begun, lesson(1))
+    assert loss == pytest.approx(teaching.loss(begun, lesson(1)), rel=0.02)
+    other, _ = teaching.gradients(begun, lesson(2))
     for name, weight in begun.weights.items():
-        assert none[name].equal(weight)
-        assert half[name].allclose((whole[name] + weight) / 2, atol=1e-6)
-    assert any(not whole[name].equal(weight) for name, weight in begun.weights.items())
+        assert gradients[name].shape == weight.shape
+    # B is zero at the primer, where an A has no gradient: it has one where the lesson was learned.
+    assert all(gradients[name].any() for name in gradients)
+    assert any(not gradients[name].equal(other[name]) for name in gradients)
+
+
+def test_a_primer_moves_against_the_gradients_of_a_larger_adapter(workshop):
+    teaching = priming.Teaching(workshop, SMALL)
+    moving = teaching.moving(teaching.begun(2))
+    before = moving.primer.weights
+    gradients, _ = teaching.gradients(moving.primer, lesson(1))
+    moving.move(gradients, 1e-2)
+    for name, weight in moving.primer.weights.items():
+        rows, columns = weight.shape
+        own = gradients[name][:rows, :columns]
+        assert ((before[name] - weight) * own.sign() >= 0).all()  # Adam's first step
+        assert (before[name] - weight).abs().max() == pytest.approx(1e-2, rel=0.01)
+
+
+def test_what_is_moved_of_a_whitened_layer_stays_out_of_its_strong_directions(workshop):
+    plain, whitened = (priming.Teaching(workshop, replace(SMALL, whitening=w)) for w in (0.0, 30.0))
+    begun = plain.begun(2)
+    gradients, _ = plain.gradients(begun, lesson(1))
+    spectra = workshop.spectra().spectra
+    shares = []
+    for teaching in (plain, whitened):
+        moving = teaching.moving(begun)
+        assert all(weight.allclose(begun.weights[name], atol=1e-5) for name, weight in moving.primer.weights.items())
+        moving.move(gradients, 1e-2)
+        name, moved = next(iter(moving.primer.weights.items()))
+        step = moved - begun.weights[name]
+        strongest = spectra[name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")].directions[:, :1]
+        shares.append(float((step @ strongest).norm() / step.norm()))
+    assert shares[1] < 0.7 * shares[0]
+
+
+def test_a_primer_of_a_higher_rank_than_its_adapters_is_refused(workshop):
+    teaching = priming.Teaching(workshop, SMALL)
+    with pytest.raises(InvalidOption, match="rank"):
+        teaching.moving(teaching.begun(16))
 
 
 def test_a_smaller_one_is_the_nearest_of_its_rank_and_says_the_rest_of_itself(tmp_path, base, workshop):
     read = priming.read_lessons(write(tmp_path / "lessons.jsonl", lesson(1), lesson(2)), 0, seed=0)
-    priming.teach(read, workshop, SMALL, tmp_path / "primer", "tiny")
+    teaching = priming.Teaching(workshop, SMALL)
+    priming.teach(read, teaching, teaching.begun(8), tmp_path / "primer", "tiny")
     priming.write_shrunk(tmp_path / "primer", 2, base, tmp_path / "smaller")
     large, small = (Primer.read(tmp_path / name, base) for name in ("primer", "smaller"))
     was, manifest = (Manifest.from_bytes((tmp_path / name / MANIFEST).read_bytes()) for name in ("primer", "smaller"))
@@ -84,13 +134,14 @@ def test_the_loss_is_that_after_the_pairs_were_learned(workshop):
     learned, hardly = (
         priming.Teaching(workshop, replace(SMALL, learning_rate=rate, epochs=8)) for rate in (5e-3, 1e-8)
     )
-    assert learned.loss(learned.begun(), lesson(1)) < 0.9 * hardly.loss(hardly.begun(), lesson(1))
+    assert learned.loss(learned.begun(8), lesson(1)) < 0.9 * hardly.loss(hardly.begun(8), lesson(1))
 
 
 def test_a_lesson_of_which_nothing_asked_is_short_enough_is_passed_over(tmp_path, workshop):
     long = lesson(1).model_copy(update={"asked": (Pair(question="Say it! " * 200, answer="aa"),)})
     read = priming.read_lessons(write(tmp_path / "lessons.jsonl", long, lesson(2)), 0, seed=0)
-    assert priming.teach(read, workshop, SMALL, tmp_path / "primer", "tiny")["lessons"] == 1
+    teaching = priming.Teaching(workshop, SMALL)
+    assert priming.teach(read, teaching, teaching.begun(8), tmp_path / "primer", "tiny")["lessons"] == 1
 
 
 def test_as_many_lessons_are_taken_as_wanted(tmp_path):
@@ -109,8 +160,7 @@ def test_what_holds_no_lessons_is_refused(tmp_path, content):
 
 
 def test_a_primer_of_a_rank_begins_adapters_of_another(workshop):
-    teaching = priming.Teaching(workshop, SMALL)
-    primer, _ = teaching.moved(teaching.begun(), lesson(1), 1.0)
+    primer = priming.Teaching(workshop, SMALL).begun(8)
     with workshop.learner.adapter(replace(SMALL, rank=16), primer) as adapter:
         assert len(adapter.weights()) == len(primer.weights)
 
