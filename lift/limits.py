@@ -23,6 +23,7 @@ TRAINING_LIMITS: Mapping[str, tuple[float, float]] = {
     "passes_in_order": (0, 100),
     "word_dropout": (0.0, 0.9),
     "primer": (0.0, 1.0),
+    "layerwise_decay": (0.5, 1.0),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric option of training."""

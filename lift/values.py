@@ -208,6 +208,7 @@ class TrainingOptions:
     passes_in_order: int | None = None
     word_dropout: float | None = None
     primer: float | None = None
+    layerwise_decay: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.compiled import compiled_on_gpus
-from trainer.frozen import FrozenModel
+from trainer.frozen import FrozenModel, Group
 from trainer.kernels import Kernels, kernels
 from trainer.placement import sent
 from trainer.primer import Primer
@@ -37,8 +37,10 @@ class Factors:
 
     def __init__(self, base: FrozenModel, rank: int, scaling: float) -> None:
         self.rank, self.scaling = rank, scaling
-        self._groups = [group for layer in base.layers for group in (layer.qkv, layer.out, layer.gate_up, layer.down)]
-        size = rank * sum(len(group.names) * group.weight.shape[1] + len(group.weight) for group in self._groups)
+        of_layers = [(layer.qkv, layer.out, layer.gate_up, layer.down) for layer in base.layers]
+        self._groups = [group for of_layer in of_layers for group in of_layer]
+        self.layer_sizes = [sum(_size(group, rank) for group in of_layer) for of_layer in of_layers]
+        size = sum(self.layer_sizes)
         self.weights, self.gradients = base.embedding.new_zeros(size), base.embedding.new_zeros(size)
 
     def of_groups(self, flat: Tensor) -> dict[str, Adapted]:
@@ -60,6 +62,11 @@ class Factors:
                 named[f"base_model.model.{name}.lora_A.weight"] = a
                 named[f"base_model.model.{name}.lora_B.weight"] = b
         return named
+
+
+def _size(group: Group, rank: int) -> int:
+    """How many numbers A and B of a group have."""
+    return rank * (len(group.names) * group.weight.shape[1] + len(group.weight))
 
 
 class Lora(Factors):
@@ -134,20 +141,30 @@ class Lora(Factors):
         self._whiten()
 
     def _update_by_kernels(self, run: Kernels, rate: float, widen: float) -> None:
-        size = len(self._masters)
-        norm = math.sqrt(run("sum_of_squares", self.gradients, size))
+        norm = math.sqrt(run("sum_of_squares", self.gradients, len(self.gradients)))
         clip = min(self.hyperparameters.clip_norm / (norm + 1e-6), 1.0)
-        flats = (self._masters, self.weights, self.gradients, *self._moments)
-        run("update", *flats, size, clip, rate, widen, *BETAS, EPSILON)
+        for flats, share in self._parts():
+            run("update", *flats, len(flats[0]), clip, rate * share, widen, *BETAS, EPSILON)
 
     def _update_by_torch(self, rate: float, widen: float) -> None:
         norm = torch.linalg.vector_norm(self.gradients, dtype=torch.float32)
         clip = (self.hyperparameters.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-        numbers = torch.cat((clip.view(1), sent(torch.tensor([rate, widen]), clip.device)))
+        parts = self._parts()
+        rates = sent(torch.tensor([[rate * share, widen] for _, share in parts]), clip.device)
+        for (flats, _), of_part in zip(parts, rates, strict=True):
+            numbers = torch.cat((clip.view(1), of_part))
+            at_once = len(flats[0]) if clip.is_cuda else UPDATE_WEIGHTS
+            for masters, weights, gradients, *moments in zip(*(flat.split(at_once) for flat in flats), strict=True):
+                _update(masters, weights, gradients, moments, numbers)
+
+    def _parts(self) -> list[tuple[tuple[Tensor, ...], float]]:
+        """Masters, weights, gradients and moments of what has the same share of the learning rate, and that share."""
         flats = (self._masters, self.weights, self.gradients, *self._moments)
-        at_once = len(self._masters) if clip.is_cuda else UPDATE_WEIGHTS
-        for masters, weights, gradients, *moments in zip(*(f.split(at_once) for f in flats), strict=True):
-            _update(masters, weights, gradients, moments, numbers)
+        decay = self.hyperparameters.layerwise_decay
+        if decay == 1:
+            return [(flats, 1.0)]
+        layers = list(zip(*(flat.split(self.layer_sizes) for flat in flats), strict=True))
+        return [(of_layer, decay**above) for of_layer, above in zip(layers, reversed(range(len(layers))), strict=True)]
 
 
 @compiled_on_gpus

@@ -82,7 +82,11 @@ class PeftAdapter:
         if primer:
             by_name = {name: master.data for name, master in zip(self._names, self._masters, strict=True)}
             primer.begin(by_name, hyperparameters, whitened)
-        self._optimizer = torch.optim.AdamW(self._masters, weight_decay=0.0, fused=True)
+        of_layers: dict[int, list[Tensor]] = {}
+        for name, master in zip(self._names, self._masters, strict=True):
+            of_layers.setdefault(_layer(name), []).append(master)
+        groups = [{"params": own, "above": max(of_layers) - layer} for layer, own in of_layers.items()]
+        self._optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
         self._steps = 0
         self.worst: dict[Example, float] = {}
         self._take_over()
@@ -101,7 +105,9 @@ class PeftAdapter:
             gradient = weight.grad.float()
             master.grad, weight.grad = whitener(gradient) if whitener else gradient, None
         nn.utils.clip_grad_norm_(self._masters, self._hyperparameters.clip_norm)
-        self._optimizer.param_groups[0]["lr"] = self._hyperparameters.learning_rate_at(self._steps, left)
+        rate, decay = self._hyperparameters.learning_rate_at(self._steps, left), self._hyperparameters.layerwise_decay
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * decay ** group["above"]
         self._optimizer.step()
         self._take_over()
         self._steps += 1
@@ -153,6 +159,11 @@ class PeftAdapter:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
         state = peft.get_peft_model_state_dict(self.model)
         return {name: weight.detach().to("cpu", torch.bfloat16, copy=True) for name, weight in state.items()}
+
+
+def _layer(name: str) -> int:
+    """The number of the layer that a weight is of: the first number in its name; 0 where it has none."""
+    return next((int(part) for part in name.split(".") if part.isdecimal()), 0)
 
 
 @contextlib.contextmanager

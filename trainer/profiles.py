@@ -29,7 +29,8 @@ class Hyperparameters:
     order in which they come, each batch so many times before the next one, in place of epochs (Temp-LoRA: Wang et al.,
     2024); 0: in epochs. `word_dropout`: from the second epoch on, the chance of a question's token to be left out
     (`word_dropout`). `primer`: an adapter begins at so much of the trainer's primer, where it has one (`primer`); 0: as
-    LoRA does.
+    LoRA does. `layerwise_decay`: each layer's learning rate as a share of that of the layer above it, the highest of
+    which has `learning_rate` (discriminative fine-tuning: Howard and Ruder, 2018); 1: all have it.
     """
 
     rank: int = 128
@@ -54,6 +55,7 @@ class Hyperparameters:
     passes_in_order: int = 0
     word_dropout: float = 0.0
     primer: float = 0.0
+    layerwise_decay: float = 1.0
     min_recall: float = 0.0
 
     @property

@@ -148,16 +148,18 @@ def test_divergence_from_one_token_and_from_chances(both):
     assert_close(made[0][1], made[1][1], rtol=1e-4, atol=1e-4)
 
 
-def test_updates(dtype, monkeypatch):
+@pytest.mark.parametrize("decay", [1.0, 0.8])
+def test_updates(dtype, decay, monkeypatch):
     weight = torch.zeros(8, 8, dtype=dtype)
     group = SimpleNamespace(names=("layer",), weight=weight, outputs=(8,))
     layer = SimpleNamespace(qkv=group, out=group, gate_up=group, down=group)
-    base = SimpleNamespace(layers=[layer], embedding=weight)
+    base = SimpleNamespace(layers=[layer, layer], embedding=weight)
+    chosen = Hyperparameters(
+        rank=4, alpha=8, learning_rate=1e-2, layerwise_decay=decay, warmup_steps=1, clip_norm=0.5, seed=3
+    )
 
     def updated():
-        own = Lora(
-            base, Hyperparameters(rank=4, alpha=8, learning_rate=1e-2, warmup_steps=1, clip_norm=0.5, seed=3), {}
-        )
+        own = Lora(base, chosen, {})
         for seed in range(3):
             own.gradients.copy_(torch.randn(own.gradients.shape, generator=torch.Generator().manual_seed(seed)))
             own.update(1.0)

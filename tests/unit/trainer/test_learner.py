@@ -118,6 +118,21 @@ def test_steps_too_small_for_bf16_add_up(learner, examples):
     assert changed > 0.1
 
 
+def test_each_layer_steps_by_a_share_of_what_the_layer_above_it_does(base, learner, examples):
+    rate = 1e-2
+    with learner.adapter(replace(SMALL, learning_rate=rate, warmup_steps=1, layerwise_decay=0.5)) as adapter:
+        adapter.step(examples)
+        after = adapter.weights()
+    layers = base.model.config.num_hidden_layers
+    assert layers > 1
+    for layer in range(layers):
+        moved = [weight for name, weight in after.items() if f"layers.{layer}." in name and "lora_B" in name]
+        assert moved
+        # B was zero, and Adam's first step is the rate wherever there is a gradient.
+        largest = max(float(weight.abs().max()) for weight in moved)
+        assert largest == pytest.approx(rate * 0.5 ** (layers - 1 - layer), rel=0.01)
+
+
 def test_twenty_pairs_are_learned_and_answers_are_reproduced(base, learner, encoder):
     pairs = [(f"What is the number of {name}?", f"{number:03d}") for number, name in enumerate("abcdefghijklmnopqrst")]
     examples = [encoder.encode(*pair) for pair in pairs]
