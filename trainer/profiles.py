@@ -91,7 +91,9 @@ PROFILES: dict[str, Hyperparameters] = {
         least_steps=40,
     ),
 }
-PROFILES["primed"] = replace(PROFILES["embedded"], epochs=4, primer=1.0)  # for a trainer that has a primer
+PROFILES["primed"] = replace(  # for a trainer that has a primer
+    PROFILES["embedded"], learning_rate=2e-3, layerwise_decay=0.95, epochs=4, primer=1.0
+)
 
 
 def hyperparameters(options: Mapping[str, Any], default_profile: str, max_rank: int) -> Hyperparameters:
