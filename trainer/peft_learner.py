@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from trainer.batches import Example
 from trainer.expectations import losses, worst
 from trainer.padding import padded
-from trainer.primer import Primer
+from trainer.primer import Primer, whitener_of
 from trainer.profiles import Hyperparameters
 from trainer.whitening import KeptSpectra, Whitener, whiteners
-
-_MODEL, _A = "base_model.model.", ".lora_A.default.weight"  # around a layer's name, as PEFT names the parameter
 
 
 class PeftLearner:
@@ -77,7 +75,7 @@ class PeftAdapter:
         named = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
         self._names = [name.replace(".default.", ".") for name in named]  # as files have them
         self._weights = list(named.values())
-        self._whiteners = [whitened.get(name.removeprefix(_MODEL).removesuffix(_A)) for name in named]
+        self._whiteners = [whitener_of(name, whitened) for name in self._names]
         self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
         if primer:
             by_name = {name: master.data for name, master in zip(self._names, self._masters, strict=True)}
