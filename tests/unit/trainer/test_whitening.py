@@ -102,10 +102,8 @@ def test_both_learners_take_the_same_steps(base, examples, found, tmp_path):
         learner = kind(base.model, lambda: KeptSpectra(found, tmp_path / "unused"))
         with learner.adapter(replace(WHITENED, whitening=whitening)) as adapter:
             if kind is PeftLearner:
-                adapter._masters[:] = [
-                    value.requires_grad_() for value in _masters_of_a_fused_adapter(base, found, whitening, adapter)
-                ]
-                adapter._optimizer = torch.optim.AdamW(adapter._masters, weight_decay=0.0)
+                with torch.no_grad():
+                    torch._foreach_copy_(adapter._masters, _masters_of_a_fused_adapter(base, found, whitening, adapter))
                 adapter._take_over()
             return [adapter.step(examples) for _ in range(5)]
 
