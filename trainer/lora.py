@@ -39,8 +39,8 @@ class Factors:
         self.rank, self.scaling = rank, scaling
         of_layers = [(layer.qkv, layer.out, layer.gate_up, layer.down) for layer in base.layers]
         self._groups = [group for of_layer in of_layers for group in of_layer]
-        self.layer_sizes = [sum(_size(group, rank) for group in of_layer) for of_layer in of_layers]
-        size = sum(self.layer_sizes)
+        self._layer_sizes = [sum(_size(group, rank) for group in of_layer) for of_layer in of_layers]
+        size = sum(self._layer_sizes)
         self.weights, self.gradients = base.embedding.new_zeros(size), base.embedding.new_zeros(size)
 
     def of_groups(self, flat: Tensor) -> dict[str, Adapted]:
@@ -163,7 +163,7 @@ class Lora(Factors):
         decay = self.hyperparameters.layerwise_decay
         if decay == 1:
             return [(flats, 1.0)]
-        layers = list(zip(*(flat.split(self.layer_sizes) for flat in flats), strict=True))
+        layers = list(zip(*(flat.split(self._layer_sizes) for flat in flats), strict=True))
         return [(of_layer, decay**above) for of_layer, above in zip(layers, reversed(range(len(layers))), strict=True)]
 
 

@@ -47,8 +47,6 @@ from trainer.workshop import Workshop
 
 log = structlog.get_logger()
 
-_B = ".lora_B.weight"
-
 RECIPE = replace(  # a lesson is a fifth of a document: smaller batches, larger steps
     PROFILES["primed"], learning_rate=3e-3, epochs=3, batch_size=16, least_steps=0, held_out=0.0
 )
@@ -113,7 +111,7 @@ class Teaching:
         if rank > chosen.rank:
             raise InvalidOption(option="rank", value=rank, expected=f"at most {chosen.rank}, which adapters have here")
         like = next(iter(primer.weights.values()))
-        return MovingPrimer(primer, chosen.scaling, whiteners(self.workshop.spectra, chosen.whitening, like))
+        return MovingPrimer(primer, chosen, whiteners(self.workshop.spectra, chosen.whitening, like))
 
     def can_use(self, lesson: Lesson) -> bool:
         """Whether something that people asked is short enough to be learned."""
@@ -155,16 +153,12 @@ class Teaching:
 class MovingPrimer:
     """A primer and the optimizer that moves it, which steps A' in place of an A that has a whitener (`whitening`)."""
 
-    def __init__(self, primer: Primer, scaling: float, whitened: Mapping[str, Whitener]) -> None:
-        """`scaling`: s of W + s B A in the adapters that begin at it."""
-        self._scaling = scaling
+    def __init__(self, primer: Primer, hyperparameters: Hyperparameters, whitened: Mapping[str, Whitener]) -> None:
+        """`hyperparameters`: of the adapters that begin at it."""
+        self._scaling = hyperparameters.scaling
         self._whiteners = {name: whitener_of(name, whitened) for name in primer.weights}
-        self._masters = {name: weight.float().clone() for name, weight in primer.weights.items()}
-        for name, master in self._masters.items():
-            if name.endswith(_B):
-                master.mul_(primer.scaling / scaling)
-            elif whitener := self._whiteners[name]:
-                master.copy_(whitener.inverse(master))
+        self._masters = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in primer.weights.items()}
+        primer.begin(self._masters, replace(hyperparameters, primer=1.0), whitened)
         self._optimizer = torch.optim.Adam(self._masters.values(), betas=BETAS)
 
     @property
