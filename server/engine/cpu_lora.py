@@ -16,9 +16,10 @@ def register() -> None:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
-        from server.engine import cpu_norms, cpu_sampling
+        from server.engine import cpu_norms, cpu_sampling, decoder
 
         type(current_platform).get_punica_wrapper = classmethod(lambda _: OPERATOR)
         type(current_platform).simple_compile_backend = "eager"
         cpu_norms.register()
         cpu_sampling.register()
+        decoder.register()

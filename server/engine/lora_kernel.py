@@ -87,6 +87,11 @@ class LoraKernel:
             ctypes.c_int64,
         ]
 
+    @property
+    def address(self) -> int | None:
+        """Of the function, for another kernel to call."""
+        return ctypes.cast(self._add, ctypes.c_void_p).value
+
     def __call__(self, y: Tensor, x: Tensor, layer: KernelLayer, rows: KernelRows, scale: float) -> None:
         """y [n, out of all projections] += scale · B A x in the rows; x [n, in]. All are contiguous bf16."""
         self._add(y.data_ptr(), y.shape[1], x.data_ptr(), layer, rows, scale, torch.get_num_threads())
@@ -95,18 +100,19 @@ class LoraKernel:
 @cache
 def lora_kernel() -> LoraKernel | None:
     """The kernel for few rows; none, and a line in the log, where it cannot be compiled."""
-    functions = _compiled(KERNEL)
+    functions = compiled(KERNEL)
     return LoraKernel(functions) if functions else None
 
 
 @cache
 def lora_tiles() -> LoraKernel | None:
     """The one for many rows; none where the processor has no tiles, and as above."""
-    functions = _compiled(TILES)
+    functions = compiled(TILES)
     return LoraKernel(functions) if functions and functions.usable() else None
 
 
-def _compiled(name: str) -> ctypes.CDLL | None:
+def compiled(name: str) -> ctypes.CDLL | None:
+    """The functions of a file of this folder; none, and a line in the log, where it cannot be compiled."""
     try:
         return library(Path(__file__).with_name(name), os.environ.get(KERNELS, ""))
     except NotCompiled as error:

@@ -171,7 +171,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         self, max_num_batched_tokens: int, max_batches: int, device: torch.device | str, **kwargs: Any
     ) -> None:
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
-        self._tokens, self._sampled = Batch(), Batch()
+        self.tokens, self._sampled = Batch(), Batch()
         self._layers = Layers()
         lora_kernel(), lora_tiles()  # compiled now, so that nobody waits for them
 
@@ -185,8 +185,17 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
     ) -> None:
         """Groups the rows of a batch: those of the layers, and those that are sampled from."""
         self._update_base_metadata(mapping, lora_index_to_id, max_loras, vocab_size)
-        self._tokens = Batch(segments(mapping.index_mapping, lora_index_to_id))
+        self.tokens = Batch(segments(mapping.index_mapping, lora_index_to_id))
         self._sampled = Batch(segments(mapping.prompt_mapping, lora_index_to_id))
+
+    def layer(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Layer:
+        """The layer of stacked A and B."""
+        return self._layers.of(a, b)
+
+    def split(self, layer: Layer) -> Split:
+        """The rows of the batch, by how many an adapter has of them, with its present rank in that layer."""
+        tiles = lora_tiles() if layer.kernel.fits_tiles else None
+        return self.tokens.split(layer.highest_ranks(self.tokens.slots), FEW_FOR_TILES if tiles else FEW)
 
     def add_lora_linear(  # noqa: PLR0917 - vLLM passes them by position
         self,
@@ -201,14 +210,13 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         **kwargs: Any,
     ) -> None:
         """Adds x A^T B^T · scale to y [n, out], in the columns of each packed projection; x [n, in]."""
-        if not self._tokens.segments:
+        if not self.tokens.segments:
             return
-        layer, many = self._layers.of(lora_a_stacked, lora_b_stacked), self._tokens.segments
-        ranks = layer.highest_ranks(self._tokens.slots)
+        layer, many = self.layer(lora_a_stacked, lora_b_stacked), self.tokens.segments
         kernel = lora_kernel() if _fits_kernel(y, x, lora_a_stacked[0]) else None
+        split = self.split(layer)
         if kernel is not None:
             tiles = lora_tiles() if layer.kernel.fits_tiles else None
-            split = self._tokens.split(ranks, FEW_FOR_TILES if tiles else FEW)
             if split.few is not None:
                 kernel(y, x, layer.kernel, split.few, scale)
             if tiles and split.many is not None:
@@ -260,7 +268,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         """Writes x A^T · scale to y[i] [n, R] for each projection i; x [n, in]."""
         x = x.view(-1, x.shape[-1])
         for into, a in zip(y, lora_a_stacked, strict=True):
-            for segment in self._tokens.segments:
+            for segment in self.tokens.segments:
                 into[segment.rows] = _times(linear(x[segment.rows], a[segment.slot, 0]), scale).to(into.dtype)
 
     def add_expand(  # noqa: PLR0917
@@ -278,7 +286,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         start = offset_start
         for shrunk, b, width in zip(x, lora_b_stacked, output_slices, strict=True):
             into = y[:, start : start + width]
-            for segment in self._tokens.segments:
+            for segment in self.tokens.segments:
                 rows = shrunk[segment.rows].to(b.dtype)
                 if add_inputs:
                     _add(into, segment.rows, rows, b[segment.slot, 0])

@@ -1,0 +1,239 @@
+// Decoder layers of Llama's shape on matrix tiles (lift/tiles.h): all that stands before and behind attention in one call
+// each, with the LoRA deltas of a batch's adapters. server/engine/decoder.py compiles this file, calls it and says what its
+// tensors are.
+//
+// Widths are multiples of 32. Numbers are bf16 in memory and fp32 in between; all pointers are to contiguous rows.
+
+#include "exponential.h"
+#include "lora_batch.h"
+#include "tiles.h"
+
+#ifdef HAS_TILES
+
+#include <cmath>
+
+namespace {
+
+constexpr Index SPAN_BYTES = 128 << 10;   // of panels, which stay in a core's cache for all rows of a chunk
+constexpr Index CHUNK_BYTES = 768 << 10;  // of rows, likewise for all panels of a span
+constexpr Index NUMBERS_ALONE = 16 << 10;  // so many are gone through by one thread
+
+struct Linear {  // y = W x + bias + B A x
+    const bf16* panels;   // of W transposed
+    const bf16* bias;     // [out], or none
+    const Layer* lora;    // or none
+    Index in, out;
+};
+
+struct Decoder {
+    Linear qkv, o, gate_up, down;
+    const bf16 *input_norm, *inner_norm;  // [width]
+    const bf16* turns;                    // [places, head]: half of them cosines, then sines
+    Index heads, key_heads, head;
+    float epsilon;
+};
+
+using AddLora = void (*)(bf16*, Index, const bf16*, const Layer*, const Segments*, float, Index);
+
+struct Deltas {  // of one linear layer in a batch: adapters with few rows, and with many; or none
+    const Segments *few, *many;
+};
+
+struct Batch {
+    const Index* places;  // [rows]
+    Index rows, threads;
+    AddLora few, many;
+};
+
+float wide(bf16 x) {
+    const std::uint32_t bits = std::uint32_t(x) << 16;
+    float number;
+    std::memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+bf16 narrow(float x) {  // rounded to nearest, ties to even
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bf16(x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0);
+}
+
+// At most 32 rows times a panel. The tiles have as many rows as there are: nothing is copied, nor computed in vain.
+class FewRows {
+public:
+    explicit FewRows(Index rows) : upper_(std::min(rows, HALF)), lower_(rows - upper_) {
+        struct alignas(64) {
+            std::uint8_t palette = 1, start = 0, reserved[14] = {};
+            std::uint16_t bytes[16] = {};
+            std::uint8_t rows[16] = {};
+        } shape;
+        for (int tile = 0; tile < 8; ++tile) shape.bytes[tile] = 64, shape.rows[tile] = HALF;
+        for (int tile : {0, 1, 4}) shape.rows[tile] = upper_;
+        if (lower_)
+            for (int tile : {2, 3, 5}) shape.rows[tile] = lower_;
+        all_is_written(&shape);
+        _tile_loadconfig(&shape);
+    }
+    ~FewRows() { _tile_release(); }
+
+    void add(const bf16* x, Index width, const bf16* panel) const {
+        if (lower_) return ::add(x, width, panel, width);
+        for (Index k = 0; k < width; k += SIDE, panel += 2 * TILE) {
+            _tile_loadd(4, x + k, width * sizeof(bf16));
+            _tile_loadd(6, panel, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_loadd(7, panel + TILE, 64);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+    }
+
+private:
+    Index upper_, lower_;
+};
+
+Index span_of(Index depth) { return std::max<Index>(1, SPAN_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
+
+Index chunk_of(Index depth) { return std::max<Index>(4 * SIDE, CHUNK_BYTES / (depth * Index(sizeof(bf16))) / SIDE * SIDE); }
+
+void product_of_few(const bf16* x, const Linear& linear, bf16* y, const Batch& batch) {
+#pragma omp parallel num_threads(int(batch.threads))
+    {
+        const FewRows tiles(batch.rows);
+        Block block;
+#pragma omp for schedule(dynamic, 4) nowait
+        for (Index column = 0; column < linear.out; column += SIDE) {
+            begin();
+            tiles.add(x, linear.in, linear.panels + column * linear.in);
+            end(block);
+            Put{block.numbers, y + column, linear.out, batch.rows, 1.0f, linear.bias ? linear.bias + column : nullptr}.write(SIDE);
+        }
+    }
+}
+
+void product_of_many(const bf16* x, const Linear& linear, bf16* y, const Batch& batch) {
+    const Index in = linear.in, out = linear.out, rows = batch.rows, span = span_of(in), chunk = chunk_of(in);
+#pragma omp parallel num_threads(int(batch.threads))
+    {
+        Tiles tiles;
+        Pending pending;
+        const Rows inputs(x, rows, in, own_memory.of(SIDE * in));
+        for (Index from = 0; from < rows; from += chunk)
+#pragma omp for schedule(dynamic) nowait
+            for (Index left = 0; left < out; left += span)
+                for (Index row = from; row < std::min(rows, from + chunk); row += SIDE)
+                    for (Index column = left; column < std::min(out, left + span); column += SIDE) {
+                        begin();
+                        add(inputs.at(row), in, linear.panels + column * in, in, [&] { pending(); });
+                        pending.take(y + row * out + column, out, std::min(SIDE, rows - row),
+                                     linear.bias ? linear.bias + column : nullptr, false);
+                    }
+    }
+}
+
+void product(const bf16* x, const Linear& linear, bf16* y, const Batch& batch) {
+    if (batch.rows <= SIDE)
+        product_of_few(x, linear, y, batch);
+    else
+        product_of_many(x, linear, y, batch);
+}
+
+void adapted(const bf16* x, const Linear& linear, const Deltas& deltas, bf16* y, const Batch& batch) {
+    product(x, linear, y, batch);
+    if (deltas.few) batch.few(y, linear.out, x, linear.lora, deltas.few, 1.0f, batch.threads);
+    if (deltas.many) batch.many(y, linear.out, x, linear.lora, deltas.many, 1.0f, batch.threads);
+}
+
+// sum += x, where there is a sum, else it is x; normed = weight * sum / sqrt(mean sum^2 + epsilon)
+void norm(const bf16* x, bool is_sum, const bf16* weight, float epsilon, bf16* sum, bf16* normed, Index width,
+          const Batch& batch) {
+#pragma omp parallel for num_threads(int(batch.threads)) if (batch.rows * width > NUMBERS_ALONE)
+    for (Index row = 0; row < batch.rows; ++row) {
+        const bf16* more = x + row * width;
+        bf16 *own = sum + row * width, *to = normed + row * width;
+        float squares = 0;
+#pragma omp simd reduction(+ : squares)
+        for (Index i = 0; i < width; ++i) {
+            const bf16 both = is_sum ? narrow(wide(own[i]) + wide(more[i])) : more[i];
+            own[i] = both;
+            squares += wide(both) * wide(both);
+        }
+        const float scale = 1.0f / std::sqrt(squares / float(width) + epsilon);
+#pragma omp simd
+        for (Index i = 0; i < width; ++i) to[i] = narrow(wide(own[i]) * scale * wide(weight[i]));
+    }
+}
+
+// Queries and keys of qkv [rows, (heads + 2 key heads) * head], turned by their places.
+void turn(const Decoder& layer, bf16* qkv, const Batch& batch) {
+    const Index turned = layer.heads + layer.key_heads, half = layer.head / 2, width = layer.qkv.out;
+#pragma omp parallel for num_threads(int(batch.threads)) if (batch.rows * width > NUMBERS_ALONE)
+    for (Index row = 0; row < batch.rows; ++row) {
+        const bf16 *cosines = layer.turns + batch.places[row] * layer.head, *sines = cosines + half;
+        for (Index head = 0; head < turned; ++head) {
+            bf16 *first = qkv + row * width + head * layer.head, *second = first + half;
+#pragma omp simd
+            for (Index i = 0; i < half; ++i) {
+                const float low = wide(first[i]), high = wide(second[i]), cosine = wide(cosines[i]), sine = wide(sines[i]);
+                first[i] = narrow(low * cosine - high * sine);
+                second[i] = narrow(high * cosine + low * sine);
+            }
+        }
+    }
+}
+
+// gate / (1 + e^-gate) * up of rows [gate, up]
+void gate(const bf16* gate_up, bf16* gated, Index width, const Batch& batch) {
+#pragma omp parallel for num_threads(int(batch.threads)) if (batch.rows * width > NUMBERS_ALONE)
+    for (Index row = 0; row < batch.rows; ++row) {
+        const bf16 *gates = gate_up + 2 * row * width, *ups = gates + width;
+        bf16* to = gated + row * width;
+#pragma omp simd
+        for (Index i = 0; i < width; ++i) {
+            const float of_gate = wide(gates[i]);
+            to[i] = narrow(of_gate / (1.0f + exp_of(-of_gate)) * wide(ups[i]));
+        }
+    }
+}
+
+thread_local Scratch normed_memory, inner_memory, gated_memory;
+
+}  // namespace
+
+extern "C" {
+
+// W [outputs, inputs] as the products read it
+void lay_out(const bf16* weight, bf16* panels, Index outputs, Index inputs) {
+#pragma omp parallel for
+    for (Index column = 0; column < outputs; column += SIDE)
+        panel_of_transposed(weight + column * inputs, inputs, inputs, SIDE, inputs, panels + column * inputs);
+}
+
+void linear(const Linear* linear, const Batch* batch, const bf16* x, bf16* y) { product(x, *linear, y, *batch); }
+
+// From x and the sum of what is before it, or x alone, to queries, keys and values
+void before_attention(const Decoder* layer, const Batch* batch, const Deltas* deltas, const bf16* x, bf16* sum, int is_sum,
+                      bf16* qkv) {
+    const Index width = layer->qkv.in;
+    bf16* normed = normed_memory.of(batch->rows * width);
+    norm(x, is_sum, layer->input_norm, layer->epsilon, sum, normed, width, *batch);
+    adapted(normed, layer->qkv, deltas[0], qkv, *batch);
+    turn(*layer, qkv, *batch);
+}
+
+// From what attention found to what the layer adds to the sum
+void behind_attention(const Decoder* layer, const Batch* batch, const Deltas* deltas, const bf16* found, bf16* sum,
+                      bf16* added) {
+    const Index width = layer->o.out, inner = layer->down.in;
+    bf16* normed = normed_memory.of(batch->rows * width);
+    bf16* gate_up = inner_memory.of(batch->rows * 2 * inner);
+    bf16* gated = gated_memory.of(batch->rows * inner);
+    adapted(found, layer->o, deltas[1], added, *batch);
+    norm(added, true, layer->inner_norm, layer->epsilon, sum, normed, width, *batch);
+    adapted(normed, layer->gate_up, deltas[2], gate_up, *batch);
+    gate(gate_up, gated, inner, *batch);
+    adapted(gated, layer->down, deltas[3], added, *batch);
+}
+
+}  // extern "C"
+
+#endif
