@@ -10,12 +10,13 @@
 
 #ifdef HAS_TILES
 
+#include <atomic>
 #include <cmath>
 
 namespace {
 
-constexpr Index SPAN_BYTES = 128 << 10;   // of panels, which stay in a core's cache for all rows of a chunk
-constexpr Index CHUNK_BYTES = 768 << 10;  // of rows, likewise for all panels of a span
+constexpr Index SPAN_BYTES = 80 << 10;    // of panels, which stay in a core's cache for all rows of a chunk
+constexpr Index CHUNK_BYTES = 1024 << 10; // of rows, likewise for all panels of a span
 constexpr Index NUMBERS_ALONE = 16 << 10;  // so many are gone through by one thread
 
 struct Linear {  // y = W x + bias + B A x
@@ -110,23 +111,43 @@ void product_of_few(const bf16* x, const Linear& linear, bf16* y, const Batch& b
     }
 }
 
+// Brings panels closer, some lines at a time.
+class Ahead {
+public:
+    Ahead(const bf16* from, const bf16* to, Index lines) : at_(from), to_(to), lines_(lines) {}
+    void operator()() {
+        for (Index line = 0; line < lines_ && at_ < to_; ++line, at_ += SIDE) _mm_prefetch(at_, _MM_HINT_T1);
+    }
+
+private:
+    const bf16 *at_, *to_;
+    Index lines_;
+};
+
 void product_of_many(const bf16* x, const Linear& linear, bf16* y, const Batch& batch) {
     const Index in = linear.in, out = linear.out, rows = batch.rows, span = span_of(in), chunk = chunk_of(in);
+    const Index spans = (out + span - 1) / span, tasks = (rows + chunk - 1) / chunk * spans;
+    std::atomic<Index> untaken{0};
 #pragma omp parallel num_threads(int(batch.threads))
     {
         Tiles tiles;
         Pending pending;
         const Rows inputs(x, rows, in, own_memory.of(SIDE * in));
-        for (Index from = 0; from < rows; from += chunk)
-#pragma omp for schedule(dynamic) nowait
-            for (Index left = 0; left < out; left += span)
-                for (Index row = from; row < std::min(rows, from + chunk); row += SIDE)
-                    for (Index column = left; column < std::min(out, left + span); column += SIDE) {
-                        begin();
-                        add(inputs.at(row), in, linear.panels + column * in, in, [&] { pending(); });
-                        pending.take(y + row * out + column, out, std::min(SIDE, rows - row),
-                                     linear.bias ? linear.bias + column : nullptr, false);
-                    }
+        auto left_of = [&](Index task) { return task % spans * span; };
+        auto right_of = [&](Index task) { return std::min(out, left_of(task) + span); };
+        for (Index task = untaken++, next; task < tasks; task = next) {
+            next = untaken++;
+            const Index from = task / spans * chunk, to = std::min(rows, from + chunk);
+            const bf16 *first = linear.panels + left_of(next) * in, *last = linear.panels + right_of(next) * in;
+            Ahead ahead(first, next < tasks ? last : first, std::max<Index>(1, SIDE * SIDE / (to - from)));
+            for (Index row = from; row < to; row += SIDE)
+                for (Index column = left_of(task); column < right_of(task); column += SIDE) {
+                    begin();
+                    add(inputs.at(row), in, linear.panels + column * in, in, [&] { pending(), ahead(); });
+                    pending.take(y + row * out + column, out, std::min(SIDE, rows - row),
+                                 linear.bias ? linear.bias + column : nullptr, false);
+                }
+        }
     }
 }
 
