@@ -1,7 +1,7 @@
 """Makes vLLM's choice of tokens on CPUs cheaper: what is drawn at random, and what nobody asks for.
 
-vLLM draws a random number for every token of the vocabulary and takes its logarithm twice, for each answer in each step.
-One number is enough. And it counts how many tokens are likelier than the chosen one, which nobody reads.
+vLLM draws a random number for every token of the vocabulary and takes two logarithms of it, for each answer in each
+step. One number is enough. And it counts how many tokens are likelier than the chosen one, which nobody reads.
 """
 
 from collections.abc import Callable
