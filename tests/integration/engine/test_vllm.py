@@ -398,7 +398,7 @@ async def test_an_echoed_prompt_is_as_likely_as_merged_weights_say(node, client)
 
 async def test_log_probabilities_of_an_answer_are_those_before_temperature(node, client) -> None:
     asked = {"model": "base", "prompt": PROMPTS[1]}
-    reply = await client.completions.create(**asked, max_tokens=40, temperature=1.5, logprobs=0)
+    reply = await client.completions.create(**asked, max_tokens=40, temperature=1.5, top_p=0.8, logprobs=0)
     (answer,) = reply.choices
     assert len(answer.logprobs.token_logprobs) == reply.usage.completion_tokens == 40
     echo = await client.completions.create(
