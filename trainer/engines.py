@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -20,6 +21,14 @@ ASKED_AT_ONCE = 32  # half of what an engine writes at once by default
 ANSWER_SECONDS = 120.0
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, and how many tokens its answer may have."""
+
+    question: str
+    max_tokens: int
 
 
 class Engines:
@@ -50,24 +59,22 @@ class Engines:
                 return node
         return None
 
-    def answers(
-        self, node: Node, tenant: str, ref: RevisionRef | None, questions: Sequence[str], max_tokens: int
-    ) -> list[str]:
+    def answers(self, node: Node, tenant: str, ref: RevisionRef | None, asked: Sequence[Asked]) -> list[str]:
         """What the revision, or the base model where it is None, answers greedily and closed-book. LiftError."""
-        asked = [
+        requests = [
             AnswerRequest(
                 tenant=tenant,
                 revision=_message(ref) if ref else None,
-                turns=[Turn(role="user", content=question)],
-                max_tokens=max_tokens,
+                turns=[Turn(role="user", content=one.question)],
+                max_tokens=one.max_tokens,
                 temperature=0.0,
                 top_p=1.0,
             )
-            for question in questions
+            for one in asked
         ]
         with grpc.insecure_channel(node.address) as channel, ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             stub = EngineServiceStub(channel)
-            return list(pool.map(lambda request: self._answer(stub, request), asked))
+            return list(pool.map(lambda request: self._answer(stub, request), requests))
 
     def _answer(self, stub: EngineServiceStub, request: AnswerRequest) -> str:
         try:

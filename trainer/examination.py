@@ -20,7 +20,7 @@ from storage.journal import Pair
 from storage.knowledge import AskedPair, SentenceKnowledge
 from storage.objects import ObjectStore
 from storage.records import Node, Revision, RevisionRef
-from trainer.engines import Engines
+from trainer.engines import Asked, Engines
 from trainer.training import Training
 
 PAIR_TOKENS = 64
@@ -77,9 +77,9 @@ class Examiner:
         try:
             if node:
                 check()
-                known = self._known_pairs(node, revision.ref, made_of.training)
+                general = self._known_to_base(node, revision)
                 check()
-                kept = self._retention(node, revision)
+                known, kept = self._asked(node, revision.ref, made_of.training, general)
         except (LeaseLost, JobCancelled):
             raise
         except LiftError as error:
@@ -91,24 +91,28 @@ class Examiner:
         log.info("revision_measured", recall=recall, coverage=coverage, retention=kept, asked=len(known))
         return replace(revision, recall=recall, coverage=coverage, retention=kept)
 
-    def _known_pairs(self, node: Node, ref: RevisionRef, training: Training) -> dict[Pair, bool]:
-        asked = in_order_of_asking(training)[: self._asked_pairs]
-        replies = self._engines.answers(node, ref.tenant, ref, [pair.question for pair in asked], PAIR_TOKENS)
-        return {pair: same_answer(reply, pair.answer) for pair, reply in zip(asked, replies, strict=True)}
-
-    def _retention(self, node: Node, revision: Revision) -> float | None:
-        """Share of the general questions that the base model answers right that the revision still does."""
-        tenant, base = revision.ref.tenant, revision.base_model_revision
+    def _known_to_base(self, node: Node, revision: Revision) -> tuple[General, ...]:
+        """The general questions that the base model answers right; found once for each base model."""
+        base = revision.base_model_revision
         if base not in self._base_knows:
-            self._base_knows[base] = self._right(node, tenant, None, general_questions())
-        by_base = self._base_knows[base]
-        return len(self._right(node, tenant, revision.ref, by_base)) / len(by_base) if by_base else None
+            questions = general_questions()
+            asked = [Asked(general.question, GENERAL_TOKENS) for general in questions]
+            replies = self._engines.answers(node, revision.ref.tenant, None, asked)
+            right = (general for general, reply in zip(questions, replies, strict=True) if general.right(reply))
+            self._base_knows[base] = tuple(right)
+        return self._base_knows[base]
 
-    def _right(
-        self, node: Node, tenant: str, ref: RevisionRef | None, questions: Sequence[General]
-    ) -> tuple[General, ...]:
-        replies = self._engines.answers(node, tenant, ref, [asked.question for asked in questions], GENERAL_TOKENS)
-        return tuple(asked for asked, reply in zip(questions, replies, strict=True) if asked.right(reply))
+    def _asked(
+        self, node: Node, ref: RevisionRef, training: Training, general: Sequence[General]
+    ) -> tuple[dict[Pair, bool], float | None]:
+        """Which pairs the revision knows, and its share of the general questions: all asked in one go."""
+        pairs = in_order_of_asking(training)[: self._asked_pairs]
+        asked = [Asked(pair.question, PAIR_TOKENS) for pair in pairs]
+        asked += [Asked(one.question, GENERAL_TOKENS) for one in general]
+        replies = self._engines.answers(node, ref.tenant, ref, asked)
+        of_pairs, of_general = replies[: len(pairs)], replies[len(pairs) :]
+        known = {pair: same_answer(reply, pair.answer) for pair, reply in zip(pairs, of_pairs, strict=True)}
+        return known, _share([one.right(reply) for one, reply in zip(general, of_general, strict=True)])
 
 
 def in_order_of_asking(training: Training) -> list[Pair]:
