@@ -56,15 +56,18 @@ private:
 // Instructions of tiles read memory that compilers do not know of.
 inline void all_is_written(const void* memory = nullptr) { asm volatile("" : : "r"(memory) : "memory"); }
 
-// While it lives, this thread's tiles have 16 rows of 64 bytes.
+// While it lives, this thread's tiles have 16 rows of 64 bytes; those of the left matrix's halves and of what comes of
+// them may have fewer.
 struct Tiles {
-    Tiles() {
+    explicit Tiles(Index upper = HALF, Index lower = HALF) {
         struct alignas(64) {
             std::uint8_t palette = 1, start = 0, reserved[14] = {};
             std::uint16_t bytes[16] = {};
             std::uint8_t rows[16] = {};
         } shape;
         for (int tile = 0; tile < 8; ++tile) shape.bytes[tile] = 64, shape.rows[tile] = HALF;
+        for (int tile : {0, 1, 4}) shape.rows[tile] = std::uint8_t(upper);
+        for (int tile : {2, 3, 5}) shape.rows[tile] = std::uint8_t(lower);
         all_is_written(&shape);
         _tile_loadconfig(&shape);
     }

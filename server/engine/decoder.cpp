@@ -15,21 +15,21 @@
 
 namespace {
 
-constexpr Index SPAN_BYTES = 80 << 10;    // of panels, which stay in a core's cache for all rows of a chunk
-constexpr Index CHUNK_BYTES = 1024 << 10; // of rows, likewise for all panels of a span
+constexpr Index SPAN_BYTES = 80 << 10;     // of panels, which stay in a core's cache for all rows of a chunk
+constexpr Index CHUNK_BYTES = 1024 << 10;  // of rows, likewise for all panels of a span
 constexpr Index NUMBERS_ALONE = 16 << 10;  // so many are gone through by one thread
 
 struct Linear {  // y = W x + bias + B A x
-    const bf16* panels;   // of W transposed
-    const bf16* bias;     // [out], or none
-    const Layer* lora;    // or none
+    const bf16* panels;  // of W transposed
+    const bf16* bias;    // [out], or none
+    const Layer* lora;   // or none
     Index in, out;
 };
 
 struct Decoder {
     Linear qkv, o, gate_up, down;
     const bf16 *input_norm, *inner_norm;  // [width]
-    const bf16* turns;                    // [places, head]: half of them cosines, then sines
+    const bf16* turns;                    // [positions, head]: half of them cosines, then sines
     Index heads, key_heads, head;
     float epsilon;
 };
@@ -40,10 +40,10 @@ struct Deltas {  // of one linear layer in a batch: adapters with few rows, and 
     const Segments *few, *many;
 };
 
-struct Batch {
-    const Index* places;  // [rows]
+struct Step {
+    const Index* positions;  // [rows]
     Index rows, threads;
-    AddLora few, many;
+    AddLora add_few, add_many;
 };
 
 float wide(bf16 x) {
@@ -59,54 +59,38 @@ bf16 narrow(float x) {  // rounded to nearest, ties to even
     return bf16(x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0);
 }
 
-// At most 32 rows times a panel. The tiles have as many rows as there are: nothing is copied, nor computed in vain.
-class FewRows {
-public:
-    explicit FewRows(Index rows) : upper_(std::min(rows, HALF)), lower_(rows - upper_) {
-        struct alignas(64) {
-            std::uint8_t palette = 1, start = 0, reserved[14] = {};
-            std::uint16_t bytes[16] = {};
-            std::uint8_t rows[16] = {};
-        } shape;
-        for (int tile = 0; tile < 8; ++tile) shape.bytes[tile] = 64, shape.rows[tile] = HALF;
-        for (int tile : {0, 1, 4}) shape.rows[tile] = upper_;
-        if (lower_)
-            for (int tile : {2, 3, 5}) shape.rows[tile] = lower_;
-        all_is_written(&shape);
-        _tile_loadconfig(&shape);
+// The upper half's rows times a panel.
+void add_upper(const bf16* rows, Index stride, const bf16* panel, Index depth) {
+    for (Index k = 0; k < depth; k += SIDE, panel += 2 * TILE) {
+        _tile_loadd(4, rows + k, stride * sizeof(bf16));
+        _tile_loadd(6, panel, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, panel + TILE, 64);
+        _tile_dpbf16ps(1, 4, 7);
     }
-    ~FewRows() { _tile_release(); }
-
-    void add(const bf16* x, Index width, const bf16* panel) const {
-        if (lower_) return ::add(x, width, panel, width);
-        for (Index k = 0; k < width; k += SIDE, panel += 2 * TILE) {
-            _tile_loadd(4, x + k, width * sizeof(bf16));
-            _tile_loadd(6, panel, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(7, panel + TILE, 64);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-    }
-
-private:
-    Index upper_, lower_;
-};
+}
 
 Index span_of(Index depth) { return std::max<Index>(1, SPAN_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
 
 Index chunk_of(Index depth) { return std::max<Index>(4 * SIDE, CHUNK_BYTES / (depth * Index(sizeof(bf16))) / SIDE * SIDE); }
 
-void product_of_few(const bf16* x, const Linear& linear, bf16* y, const Batch& batch) {
-#pragma omp parallel num_threads(int(batch.threads))
+// At most 32 rows: the tiles have as many, so that nothing is copied, nor computed in vain.
+void product_of_few(const bf16* x, const Linear& linear, bf16* y, const Step& step) {
+    const Index in = linear.in, out = linear.out, upper = std::min(step.rows, HALF), lower = step.rows - upper;
+#pragma omp parallel num_threads(int(step.threads))
     {
-        const FewRows tiles(batch.rows);
+        const Tiles tiles(upper, std::max<Index>(1, lower));
         Block block;
 #pragma omp for schedule(dynamic, 4) nowait
-        for (Index column = 0; column < linear.out; column += SIDE) {
+        for (Index column = 0; column < out; column += SIDE) {
             begin();
-            tiles.add(x, linear.in, linear.panels + column * linear.in);
+            if (lower)
+                add(x, in, linear.panels + column * in, in);
+            else
+                add_upper(x, in, linear.panels + column * in, in);
             end(block);
-            Put{block.numbers, y + column, linear.out, batch.rows, 1.0f, linear.bias ? linear.bias + column : nullptr}.write(SIDE);
+            const bf16* bias = linear.bias ? linear.bias + column : nullptr;
+            Put{block.numbers, y + column, out, step.rows, 1.0f, bias}.write(SIDE);
         }
     }
 }
@@ -124,11 +108,11 @@ private:
     Index lines_;
 };
 
-void product_of_many(const bf16* x, const Linear& linear, bf16* y, const Batch& batch) {
-    const Index in = linear.in, out = linear.out, rows = batch.rows, span = span_of(in), chunk = chunk_of(in);
+void product_of_many(const bf16* x, const Linear& linear, bf16* y, const Step& step) {
+    const Index in = linear.in, out = linear.out, rows = step.rows, span = span_of(in), chunk = chunk_of(in);
     const Index spans = (out + span - 1) / span, tasks = (rows + chunk - 1) / chunk * spans;
     std::atomic<Index> untaken{0};
-#pragma omp parallel num_threads(int(batch.threads))
+#pragma omp parallel num_threads(int(step.threads))
     {
         Tiles tiles;
         Pending pending;
@@ -144,31 +128,31 @@ void product_of_many(const bf16* x, const Linear& linear, bf16* y, const Batch& 
                 for (Index column = left_of(task); column < right_of(task); column += SIDE) {
                     begin();
                     add(inputs.at(row), in, linear.panels + column * in, in, [&] { pending(), ahead(); });
-                    pending.take(y + row * out + column, out, std::min(SIDE, rows - row),
-                                 linear.bias ? linear.bias + column : nullptr, false);
+                    const bf16* bias = linear.bias ? linear.bias + column : nullptr;
+                    pending.take(y + row * out + column, out, std::min(SIDE, rows - row), bias, false);
                 }
         }
     }
 }
 
-void product(const bf16* x, const Linear& linear, bf16* y, const Batch& batch) {
-    if (batch.rows <= SIDE)
-        product_of_few(x, linear, y, batch);
+void product(const bf16* x, const Linear& linear, bf16* y, const Step& step) {
+    if (step.rows <= SIDE)
+        product_of_few(x, linear, y, step);
     else
-        product_of_many(x, linear, y, batch);
+        product_of_many(x, linear, y, step);
 }
 
-void adapted(const bf16* x, const Linear& linear, const Deltas& deltas, bf16* y, const Batch& batch) {
-    product(x, linear, y, batch);
-    if (deltas.few) batch.few(y, linear.out, x, linear.lora, deltas.few, 1.0f, batch.threads);
-    if (deltas.many) batch.many(y, linear.out, x, linear.lora, deltas.many, 1.0f, batch.threads);
+void adapted(const bf16* x, const Linear& linear, const Deltas& deltas, bf16* y, const Step& step) {
+    product(x, linear, y, step);
+    if (deltas.few) step.add_few(y, linear.out, x, linear.lora, deltas.few, 1.0f, step.threads);
+    if (deltas.many) step.add_many(y, linear.out, x, linear.lora, deltas.many, 1.0f, step.threads);
 }
 
 // sum += x, where there is a sum, else it is x; normed = weight * sum / sqrt(mean sum^2 + epsilon)
 void norm(const bf16* x, bool is_sum, const bf16* weight, float epsilon, bf16* sum, bf16* normed, Index width,
-          const Batch& batch) {
-#pragma omp parallel for num_threads(int(batch.threads)) if (batch.rows * width > NUMBERS_ALONE)
-    for (Index row = 0; row < batch.rows; ++row) {
+          const Step& step) {
+#pragma omp parallel for num_threads(int(step.threads)) if (step.rows * width > NUMBERS_ALONE)
+    for (Index row = 0; row < step.rows; ++row) {
         const bf16* more = x + row * width;
         bf16 *own = sum + row * width, *to = normed + row * width;
         float squares = 0;
@@ -185,11 +169,11 @@ void norm(const bf16* x, bool is_sum, const bf16* weight, float epsilon, bf16* s
 }
 
 // Queries and keys of qkv [rows, (heads + 2 key heads) * head], turned by their places.
-void turn(const Decoder& layer, bf16* qkv, const Batch& batch) {
+void turn(const Decoder& layer, bf16* qkv, const Step& step) {
     const Index turned = layer.heads + layer.key_heads, half = layer.head / 2, width = layer.qkv.out;
-#pragma omp parallel for num_threads(int(batch.threads)) if (batch.rows * width > NUMBERS_ALONE)
-    for (Index row = 0; row < batch.rows; ++row) {
-        const bf16 *cosines = layer.turns + batch.places[row] * layer.head, *sines = cosines + half;
+#pragma omp parallel for num_threads(int(step.threads)) if (step.rows * width > NUMBERS_ALONE)
+    for (Index row = 0; row < step.rows; ++row) {
+        const bf16 *cosines = layer.turns + step.positions[row] * layer.head, *sines = cosines + half;
         for (Index head = 0; head < turned; ++head) {
             bf16 *first = qkv + row * width + head * layer.head, *second = first + half;
 #pragma omp simd
@@ -203,9 +187,9 @@ void turn(const Decoder& layer, bf16* qkv, const Batch& batch) {
 }
 
 // gate / (1 + e^-gate) * up of rows [gate, up]
-void gate(const bf16* gate_up, bf16* gated, Index width, const Batch& batch) {
-#pragma omp parallel for num_threads(int(batch.threads)) if (batch.rows * width > NUMBERS_ALONE)
-    for (Index row = 0; row < batch.rows; ++row) {
+void gate(const bf16* gate_up, bf16* gated, Index width, const Step& step) {
+#pragma omp parallel for num_threads(int(step.threads)) if (step.rows * width > NUMBERS_ALONE)
+    for (Index row = 0; row < step.rows; ++row) {
         const bf16 *gates = gate_up + 2 * row * width, *ups = gates + width;
         bf16* to = gated + row * width;
 #pragma omp simd
@@ -229,30 +213,30 @@ void lay_out(const bf16* weight, bf16* panels, Index outputs, Index inputs) {
         panel_of_transposed(weight + column * inputs, inputs, inputs, SIDE, inputs, panels + column * inputs);
 }
 
-void linear(const Linear* linear, const Batch* batch, const bf16* x, bf16* y) { product(x, *linear, y, *batch); }
+void linear(const Linear* linear, const Step* step, const bf16* x, bf16* y) { product(x, *linear, y, *step); }
 
 // From x and the sum of what is before it, or x alone, to queries, keys and values
-void before_attention(const Decoder* layer, const Batch* batch, const Deltas* deltas, const bf16* x, bf16* sum, int is_sum,
+void before_attention(const Decoder* layer, const Step* step, const Deltas* deltas, const bf16* x, bf16* sum, int is_sum,
                       bf16* qkv) {
     const Index width = layer->qkv.in;
-    bf16* normed = normed_memory.of(batch->rows * width);
-    norm(x, is_sum, layer->input_norm, layer->epsilon, sum, normed, width, *batch);
-    adapted(normed, layer->qkv, deltas[0], qkv, *batch);
-    turn(*layer, qkv, *batch);
+    bf16* normed = normed_memory.of(step->rows * width);
+    norm(x, is_sum, layer->input_norm, layer->epsilon, sum, normed, width, *step);
+    adapted(normed, layer->qkv, deltas[0], qkv, *step);
+    turn(*layer, qkv, *step);
 }
 
 // From what attention found to what the layer adds to the sum
-void behind_attention(const Decoder* layer, const Batch* batch, const Deltas* deltas, const bf16* found, bf16* sum,
+void behind_attention(const Decoder* layer, const Step* step, const Deltas* deltas, const bf16* found, bf16* sum,
                       bf16* added) {
     const Index width = layer->o.out, inner = layer->down.in;
-    bf16* normed = normed_memory.of(batch->rows * width);
-    bf16* gate_up = inner_memory.of(batch->rows * 2 * inner);
-    bf16* gated = gated_memory.of(batch->rows * inner);
-    adapted(found, layer->o, deltas[1], added, *batch);
-    norm(added, true, layer->inner_norm, layer->epsilon, sum, normed, width, *batch);
-    adapted(normed, layer->gate_up, deltas[2], gate_up, *batch);
-    gate(gate_up, gated, inner, *batch);
-    adapted(gated, layer->down, deltas[3], added, *batch);
+    bf16* normed = normed_memory.of(step->rows * width);
+    bf16* gate_up = inner_memory.of(step->rows * 2 * inner);
+    bf16* gated = gated_memory.of(step->rows * inner);
+    adapted(found, layer->o, deltas[1], added, *step);
+    norm(added, true, layer->inner_norm, layer->epsilon, sum, normed, width, *step);
+    adapted(normed, layer->gate_up, deltas[2], gate_up, *step);
+    gate(gate_up, gated, inner, *step);
+    adapted(gated, layer->down, deltas[3], added, *step);
 }
 
 }  // extern "C"

@@ -66,7 +66,7 @@ class Deltas(ctypes.Structure):
 
 
 class Step(ctypes.Structure):
-    """The rows of a step: Batch in decoder.cpp."""
+    """As decoder.cpp has it."""
 
     _fields_ = (
         ("positions", ctypes.c_void_p),

@@ -1,8 +1,10 @@
 """Decoder layers by the kernel beside vLLM's own, and the products that they are made of."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from inspect import unwrap
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,13 +29,17 @@ from vllm.model_executor.models.llama import LlamaDecoderLayer
 from vllm.model_executor.models.qwen2 import Qwen2DecoderLayer
 from vllm.model_executor.models.qwen3 import Qwen3DecoderLayer
 
+from lift.native import COMPILERS
 from server.engine import decoder
 from server.engine.decoder import DecoderKernel
 from server.engine.decoder_kernel import TileLinear, usable
 from server.engine.segmented_lora import SegmentedLora
 
+CPU = Path("/proc/cpuinfo")
+HAS_TILES = CPU.is_file() and " amx_bf16 " in CPU.read_text() and any(map(shutil.which, COMPILERS))
+
 pytestmark = [
-    pytest.mark.skipif(not usable(), reason="this processor has no tiles"),
+    pytest.mark.skipif(not HAS_TILES, reason="this processor has no tiles, or there is no compiler"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
@@ -142,6 +148,10 @@ def check(layer: Any, rows: int, *, first: bool = False) -> None:
     found = kernel(positions, hidden, residual)
     for one, other in zip(found, expected, strict=True):
         close(one, other)
+
+
+def test_a_processor_with_tiles_has_the_kernel():
+    assert usable()
 
 
 @pytest.mark.parametrize("rows", ROWS)
