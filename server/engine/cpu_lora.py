@@ -8,7 +8,7 @@ OPERATOR = "server.engine.segmented_lora.SegmentedLora"
 
 
 def register() -> None:
-    """Has the CPU platform take our LoRA operator, compiled norms, sampling and decoder layers. Repetition changes nothing.
+    """Has the CPU platform take our LoRA operator, norms, sampling and decoder layers. Repetition changes nothing.
 
     With LoRA on a CPU vLLM leaves torch.compile alone but for small functions: where there is no C++ compiler, the
     first tenant whose request needs one would end the engine. So those run as they are written.
