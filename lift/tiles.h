@@ -86,8 +86,9 @@ void begin() {
     _tile_zero(3);
 }
 
-// Adds 32 rows of the left matrix times a panel, and does something else after each 32 of the depth.
-template <class Beside>
+// Adds 32 rows of the left matrix times a panel, or its upper half's alone, and does something else after each 32 of the
+// depth.
+template <bool LOWER = true, class Beside>
 void add(const bf16* rows, Index stride, const bf16* panel, Index depth, Beside beside) {
     const bf16* lower = rows + HALF * stride;
     for (Index k = 0; k < depth; k += SIDE, panel += 2 * TILE) {
@@ -96,9 +97,11 @@ void add(const bf16* rows, Index stride, const bf16* panel, Index depth, Beside 
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(7, panel + TILE, 64);
         _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, lower + k, stride * sizeof(bf16));
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
+        if constexpr (LOWER) {
+            _tile_loadd(5, lower + k, stride * sizeof(bf16));
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
         beside();
     }
 }

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#include "exponential.h"
+#include "numbers.h"
 
 namespace {
 
@@ -21,21 +21,11 @@ struct bf16 {
 
 inline float get(float x) { return x; }
 
-inline float get(bf16 x) {
-    std::uint32_t bits = std::uint32_t(x.bits) << 16;
-    float wide;
-    std::memcpy(&wide, &bits, sizeof wide);
-    return wide;
-}
+inline float get(bf16 x) { return wide(x.bits); }
 
 inline void put(float& to, float x) { to = x; }
 
-inline void put(bf16& to, float x) {  // rounded to nearest, ties to even
-    std::uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    std::uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    to.bits = std::uint16_t(x == x ? rounded : 0x7fc0);
-}
+inline void put(bf16& to, float x) { to.bits = narrow(x); }
 
 float dot(const T* x, const T* y, Index width) {
     float sum = 0;

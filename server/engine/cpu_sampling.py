@@ -5,6 +5,7 @@ step. One number is enough. And it counts how many tokens are likelier than the 
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeAlias
 
 import torch
@@ -24,7 +25,7 @@ def register() -> None:
     from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
 
     sampler.batched_count_greater_than = uncounted
-    if TopKTopPSampler.forward_cpu.__module__ != __name__:
+    if not hasattr(TopKTopPSampler.forward_cpu, "__wrapped__"):
         TopKTopPSampler.forward_cpu = _forward(TopKTopPSampler.forward_cpu)
 
 
@@ -40,7 +41,9 @@ def drawn(logits: Tensor, at: Tensor) -> Tensor:
     some token.
     """
     chances = logits.softmax(dim=-1, dtype=torch.float32)
-    blocks = pad(chances, (0, -logits.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    if left := -logits.shape[1] % BLOCK:  # `pad` copies, also where there is nothing to add
+        chances = pad(chances, (0, left))
+    blocks = chances.unflatten(1, (-1, BLOCK))
     sums = blocks.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
     block, rest = _first_above(sums, at * sums[:, -1:])
     within = blocks.gather(1, block.unsqueeze(2).expand(-1, -1, BLOCK)).squeeze(1).cumsum(dim=1, dtype=torch.float64)
@@ -61,6 +64,7 @@ def _forward(vllms: Forward) -> Forward:
     """vLLM's sampler behind ours."""
     from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
 
+    @wraps(vllms)
     def forward(
         sampler: Any, logits: Tensor, generators: dict[int, torch.Generator], k: Tensor | None, p: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:

@@ -4,8 +4,8 @@
 //
 // Widths are multiples of 32. Numbers are bf16 in memory and fp32 in between; all pointers are to contiguous rows.
 
-#include "exponential.h"
 #include "lora_batch.h"
+#include "numbers.h"
 #include "tiles.h"
 
 #ifdef HAS_TILES
@@ -46,30 +46,6 @@ struct Step {
     AddLora add_few, add_many;
 };
 
-float wide(bf16 x) {
-    const std::uint32_t bits = std::uint32_t(x) << 16;
-    float number;
-    std::memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
-bf16 narrow(float x) {  // rounded to nearest, ties to even
-    std::uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    return bf16(x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0);
-}
-
-// The upper half's rows times a panel.
-void add_upper(const bf16* rows, Index stride, const bf16* panel, Index depth) {
-    for (Index k = 0; k < depth; k += SIDE, panel += 2 * TILE) {
-        _tile_loadd(4, rows + k, stride * sizeof(bf16));
-        _tile_loadd(6, panel, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, panel + TILE, 64);
-        _tile_dpbf16ps(1, 4, 7);
-    }
-}
-
 Index span_of(Index depth) { return std::max<Index>(1, SPAN_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
 
 Index chunk_of(Index depth) { return std::max<Index>(4 * SIDE, CHUNK_BYTES / (depth * Index(sizeof(bf16))) / SIDE * SIDE); }
@@ -87,7 +63,7 @@ void product_of_few(const bf16* x, const Linear& linear, bf16* y, const Step& st
             if (lower)
                 add(x, in, linear.panels + column * in, in);
             else
-                add_upper(x, in, linear.panels + column * in, in);
+                add<false>(x, in, linear.panels + column * in, in, [] {});
             end(block);
             const bf16* bias = linear.bias ? linear.bias + column : nullptr;
             Put{block.numbers, y + column, out, step.rows, 1.0f, bias}.write(SIDE);

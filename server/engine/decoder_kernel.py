@@ -18,7 +18,7 @@ FILE = "decoder.cpp"
 def run() -> ctypes.CDLL:
     """The kernel's functions. NotCompiled: the processor has no tiles, or there is no compiler."""
     functions = compiled(FILE) if lora_kernel() and lora_tiles() else None
-    if functions is None or not functions.usable():
+    if functions is None:
         raise NotCompiled("no tiles, or no compiler")
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     functions.lay_out.argtypes = [pointer, pointer, number, number]
@@ -98,14 +98,9 @@ class TileLinear:
     @classmethod
     def of(cls, weight: Tensor | None) -> Self | None:
         """None where the weight does not fit."""
-        fits = (
-            weight is not None
-            and weight.dtype == torch.bfloat16
-            and weight.dim() == 2
-            and weight.is_contiguous()
-            and not any(size % TILE_WIDTH for size in weight.shape)
-        )
-        return cls(weight) if weight is not None and fits else None
+        if weight is None or weight.dtype != torch.bfloat16 or weight.dim() != 2 or not weight.is_contiguous():
+            return None
+        return None if any(size % TILE_WIDTH for size in weight.shape) else cls(weight)
 
     def __call__(self, x: Tensor, _: Tensor, bias: Tensor | None) -> Tensor:
         """x [..., in] → [..., out]; between them stands vLLM's weight, which is empty."""

@@ -21,7 +21,7 @@ from torch.nn.functional import linear
 from vllm.lora.layers import LoRAMapping
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-from server.engine.lora_kernel import KernelLayer, KernelRows, Numbers, lora_kernel, lora_tiles
+from server.engine.lora_kernel import KernelLayer, KernelRows, LoraKernel, Numbers, lora_kernel, lora_tiles
 
 Pair: TypeAlias = tuple[Tensor, Tensor]
 
@@ -97,6 +97,11 @@ class Layer:
     def kernel(self) -> KernelLayer:
         """The same for the kernel."""
         return KernelLayer(self.a, self._b, self._ranks)
+
+    @cached_property
+    def tiles(self) -> LoraKernel | None:
+        """The kernel for many rows, where it takes the layer's widths."""
+        return lora_tiles() if self.kernel.fits_tiles else None
 
 
 class Layers:
@@ -194,8 +199,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
 
     def split(self, layer: Layer) -> Split:
         """The rows of the batch, by how many an adapter has of them, with its present rank in that layer."""
-        tiles = lora_tiles() if layer.kernel.fits_tiles else None
-        return self.tokens.split(layer.highest_ranks(self.tokens.slots), FEW_FOR_TILES if tiles else FEW)
+        return self.tokens.split(layer.highest_ranks(self.tokens.slots), FEW_FOR_TILES if layer.tiles else FEW)
 
     def add_lora_linear(  # noqa: PLR0917 - vLLM passes them by position
         self,
@@ -214,14 +218,15 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
             return
         layer, many = self.layer(lora_a_stacked, lora_b_stacked), self.tokens.segments
         kernel = lora_kernel() if _fits_kernel(y, x, lora_a_stacked[0]) else None
-        split = self.split(layer)
-        if kernel is not None:
-            tiles = lora_tiles() if layer.kernel.fits_tiles else None
+        if kernel is None:
+            layer.highest_ranks(self.tokens.slots)
+        else:
+            split = self.split(layer)
             if split.few is not None:
                 kernel(y, x, layer.kernel, split.few, scale)
-            if tiles and split.many is not None:
-                tiles(y, x, layer.kernel, split.many, scale)
-            many = () if tiles else split.segments
+            if layer.tiles and split.many is not None:
+                layer.tiles(y, x, layer.kernel, split.many, scale)
+            many = () if layer.tiles else split.segments
         for segment in many:
             rows = x[segment.rows]
             start = 0

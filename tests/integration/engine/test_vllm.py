@@ -183,6 +183,10 @@ async def test_a_temperature_above_zero_and_a_small_top_p_are_taken(node) -> Non
     assert len(texts) > 1
     likeliest = {(await node.text(temperature=1.5, top_p=1e-6, max_tokens=30))[0] for _ in range(4)}
     assert len(likeliest) == 1
+    call = node.answer(temperature=0.5, top_p=1e-6, max_tokens=30, logprobs=1)
+    tokens = [token for message in [message async for message in call] for token in message.tokens]
+    assert [token.logprob for token in tokens] == [max(token.top.values()) for token in tokens]
+    assert len(tokens) == 30
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-// The exponential function of the elementwise kernels.
+// Numbers of bf16, by their bits, and the exponential function of the elementwise kernels.
 
 #pragma once
 
@@ -6,6 +6,20 @@
 #include <cstring>
 
 namespace {
+
+inline float wide(std::uint16_t x) {
+    const std::uint32_t bits = std::uint32_t(x) << 16;
+    float number;
+    std::memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+inline std::uint16_t narrow(float x) {  // rounded to nearest, ties to even
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    const std::uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return std::uint16_t(x == x ? rounded : 0x7fc0);
+}
 
 // e^x to 2 units in the last place (Cephes: Moshier, expf.c), in a form that compilers vectorise. Beyond +-64 it does not
 // change: products with what it is there are no denormal numbers, which take processors a hundred times as long.
