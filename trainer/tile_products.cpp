@@ -78,7 +78,7 @@ void adapted(const bf16* x, const bf16* panels, const bf16* bias, const bf16* a,
 #pragma omp for
         for (Index row = 0; row < rows; row += SIDE)
             for (Index column = 0; column < group.hidden; column += SIDE) {
-                begin();
+                begin(rows - row);
                 add(inputs.at(row), in, a_panels + column * in, in);
                 end(block);
                 put(block, scaling, h + row * group.hidden + column, group.hidden, std::min(SIDE, rows - row));
@@ -95,7 +95,7 @@ void adapted(const bf16* x, const bf16* panels, const bf16* bias, const bf16* a,
                 for (Index row = from; row < std::min(rows, from + chunk); row += SIDE)
                     for (Index column = left; column < right; column += SIDE) {
                         const Index hidden = group.of_output(column).member * group.padded;
-                        begin();
+                        begin(rows - row);
                         add(inputs.at(row), in, panels + column * in, in, [&] { pending(); });
                         add(inner.at(row) + hidden, group.hidden, b_panels + (column - left) * group.padded, group.padded);
                         pending.take(y + row * group.out + column, group.out, std::min(SIDE, rows - row),
@@ -156,7 +156,7 @@ void adapted_back(const bf16* dy, const bf16* x, const bf16* h, const bf16* pane
                                  a_panels + (column - left) * group.hidden + member * group.padded * SIDE);
                 for (Index row = from; row < std::min(rows, from + chunk); row += SIDE)
                     for (Index column = left; column < right; column += SIDE) {
-                        begin();
+                        begin(rows - row);
                         add(by_outputs.at(row), group.out, panels + column * group.out, group.out, [&] { pending(); });
                         add(dh + row * group.hidden, group.hidden, a_panels + (column - left) * group.hidden, group.hidden);
                         pending.take(dx + row * in + column, in, std::min(SIDE, rows - row), nullptr, false);
@@ -213,7 +213,7 @@ void without(bf16* a, const bf16* into, const bf16* out, const float* losses, fl
 #pragma omp for collapse(2)
         for (Index row = 0; row < rows; row += SIDE)
             for (Index column = 0; column < width; column += SIDE) {
-                begin();
+                begin(rows - row);
                 add(inner + row * count, count, out + column * count, count);
                 end(block);
                 put_more(block, a + row * width + column, width, std::min(SIDE, rows - row), SIDE, -scale, scale);

@@ -59,7 +59,7 @@ void product_of_few(const bf16* x, const Linear& linear, bf16* y, const Step& st
         Block block;
 #pragma omp for schedule(dynamic, 4) nowait
         for (Index column = 0; column < out; column += SIDE) {
-            begin();
+            begin(step.rows);
             if (lower)
                 add(x, in, linear.panels + column * in, in);
             else
@@ -102,7 +102,7 @@ void product_of_many(const bf16* x, const Linear& linear, bf16* y, const Step& s
             Ahead ahead(first, next < tasks ? last : first, std::max<Index>(1, SIDE * SIDE / (to - from)));
             for (Index row = from; row < to; row += SIDE)
                 for (Index column = left_of(task); column < right_of(task); column += SIDE) {
-                    begin();
+                    begin(rows - row);
                     add(inputs.at(row), in, linear.panels + column * in, in, [&] { pending(), ahead(); });
                     const bf16* bias = linear.bias ? linear.bias + column : nullptr;
                     pending.take(y + row * out + column, out, std::min(SIDE, rows - row), bias, false);

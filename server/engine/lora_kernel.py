@@ -72,9 +72,10 @@ class KernelRows(ctypes.Structure):
 
 
 class LoraKernel:
-    """One of the files, compiled."""
+    """One of the files, compiled. `on_matrix_tiles`: few rows take it as long as 16."""
 
-    def __init__(self, functions: ctypes.CDLL) -> None:
+    def __init__(self, functions: ctypes.CDLL, *, on_matrix_tiles: bool = False) -> None:
+        self.on_matrix_tiles = on_matrix_tiles
         self._add = functions.add_lora
         self._add.restype = None
         self._add.argtypes = [
@@ -108,7 +109,9 @@ def lora_kernel() -> LoraKernel | None:
 def lora_tiles() -> LoraKernel | None:
     """The one for many rows; none where the processor has no tiles, and as above."""
     functions = compiled(TILES)
-    return LoraKernel(functions) if functions and functions.usable() else None
+    if not (functions and functions.usable()):
+        return None
+    return LoraKernel(functions, on_matrix_tiles=bool(functions.on_matrix_tiles()))
 
 
 def compiled(name: str) -> ctypes.CDLL | None:

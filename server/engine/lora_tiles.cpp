@@ -68,7 +68,7 @@ void shrink(const Own& own, const bf16* x, float scale) {
     for (Index row = 0; row < own.count; row += SIDE) {
         const bf16* here = rows_of(x, inputs, own.rows + row, own.count - row, copy);
         for (Index column = 0; column < own.hidden; column += SIDE) {
-            begin();
+            begin(own.count - row);
             add(here, inputs, own.a_panels + column * inputs, inputs);
             end(block);
             put(block, scale, own.h + row * own.hidden + column, own.hidden, SIDE);
@@ -89,7 +89,7 @@ void expand(const Own& own, bf16* y, Index y_width) {
                 panel_of_transposed(own.b(p) + output * room, room, own.rank(p), SIDE, depth, panels + (output - left) * depth);
             for (Index row = 0; row < own.count; row += SIDE)
                 for (Index output = left; output < right; output += SIDE) {
-                    begin();
+                    begin(own.count - row);
                     add(own.h + row * own.hidden + own.begin(p), own.hidden, panels + (output - left) * depth, depth);
                     end(block);
                     add_rows(block, y + start + output, y_width, own.rows + row, own.count - row);

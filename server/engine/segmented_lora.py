@@ -26,10 +26,10 @@ from server.engine.lora_kernel import KernelLayer, KernelRows, LoraKernel, Numbe
 Pair: TypeAlias = tuple[Tensor, Tensor]
 
 FEW = 2048
-"""An adapter whose rows, times its rank, are not more is faster through the kernel than as products (docs/why.md)."""
+"""An adapter whose rows, times its rank, are not more is faster through the kernel than otherwise (docs/why.md)."""
 
 FEW_FOR_TILES = 256
-"""The same, where tiles are in the products' place."""
+"""The same, where matrix tiles are the other way."""
 
 UNKNOWN = -1
 
@@ -102,6 +102,11 @@ class Layer:
     def tiles(self) -> LoraKernel | None:
         """The kernel for many rows, where it takes the layer's widths."""
         return lora_tiles() if self.kernel.fits_tiles else None
+
+    @property
+    def few(self) -> int:
+        """So many rows of an adapter, times its rank, are faster through the kernel for few."""
+        return FEW_FOR_TILES if self.tiles and self.tiles.on_matrix_tiles else FEW
 
 
 class Layers:
@@ -199,7 +204,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
 
     def split(self, layer: Layer) -> Split:
         """The rows of the batch, by how many an adapter has of them, with its present rank in that layer."""
-        return self.tokens.split(layer.highest_ranks(self.tokens.slots), FEW_FOR_TILES if layer.tiles else FEW)
+        return self.tokens.split(layer.highest_ranks(self.tokens.slots), layer.few)
 
     def add_lora_linear(  # noqa: PLR0917 - vLLM passes them by position
         self,

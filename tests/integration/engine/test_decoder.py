@@ -36,7 +36,7 @@ from server.engine.decoder_kernel import TileLinear, usable
 from server.engine.segmented_lora import SegmentedLora
 
 CPU = Path("/proc/cpuinfo")
-HAS_TILES = CPU.is_file() and " amx_bf16 " in CPU.read_text() and any(map(shutil.which, COMPILERS))
+HAS_TILES = CPU.is_file() and " avx512_bf16 " in CPU.read_text() and any(map(shutil.which, COMPILERS))
 
 pytestmark = [
     pytest.mark.skipif(not HAS_TILES, reason="this processor has no tiles, or there is no compiler"),

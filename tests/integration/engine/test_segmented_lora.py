@@ -27,6 +27,11 @@ IN_SLOT = [13, None, 11, 12]
 on_tiles = pytest.mark.skipif(lora_tiles() is None, reason="this processor has no tiles")
 
 
+def nothing_is_few(monkeypatch, but=0) -> None:
+    for bound in ("FEW", "FEW_FOR_TILES"):  # whichever this processor has
+        monkeypatch.setattr(segmented_lora, bound, but)
+
+
 @pytest.fixture(params=["kernel", pytest.param("tiles", marks=on_tiles), "products"])
 def operator(request, monkeypatch) -> SegmentedLora:
     if request.param == "products":
@@ -34,7 +39,7 @@ def operator(request, monkeypatch) -> SegmentedLora:
     elif request.param == "kernel":
         monkeypatch.setattr(segmented_lora, "lora_tiles", lambda: None)
     else:
-        monkeypatch.setattr(segmented_lora, "FEW_FOR_TILES", 0)
+        nothing_is_few(monkeypatch)
     return SegmentedLora(256, 16, "cpu")
 
 
@@ -154,8 +159,7 @@ def test_rows_of_the_kernel_and_others_come_to_the_same(buffers, monkeypatch, fe
         taken.extend(found.kept[0])
         kernel(y, x, layer, found, scale)
 
-    for bound in ("FEW", "FEW_FOR_TILES"):  # whichever this processor has
-        monkeypatch.setattr(segmented_lora, bound, few)
+    nothing_is_few(monkeypatch, but=few)
     monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: counting)
     operator = SegmentedLora(64, 16, "cpu")
     batch(operator, rows)
