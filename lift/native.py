@@ -67,7 +67,7 @@ def _compiled(source: Path, defines: tuple[str, ...], folder: Path) -> Path:
         raise FileNotFoundError(f"no C++ compiler ({', '.join(COMPILERS)})")
     headers = sorted({*HEADERS.glob("*.h"), *source.parent.glob("*.h")})
     texts = [file.read_bytes() for file in (source, *headers)]
-    made_of = [*(sha256(text).hexdigest() for text in texts), compiler, FLAGS, defines, _processor()]
+    made_of = [*(sha256(text).hexdigest() for text in texts), compiler, FLAGS, defines, processor()]
     file = file_of(folder, f"{source.stem}.so", made_of)
     if file.is_file():
         return file
@@ -84,7 +84,7 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS)
 
 
-def _processor() -> str:
+def processor() -> str:
     """What -march=native means here: a folder may be shared by machines of several kinds."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

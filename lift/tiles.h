@@ -1,10 +1,11 @@
-// Products on a processor's matrix tiles (AMX), for numbers of bf16 that are summed in fp32.
+// Products on a processor's matrix tiles (AMX), or on its vectors in their place, for numbers of bf16 that are summed in
+// fp32. tiles_amx.h and tiles_avx512.h have each its way to compute a block: begin, add, end.
 //
 // A block of results is 32 by 32: two tiles by two. The left matrix of a product is read as it lies. The right one is read
 // from panels, one for 32 of its columns: for each 32 of its depth 2 tiles of 16 columns, each of which has the numbers of
 // two rows side by side, [16 pairs of rows, 16 columns, 2]. All pointers are to contiguous rows.
 //
-// HAS_TILES is defined where the processor that is compiled for has them.
+// HAS_TILES is defined where the processor that is compiled for has either.
 
 #pragma once
 

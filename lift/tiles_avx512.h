@@ -1,4 +1,5 @@
-// The products of tiles.h on vectors of bf16 (AVX-512), for processors without matrix tiles: AMD's since Zen 4.
+// The products of tiles.h on vectors of bf16 (AVX-512), for processors without matrix tiles, such as AMD's since Zen 4.
+// Of a block only as many rows are computed as are wanted.
 
 #pragma once
 
@@ -6,7 +7,7 @@ namespace {
 
 constexpr Index AT_ONCE = 8;  // rows whose sums, 32 columns of each, stay in registers
 
-struct Tiles {  // which other processors have
+struct Tiles {  // has nothing to set up here
     explicit Tiles(Index = HALF, Index = HALF) {}
     ~Tiles() {}
 };
@@ -59,8 +60,8 @@ void add_to_rest(Index count, float* to, const bf16* rows, Index stride, const b
         add_to_rest<ROWS - 1>(count, to, rows, stride, panel, depth);
 }
 
-// Adds 32 rows of the left matrix times a panel, or its upper half's alone, and does something else after each 32 of the
-// depth.
+// Adds the block's rows of the left matrix times a panel, and does something else after each 32 of the depth. LOWER is
+// for tiles.
 template <bool LOWER = true, class Beside>
 void add(const bf16* rows, Index stride, const bf16* panel, Index depth, Beside beside) {
     const Index count = sums.rows;

@@ -1,4 +1,4 @@
-"""Adapted linear layers and their whiteners on a CPU's matrix tiles, by tile_products.cpp.
+"""Adapted linear layers and their whiteners on a CPU's tiles, by tile_products.cpp.
 
 Of a step's products those with A and B are many and small: a library prepares each call for longer than it computes.
 Here a group of layers is one call, which adds B's product to W's before the sum is rounded, and reads W from panels

@@ -1,4 +1,7 @@
-"""The matrix tiles (AMX) that some CPUs have for products of bf16, where the files of C++ for them can be compiled."""
+"""Tiles: a CPU's instructions for products of bf16, where the files of C++ for them can be compiled (lift/tiles.h).
+
+Matrix tiles (AMX), or vectors of bf16 (AVX-512) in their place.
+"""
 
 import os
 from functools import cache

@@ -1,4 +1,4 @@
-"""Computes vLLM's decoder layers of Llama's shape by decoder.cpp, on CPUs with matrix tiles.
+"""Computes vLLM's decoder layers of Llama's shape by decoder.cpp, on CPUs with tiles (lift/tiles.h).
 
 vLLM calls some twenty operators a layer from Python, each of which starts and ends all threads: half of the time of a
 step for few rows. Here what stands before attention is one call, with the LoRA deltas of the batch, and so is what

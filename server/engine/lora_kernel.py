@@ -1,7 +1,7 @@
 """Calls lora_kernel.cpp, which adds the LoRA deltas of few rows, and lora_tiles.cpp, which adds those of many.
 
 A library's matrix products cost many times as much. Where the files cannot be compiled products compute everything, and
-the log says so once; lora_tiles.cpp wants a processor with matrix tiles (AMX).
+the log says so once; lora_tiles.cpp wants a processor with instructions for products of bf16 (lift/tiles.h).
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-// The LoRA deltas of adapters with many rows in a batch, on matrix tiles (lift/tiles.h): y += scale * B A x, as
+// The LoRA deltas of adapters with many rows in a batch, on tiles (lift/tiles.h): y += scale * B A x, as
 // lora_kernel.cpp has it, whose arguments these are. server/engine/lora_kernel.py compiles this file and calls it.
 //
 // Widths are multiples of 32; each projection's rank is rounded up to one.

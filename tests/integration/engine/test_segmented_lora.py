@@ -13,7 +13,7 @@ from vllm.lora.layers import LoRAMapping
 
 from lift import native
 from server.engine import segmented_lora
-from server.engine.lora_kernel import KERNEL, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
+from server.engine.lora_kernel import KERNEL, TILES, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
 from server.engine.segmented_lora import Batch, SegmentedLora, Split, segments
 
 HIDDEN = 64
@@ -25,6 +25,15 @@ IN_SLOT = [13, None, 11, 12]
 
 
 on_tiles = pytest.mark.skipif(lora_tiles() is None, reason="this processor has no tiles")
+on_matrix_tiles = pytest.mark.skipif("amx_bf16" not in native.processor(), reason="this processor has no matrix tiles")
+
+
+@pytest.fixture(scope="module")
+def vectors() -> LoraKernel:
+    """Of tiles, as it is compiled for a processor that has vectors in their place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "FLAGS", (*native.FLAGS, "-mno-amx-bf16"))
+        return LoraKernel(native.library(Path(segmented_lora.__file__).with_name(TILES), ""))
 
 
 def nothing_is_few(monkeypatch, but=0) -> None:
@@ -32,7 +41,14 @@ def nothing_is_few(monkeypatch, but=0) -> None:
         monkeypatch.setattr(segmented_lora, bound, but)
 
 
-@pytest.fixture(params=["kernel", pytest.param("tiles", marks=on_tiles), "products"])
+@pytest.fixture(
+    params=[
+        "kernel",
+        pytest.param("tiles", marks=on_tiles),
+        pytest.param("vectors", marks=on_matrix_tiles),
+        "products",
+    ]
+)
 def operator(request, monkeypatch) -> SegmentedLora:
     if request.param == "products":
         monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: None)
@@ -40,6 +56,9 @@ def operator(request, monkeypatch) -> SegmentedLora:
         monkeypatch.setattr(segmented_lora, "lora_tiles", lambda: None)
     else:
         nothing_is_few(monkeypatch)
+        if request.param == "vectors":
+            chosen = request.getfixturevalue("vectors")
+            monkeypatch.setattr(segmented_lora, "lora_tiles", lambda: chosen)
     return SegmentedLora(256, 16, "cpu")
 
 

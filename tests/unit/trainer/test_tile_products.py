@@ -6,6 +6,7 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
+from lift import native
 from trainer import frozen
 from trainer.adapted_linear import Share, adapted_linear
 from trainer.compiled import KERNELS
@@ -21,6 +22,21 @@ WIDTH, OUTPUTS = 64, (96, 32, 64)
 ROWS = [slice(0, 33), slice(33, 34), slice(34, 130)]
 
 on_tiles = pytest.mark.skipif(tiles(FILE) is None, reason="this processor has no tiles")
+
+
+@pytest.fixture(scope="module", autouse=True, params=["", "-mno-amx-bf16"], ids=["as it is", "vectors"])
+def processor(request):
+    """This one, and this one without its matrix tiles."""
+    if not request.param:
+        yield
+        return
+    if "amx_bf16" not in native.processor():
+        pytest.skip("this processor has no matrix tiles")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "FLAGS", (*native.FLAGS, request.param))
+        tiles.cache_clear()
+        yield
+    tiles.cache_clear()
 
 
 @pytest.fixture(autouse=True)
