@@ -2,8 +2,8 @@
 
 vLLM's own operator copies both matrices of an adapter for every row. Here the rows are grouped once per batch, so that
 a layer reads each adapter's weights once, in the model's own type, at the adapter's own rank; rows without an
-adapter are not touched. Where an adapter has few rows, as when answers are written, or where the processor has matrix
-tiles, `lora_kernel` takes their place.
+adapter are not touched. Where an adapter has few rows, as when answers are written, or where the processor has tiles,
+`lora_kernel` takes their place.
 
 Shapes: n rows, `slots` adapters in a batch, R the rank of the buffers, r <= R the rank of one adapter. A layer that
 packs several projections (q, k and v; gate and up) has a pair of buffers and a range of output columns for each.
