@@ -41,7 +41,7 @@ def test_another_macro_source_or_processor_is_another_library(source, kept, monk
     assert library(source, str(kept), "NUMBER=5").number() == 5
     source.write_text('extern "C" int number() { return 2 * NUMBER; }')
     assert library(source, str(kept), "NUMBER=5").number() == 10
-    monkeypatch.setattr(native, "_processor", lambda: "another")
+    monkeypatch.setattr(native, "processor", lambda: "another")
     assert library(source, str(kept), "NUMBER=5").number() == 10
     assert len(list(kept.iterdir())) == 4
 
