@@ -60,8 +60,8 @@ void add_to_rest(Index count, float* to, const bf16* rows, Index stride, const b
         add_to_rest<ROWS - 1>(count, to, rows, stride, panel, depth);
 }
 
-// Adds the block's rows of the left matrix times a panel, and does something else after each 32 of the depth. LOWER is
-// for tiles.
+// Adds the block's rows of the left matrix times a panel, and does something else after each 32 of the depth, where there
+// are AT_ONCE rows. LOWER is for tiles.
 template <bool LOWER = true, class Beside>
 void add(const bf16* rows, Index stride, const bf16* panel, Index depth, Beside beside) {
     const Index count = sums.rows;
