@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lift.template import PromptTemplate
@@ -21,6 +21,9 @@ from trainer.base_model import BaseModel
 from trainer.decomposition import rank_of
 from trainer.profiles import Hyperparameters
 from trainer.training import Training
+
+LENGTH_BYTES = 8  # of a safetensors header, little-endian, in front of it
+ALIGNMENT = 64  # bytes of a cache line: vectors that begin elsewhere are read from two
 
 
 def publish(
@@ -109,13 +112,28 @@ def _described(
     )
 
 
+def _write_aligned(file: Path, content: bytes) -> None:
+    """Writes safetensors, with as many spaces behind the header as let the tensors begin at a multiple of ALIGNMENT.
+
+    The format allows spaces there, and an engine on a CPU answers from the file's pages.
+    """
+    view = memoryview(content)
+    end = LENGTH_BYTES + int.from_bytes(view[:LENGTH_BYTES], "little")
+    spaces = -end % ALIGNMENT
+    with file.open("wb") as into:
+        into.write((end - LENGTH_BYTES + spaces).to_bytes(LENGTH_BYTES, "little"))
+        into.write(view[LENGTH_BYTES:end])
+        into.write(b" " * spaces)
+        into.write(view[end:])
+
+
 def write_adapter(folder: Path, weights: Mapping[str, Tensor], *, base_model: str, scaling: float) -> None:
     """Writes the weights as they are, and the configuration that PEFT and vLLM read: a plain LoRA and no more.
 
     `scaling`: s of W + s B A.
     """
     rank = rank_of(weights)
-    save_file(dict(weights), folder / WEIGHTS, metadata={"format": "pt"})
+    _write_aligned(folder / WEIGHTS, save(dict(weights), metadata={"format": "pt"}))
     config: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
