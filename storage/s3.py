@@ -90,8 +90,12 @@ class S3Objects:
             raise StoreUnavailable(code=str(failed[0].code), objects=len(failed))
 
     def stream(self, key: str, chunk_bytes: int) -> Iterator[bytes]:
+        yield from self.stream_part(key, chunk_bytes, start=0, size=0)
+
+    def stream_part(self, key: str, chunk_bytes: int, *, start: int, size: int) -> Iterator[bytes]:
+        """As `stream`, of `size` bytes from `start` on; a size of 0 means all that follow."""
         with _translated(key):
-            response = self._client.get_object(self._bucket, key)
+            response = self._client.get_object(self._bucket, key, offset=start, length=size)
             try:
                 yield from response.stream(chunk_bytes)
             finally:

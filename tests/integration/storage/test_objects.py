@@ -59,6 +59,16 @@ def test_a_stream_has_all_bytes_in_chunks_of_the_size_asked_for(objects: ObjectS
     assert max(map(len, chunks)) <= 1000
 
 
+def test_a_part_of_an_object_is_read_alone(s3_settings: ObjectSettings) -> None:
+    objects = S3Objects(s3_settings)
+    objects.put("a/parts", b"0123456789" * 1000)
+    chunks = list(objects.stream_part("a/parts", 300, start=9_005, size=990))
+    assert [len(chunk) for chunk in chunks] == [300, 300, 300, 90]
+    assert b"".join(chunks) == (b"0123456789" * 1000)[9_005:9_995]
+    assert b"".join(objects.stream_part("a/parts", 300, start=9_998, size=0)) == b"89"
+    objects.close()
+
+
 def test_an_abandoned_stream_gives_its_connection_back(objects: ObjectStore) -> None:
     objects.put("t/a", bytes(100_000))
     for _ in range(100):
