@@ -8,7 +8,7 @@ OPERATOR = "server.engine.segmented_lora.SegmentedLora"
 
 
 def register() -> None:
-    """Has the CPU platform take our LoRA operator, norms, sampling and decoder layers. Repetition changes nothing.
+    """Has the CPU platform take what is ours of LoRA, norms, sampling and decoder layers. Repetition changes nothing.
 
     With LoRA on a CPU vLLM leaves torch.compile alone but for small functions: where there is no C++ compiler, the
     first tenant whose request needs one would end the engine. So those run as they are written.
@@ -16,10 +16,11 @@ def register() -> None:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
-        from server.engine import cpu_norms, cpu_sampling, decoder
+        from server.engine import cpu_norms, cpu_sampling, decoder, lora_layers
 
         type(current_platform).get_punica_wrapper = classmethod(lambda _: OPERATOR)
         type(current_platform).simple_compile_backend = "eager"
         cpu_norms.register()
         cpu_sampling.register()
         decoder.register()
+        lora_layers.register()

@@ -24,6 +24,7 @@ from vllm.model_executor.models.mistral import MistralDecoderLayer
 from vllm.model_executor.models.qwen2 import Qwen2DecoderLayer
 
 from server.engine.decoder_kernel import Decoder, Deltas, Step, TileLinear, run, usable
+from server.engine.lora_layers import Layer
 from server.engine.segmented_lora import Batch, SegmentedLora
 
 DECODER_LAYERS = (LlamaDecoderLayer, MistralDecoderLayer, Qwen2DecoderLayer)
@@ -91,7 +92,7 @@ class _Adapters:
 
     def __init__(self, modules: Sequence[Any]) -> None:
         self._operator: SegmentedLora = modules[0].punica_wrapper
-        self._layers = [self._operator.layer(module.lora_a_stacked, module.lora_b_stacked) for module in modules]
+        self._layers: list[Layer] = [module.lora_a_stacked.layer for module in modules]
         self.kernels = [layer.kernel for layer in self._layers]
         self._deltas = (Deltas * len(modules))()
         self._batch: Batch | None = None
@@ -99,7 +100,7 @@ class _Adapters:
 
     def deltas(self) -> "ctypes.Array[Deltas]":
         """Those of the batch, found once for each batch and change of adapters, which changes all linear layers."""
-        version = self._layers[0].a[0]._version
+        version = self._layers[0].version
         if self._operator.tokens is not self._batch or version != self._version:
             for deltas, layer in zip(self._deltas, self._layers, strict=True):
                 split = self._operator.split(layer)

@@ -4,12 +4,15 @@
 
 #include <cstdint>
 
-struct Layer {  // projections that read the same x
-    const std::uint16_t* const* a;  // of each: A [slots, rank_room, inputs]
-    const std::uint16_t* const* b;  // and B [slots, its width, rank_room]
-    const std::int64_t* ranks;      // [projections, slots]
+struct Layer {  // projections that read the same x, and the adapters in the slots of a batch
+    const std::uint16_t* const* a;  // [projections, slots]: A [rank, inputs]
+    const std::uint16_t* const* b;  // and B [its width, rank]
+    const std::int64_t* ranks;      // 0: the adapter leaves the projection alone
+    const float* scales;            // what an adapter multiplies B A x by
     const std::int64_t* widths;     // [projections]
-    std::int64_t projections, slots, inputs, rank_room;
+    std::int64_t projections, slots, inputs;
+
+    std::int64_t at(std::int64_t projection, std::int64_t slot) const { return projection * slots + slot; }
 };
 
 struct Segments {  // of a batch, the rows of an adapter one behind the other

@@ -147,9 +147,8 @@ void shrink(const bf16* x, Index width, const Index* rows, Index count, const bf
 }
 
 // Has the rows of B that are wanted next come: they lie too far apart for processors to foresee.
-inline void prefetch(const bf16* b, Index b_width, Index outputs, Index rank) {
-    for (Index output = 0; output < outputs; ++output)
-        for (Index r = 0; r < rank; r += 64 / sizeof(bf16)) __builtin_prefetch(b + output * b_width + r);
+inline void prefetch(const bf16* b, Index rank, Index outputs) {
+    for (Index at = 0; at < outputs * rank; at += 64 / sizeof(bf16)) __builtin_prefetch(b + at);
 }
 
 inline Word pair_of(const bf16* from) {
@@ -159,17 +158,17 @@ inline Word pair_of(const bf16* from) {
 }
 
 // LANES outputs of each row, their sums side by side: B is turned on its side for it, pair by pair.
-void expand_turned(bf16* y, Index y_width, const Index* rows, Index count, const bf16* b, Index b_width, Index outputs,
-                   Index rank, const bf16* h, Index stride, Words* turned) {
+void expand_turned(bf16* y, Index y_width, const Index* rows, Index count, const bf16* b, Index outputs, Index rank,
+                   const bf16* h, Index stride, Words* turned) {
     Index pairs = rank / 2;
     for (Index pair = 0; pair < pairs; ++pair) {
         Word of_outputs[LANES] = {};
-        for (Index lane = 0; lane < outputs; ++lane) of_outputs[lane] = pair_of(b + lane * b_width + 2 * pair);
+        for (Index lane = 0; lane < outputs; ++lane) of_outputs[lane] = pair_of(b + lane * rank + 2 * pair);
         std::memcpy(turned + pair, of_outputs, sizeof of_outputs);
     }
     if (rank % 2) {
         Words last = {};
-        for (Index lane = 0; lane < outputs; ++lane) last[lane] = b[lane * b_width + rank - 1];
+        for (Index lane = 0; lane < outputs; ++lane) last[lane] = b[lane * rank + rank - 1];
         turned[pairs++] = last;
     }
     auto some = [&](Index row, auto number) __attribute__((always_inline)) {
@@ -186,15 +185,15 @@ void expand_turned(bf16* y, Index y_width, const Index* rows, Index count, const
 }
 
 // The same, one output after the other: for few rows and a high rank.
-void expand_straight(bf16* y, Index y_width, const Index* rows, Index count, const bf16* b, Index b_width,
+void expand_straight(bf16* y, Index y_width, const Index* rows, Index count, const bf16* b,
                      Index outputs, Index rank, const bf16* h, Index stride) {
     for (Index row = 0; row < count; ++row) {
         const bf16* of_row = h + row * stride;
         float sums[LANES] = {};
         Index output = 0;
         for (; output + TILE <= outputs; output += TILE)
-            products<1, TILE>(&of_row, b + output * b_width, b_width, rank, sums + output);
-        for (; output < outputs; ++output) products<1, 1>(&of_row, b + output * b_width, b_width, rank, sums + output);
+            products<1, TILE>(&of_row, b + output * rank, rank, rank, sums + output);
+        for (; output < outputs; ++output) products<1, 1>(&of_row, b + output * rank, rank, rank, sums + output);
         Wide more;
         std::memcpy(&more, sums, sizeof more);
         add(y + rows[row] * y_width, more, outputs);
@@ -210,51 +209,50 @@ struct Task {
 extern "C" {
 
 void add_lora(bf16* y, Index y_width, const bf16* x, const Layer* layer, const Segments* batch, float scale, Index threads) {
-    const Index rank_room = layer->rank_room, of_projection = rank_room + rank_room % 2;
-    const Index stride = layer->projections * of_projection;  // of a row of A x
-    auto rank_of = [&](Index segment, Index p) { return layer->ranks[p * layer->slots + batch->slots[segment]]; };
+    auto place = [&](Index segment, Index p) { return layer->at(p, batch->slots[segment]); };
+    auto rank_of = [&](Index segment, Index p) { return layer->ranks[place(segment, p)]; };
     auto rows_of = [&](const Task& task, Index most) { return std::min(most, batch->ends[task.segment] - task.row); };
     std::vector<Task> shrinking, expanding;
-    Index begin = 0;
+    Index begin = 0, highest = 0;
     for (Index segment = 0; segment < batch->segments; begin = batch->ends[segment++])
         for (Index p = 0; p < layer->projections; ++p) {
             const Index rank = rank_of(segment, p), end = rank ? batch->ends[segment] : begin;
+            highest = std::max(highest, rank);
             for (Index row = begin; row < end; row += SHRUNK_ROWS)
                 for (Index r = 0; r < rank; r += RANKS) shrinking.push_back({segment, p, row, r});
             for (Index row = begin; row < end; row += EXPANDED_ROWS)
                 for (Index o = 0; o < layer->widths[p]; o += OUTPUTS) expanding.push_back({segment, p, row, o});
         }
     const Index shrinks = shrinking.size(), expands = expanding.size();
+    const Index of_projection = highest + highest % 2, stride = layer->projections * of_projection;  // of a row of A x
     std::vector<bf16> hidden(begin * stride);
 #pragma omp parallel num_threads(threads) if (shrinks + expands > FEW_TASKS)
     {
-        std::vector<Words> turned(rank_room / 2 + 1);
+        std::vector<Words> turned(highest / 2 + 1);
 #pragma omp for schedule(static)
         for (Index number = 0; number < shrinks; ++number) {
             const Task& task = shrinking[number];
-            const bf16* a = layer->a[task.projection] + batch->slots[task.segment] * rank_room * layer->inputs;
-            Index last = std::min(rank_of(task.segment, task.projection), task.first + RANKS);
-            shrink(x, layer->inputs, batch->rows + task.row, rows_of(task, SHRUNK_ROWS), a, task.first, last, scale,
+            const Index here = place(task.segment, task.projection);
+            shrink(x, layer->inputs, batch->rows + task.row, rows_of(task, SHRUNK_ROWS), layer->a[here], task.first,
+                   std::min(layer->ranks[here], task.first + RANKS), scale * layer->scales[here],
                    hidden.data() + task.row * stride + task.projection * of_projection, stride);
         }
 #pragma omp for schedule(static)
         for (Index number = 0; number < expands; ++number) {
             const Task& task = expanding[number];
             const Index width = layer->widths[task.projection], rank = rank_of(task.segment, task.projection);
-            const bf16* b = layer->b[task.projection] + batch->slots[task.segment] * width * rank_room;
+            const bf16* b = layer->b[place(task.segment, task.projection)];
             const bf16* h = hidden.data() + task.row * stride + task.projection * of_projection;
             const Index *rows = batch->rows + task.row, count = rows_of(task, EXPANDED_ROWS);
             bf16* into = y;
             for (Index p = 0; p < task.projection; ++p) into += layer->widths[p];
             for (Index o = task.first; o < std::min(width, task.first + OUTPUTS); o += LANES) {
                 Index outputs = std::min(LANES, width - o);
-                prefetch(b + (o + LANES) * rank_room, rank_room, std::min(LANES, width - o - LANES), rank);
+                prefetch(b + (o + LANES) * rank, rank, std::min(LANES, width - o - LANES));
                 if (count * LANES >= rank)
-                    expand_turned(into + o, y_width, rows, count, b + o * rank_room, rank_room, outputs, rank, h, stride,
-                                  turned.data());
+                    expand_turned(into + o, y_width, rows, count, b + o * rank, outputs, rank, h, stride, turned.data());
                 else
-                    expand_straight(into + o, y_width, rows, count, b + o * rank_room, rank_room, outputs, rank, h,
-                                    stride);
+                    expand_straight(into + o, y_width, rows, count, b + o * rank, outputs, rank, h, stride);
             }
         }
     }

@@ -28,29 +28,33 @@ Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class KernelLayer(ctypes.Structure):
-    """Projections that read the same input, as lora_kernel.cpp has them.
-
-    Of each projection: A [slots, 1, R, in], B [slots, 1, out, R], contiguous bf16. ranks [projections, slots]: may
-    change later on.
-    """
+    """Projections that read the same input, and the adapters in their slots, as the kernels have them."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("a", "b", "ranks", "widths")),
-        *((name, ctypes.c_int64) for name in ("projections", "slots", "inputs", "rank_room")),
+        *((f"{name}_address", ctypes.c_void_p) for name in ("a", "b", "ranks", "scales", "widths")),
+        *((name, ctypes.c_int64) for name in ("projections", "slots", "inputs")),
     )
 
-    def __init__(self, a: Sequence[Tensor], b: Sequence[Tensor], ranks: Numbers) -> None:
-        slots, _, room, inputs = a[0].shape
-        widths = np.array([of_one.shape[2] for of_one in b], np.int64)
-        self.kept = _pointers(a), _pointers(b), ranks, widths  # what the addresses below are of
-        addresses = (
-            ctypes.addressof(self.kept[0]),
-            ctypes.addressof(self.kept[1]),
-            ranks.ctypes.data,
-            widths.ctypes.data,
-        )
-        self.fits_tiles = inputs % TILE_WIDTH == 0 and not (widths % TILE_WIDTH).any()
-        super().__init__(*addresses, len(a), slots, inputs, room)
+    def __init__(self, slots: int, inputs: int, widths: Sequence[int]) -> None:
+        """`inputs` and `widths`: of what all projections read, and of what each writes."""
+        self.fits_tiles = not any(width % TILE_WIDTH for width in (inputs, *widths))
+        shape = len(widths), slots
+        self._a, self._b, self.ranks = (np.zeros(shape, np.int64) for _ in range(3))
+        self._scales, self._widths = np.ones(shape, np.float32), np.array(widths, np.int64)
+        arrays = self._a, self._b, self.ranks, self._scales, self._widths
+        super().__init__(*(numbers.ctypes.data for numbers in arrays), *shape, inputs)
+
+    def put(self, projection: int, slot: int, a: Tensor, b: Tensor, scale: float) -> None:
+        """A [rank, inputs] and B [width, rank], contiguous bf16, which stay where they are until they are cleared."""
+        if not (a.is_contiguous() and b.is_contiguous()):
+            raise ValueError("a kernel has no use for weights that are not contiguous")
+        place = projection, slot
+        self._a[place], self._b[place], self._scales[place] = a.data_ptr(), b.data_ptr(), scale
+        self.ranks[place] = len(a)
+
+    def clear(self, slot: int) -> None:
+        """Nothing is added for the slot any more."""
+        self.ranks[:, slot] = 0
 
 
 class KernelRows(ctypes.Structure):
@@ -121,9 +125,3 @@ def compiled(name: str) -> ctypes.CDLL | None:
     except NotCompiled as error:
         log.warning("kernels_missing", file=name, error=str(error), effect="adapters on this CPU are slower")
         return None
-
-
-def _pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p]":
-    if not all(tensor.is_contiguous() for tensor in tensors):
-        raise ValueError("a kernel has no use for weights that are not contiguous")
-    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))

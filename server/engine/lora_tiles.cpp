@@ -26,14 +26,15 @@ struct Own {
 
     Index room() const { return hidden * (layer.inputs + up(count)); }
     void take(bf16* memory) { a_panels = memory, h = memory + hidden * layer.inputs; }
-    Index rank(Index p) const { return layer.ranks[p * layer.slots + slot]; }
+    Index rank(Index p) const { return layer.ranks[layer.at(p, slot)]; }
     Index begin(Index p) const {
         Index found = 0;
         for (Index before = 0; before < p; ++before) found += up(rank(before));
         return found;
     }
-    const bf16* a(Index p) const { return layer.a[p] + slot * layer.rank_room * layer.inputs; }
-    const bf16* b(Index p) const { return layer.b[p] + slot * layer.widths[p] * layer.rank_room; }
+    const bf16* a(Index p) const { return layer.a[layer.at(p, slot)]; }
+    const bf16* b(Index p) const { return layer.b[layer.at(p, slot)]; }
+    float scale(Index p) const { return layer.scales[layer.at(p, slot)]; }
 };
 
 // 32 rows of x, zeros where there are fewer; where they stand together they are read as they lie.
@@ -67,12 +68,13 @@ void shrink(const Own& own, const bf16* x, float scale) {
 #pragma omp for schedule(dynamic) nowait
     for (Index row = 0; row < own.count; row += SIDE) {
         const bf16* here = rows_of(x, inputs, own.rows + row, own.count - row, copy);
-        for (Index column = 0; column < own.hidden; column += SIDE) {
-            begin(own.count - row);
-            add(here, inputs, own.a_panels + column * inputs, inputs);
-            end(block);
-            put(block, scale, own.h + row * own.hidden + column, own.hidden, SIDE);
-        }
+        for (Index p = 0; p < own.layer.projections; ++p)
+            for (Index column = own.begin(p); column < own.begin(p + 1); column += SIDE) {
+                begin(own.count - row);
+                add(here, inputs, own.a_panels + column * inputs, inputs);
+                end(block);
+                put(block, scale * own.scale(p), own.h + row * own.hidden + column, own.hidden, SIDE);
+            }
     }
 }
 
@@ -81,12 +83,12 @@ void expand(const Own& own, bf16* y, Index y_width) {
     Block block;
     Index start = 0;
     for (Index p = 0; p < own.layer.projections; start += own.layer.widths[p++]) {
-        const Index depth = up(own.rank(p)), width = own.rank(p) ? own.layer.widths[p] : 0, room = own.layer.rank_room;
+        const Index rank = own.rank(p), depth = up(rank), width = rank ? own.layer.widths[p] : 0;
 #pragma omp for schedule(dynamic) nowait
         for (Index left = 0; left < width; left += WIDE) {
             const Index right = std::min(width, left + WIDE);
             for (Index output = left; output < right; output += SIDE)
-                panel_of_transposed(own.b(p) + output * room, room, own.rank(p), SIDE, depth, panels + (output - left) * depth);
+                panel_of_transposed(own.b(p) + output * rank, rank, rank, SIDE, depth, panels + (output - left) * depth);
             for (Index row = 0; row < own.count; row += SIDE)
                 for (Index output = left; output < right; output += SIDE) {
                     begin(own.count - row);

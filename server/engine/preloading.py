@@ -1,18 +1,16 @@
-"""Reads adapters in a thread of vLLM's worker, so that its loop, which writes everybody's answers, only copies them in.
+"""Reads adapters in a thread of vLLM's worker, so that its loop, which writes everybody's answers, only takes them.
 
 vLLM takes `Preloading` into its worker (`worker_extension_cls`); `VllmEngine.add` calls it before it has the adapter
-added. Scaling and packing an adapter of rank 128, which reads its file, takes as long as two tokens of every answer.
+added. Reading one whose numbers are of another type than the model's, or for a GPU, takes as long as tokens of every
+answer; and of one that stays where it is, its hundreds of tensors are to be named.
 """
 
-import sys
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import torch
 from vllm.lora.request import LoRARequest
 
-from server.engine.niceness import stand_back
+from server.engine.lora_layers import Scaled, registered
 
 
 class Preloading:
@@ -42,7 +40,7 @@ class _Reader:
         self._reading: dict[int, Future[Any]] = {}
 
     def begin(self, request: LoRARequest) -> None:
-        thread = ThreadPoolExecutor(1, "adapter", initializer=_begin)
+        thread = ThreadPoolExecutor(1, "adapter")
         self._reading[request.lora_int_id] = thread.submit(self._read, request)
         thread.shutdown(wait=False)
 
@@ -55,23 +53,13 @@ class _Reader:
 
     def _read(self, request: LoRARequest) -> Any:
         adapter = self._load(request)
-        for layer in adapter.loras.values():
-            _scale_apart(layer)
+        if registered():
+            for layer in adapter.loras.values():
+                _leave_unscaled(layer)
         self._pack(adapter)  # vLLM will do so again, and find nothing left to do
         return adapter
 
 
-def _begin() -> None:
-    """Leaves the processors to the threads that write answers: all of these wait for the last one."""
-    torch.set_num_threads(1)
-    if sys.platform == "linux":  # elsewhere threads have no niceness of their own
-        stand_back(threading.get_native_id())
-
-
-def _scale_apart(layer: Any) -> None:
-    """Takes a layer's A and B out of the file's pages, B with the scaling that vLLM would do in place, in those pages.
-
-    The first write to such a page is dear where the machine is a virtual one, and answers wait for it.
-    """
-    layer.lora_a, layer.lora_b = layer.lora_a.clone(), layer.lora_b * layer.scaling
-    layer.scaling = 1
+def _leave_unscaled(layer: Any) -> None:
+    """Has B keep its scaling beside it: vLLM would multiply it in place, in pages that are copied for it."""
+    layer.lora_b, layer.scaling = Scaled(layer.lora_b, layer.scaling), 1

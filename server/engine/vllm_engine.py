@@ -38,7 +38,7 @@ LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 through them at each step; and a head with LoRA would not know the rows of prompts' log-probabilities."""
 
 PRELOADING = "server.engine.preloading.Preloading"
-READ_SECONDS = 0.05  # between questions whether an adapter has been read, each of which the engine's loop answers
+READ_SECONDS = 0.02  # between questions whether an adapter has been read, each of which the engine's loop answers
 WATCH_SECONDS = 0.5
 BASE = 0
 """Stands for no adapter; adapters' numbers begin at 1."""

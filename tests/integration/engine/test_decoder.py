@@ -30,7 +30,7 @@ from vllm.model_executor.models.qwen3 import Qwen3DecoderLayer
 
 from lift import native
 from lift.native import COMPILERS
-from server.engine import decoder
+from server.engine import decoder, lora_layers
 from server.engine.decoder import DecoderKernel
 from server.engine.decoder_kernel import TileLinear, usable
 from server.engine.segmented_lora import SegmentedLora
@@ -69,6 +69,7 @@ class Found(nn.Module):
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """vLLM's layers want a group of processes, and a configuration."""
     decoder.register()
+    lora_layers.register()
     meeting = tmp_path_factory.mktemp("group") / "meeting"
     with set_current_vllm_config(VllmConfig(device_config=DeviceConfig("cpu"))):
         init_distributed_environment(1, 0, f"file://{meeting}", 0, backend="gloo")

@@ -4,7 +4,6 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from structlog.testing import capture_logs
@@ -12,8 +11,9 @@ from torch import Tensor
 from vllm.lora.layers import LoRAMapping
 
 from lift import native
-from server.engine import segmented_lora
+from server.engine import lora_layers, segmented_lora
 from server.engine.lora_kernel import KERNEL, TILES, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
+from server.engine.lora_layers import Layer, Scaled, Stack
 from server.engine.segmented_lora import Batch, SegmentedLora, Split, segments
 
 HIDDEN = 64
@@ -38,7 +38,7 @@ def vectors() -> LoraKernel:
 
 def nothing_is_few(monkeypatch, but=0) -> None:
     for bound in ("FEW", "FEW_FOR_TILES"):  # whichever this processor has
-        monkeypatch.setattr(segmented_lora, bound, but)
+        monkeypatch.setattr(lora_layers, bound, but)
 
 
 @pytest.fixture(
@@ -53,41 +53,52 @@ def operator(request, monkeypatch) -> SegmentedLora:
     if request.param == "products":
         monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: None)
     elif request.param == "kernel":
-        monkeypatch.setattr(segmented_lora, "lora_tiles", lambda: None)
+        monkeypatch.setattr(lora_layers, "lora_tiles", lambda: None)
     else:
         nothing_is_few(monkeypatch)
         if request.param == "vectors":
             chosen = request.getfixturevalue("vectors")
-            monkeypatch.setattr(segmented_lora, "lora_tiles", lambda: chosen)
+            monkeypatch.setattr(lora_layers, "lora_tiles", lambda: chosen)
     return SegmentedLora(256, 16, "cpu")
 
 
+Weights = list[tuple[Tensor, Tensor]]
+
+
 @pytest.fixture
-def buffers() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """A and B of a packed layer. The empty slot holds the rubbish that an evicted adapter leaves behind."""
+def adapters() -> dict[int, Weights]:
+    """A and B of each adapter, for every projection of a packed layer."""
     torch.manual_seed(5)
-    a = tuple(torch.zeros(SLOTS, 1, MAX_RANK, HIDDEN, dtype=torch.bfloat16) for _ in WIDTHS)
-    b = tuple(torch.zeros(SLOTS, 1, width, MAX_RANK, dtype=torch.bfloat16) for width in WIDTHS)
-    for slot, adapter in enumerate(IN_SLOT):
-        rank = RANKS.get(adapter or 0, MAX_RANK)
-        for shrink, expand in zip(a, b, strict=True):
-            shrink[slot, 0, :rank] = torch.randn(rank, HIDDEN) / HIDDEN**0.5
-            expand[slot, 0, :, :rank] = torch.randn(expand.shape[2], rank) / rank**0.5
-    return a, b
+    return {adapter: [pair(rank, width) for width in WIDTHS] for adapter, rank in RANKS.items()}
+
+
+def pair(rank: int, width: int) -> tuple[Tensor, Tensor]:
+    return (torch.randn(rank, HIDDEN) / HIDDEN**0.5).bfloat16(), (torch.randn(width, rank) / rank**0.5).bfloat16()
+
+
+def stack_of(adapters: dict[int, Weights], dtype: torch.dtype = torch.bfloat16) -> Stack:
+    """A layer with the adapters in their slots."""
+    layer = Layer(SLOTS, HIDDEN, WIDTHS, dtype, MAX_RANK)
+    for adapter, weights in adapters.items():
+        layer.put(IN_SLOT.index(adapter), [a for a, _ in weights], [b for _, b in weights])
+    return Stack.of([torch.zeros(SLOTS, 1, MAX_RANK, HIDDEN) for _ in WIDTHS], layer)
+
+
+@pytest.fixture
+def stack(adapters: dict[int, Weights]) -> Stack:
+    return stack_of(adapters)
 
 
 def batch(operator: SegmentedLora, rows: Sequence[int], sampled: Sequence[int] = ()) -> None:
     operator.update_metadata(LoRAMapping(tuple(rows), tuple(sampled), is_prefill=True), IN_SLOT, SLOTS + 1, 100)
 
 
-def dense(x: Tensor, rows: Sequence[int], a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+def dense(x: Tensor, rows: Sequence[int], adapters: dict[int, Weights]) -> Tensor:
     """What is added to [n, sum of widths], row by row, in fp32."""
-    added = torch.zeros(len(rows), sum(expand.shape[2] for expand in b))
+    added = torch.zeros(len(rows), sum(WIDTHS))
     for row, adapter in enumerate(rows):
         if adapter:
-            slot = IN_SLOT.index(adapter)
-            parts = [p[slot, 0].float() @ (s[slot, 0].float() @ x[row].float()) for s, p in zip(a, b, strict=True)]
-            added[row] = torch.cat(parts)
+            added[row] = torch.cat([b.float() @ (a.float() @ x[row].float()) for a, b in adapters[adapter]])
     return added
 
 
@@ -104,39 +115,36 @@ BATCHES = {
 
 
 @pytest.mark.parametrize("rows", BATCHES.values(), ids=BATCHES.keys())
-def test_a_packed_layer_gets_what_a_dense_reference_computes(operator, buffers, rows) -> None:
-    a, b = buffers
+def test_a_packed_layer_gets_what_a_dense_reference_computes(operator, stack, adapters, rows) -> None:
     x = torch.randn(len(rows), HIDDEN).bfloat16()
     before = torch.randn(len(rows), sum(WIDTHS)).bfloat16()
     y = before.clone()
     batch(operator, rows)
-    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
-    torch.testing.assert_close(y.float(), before.float() + dense(x, rows, a, b), atol=0.06, rtol=0.02)
+    operator.add_lora_linear(y, x, stack, stack, 1.0, WIDTHS)
+    torch.testing.assert_close(y.float(), before.float() + dense(x, rows, adapters), atol=0.06, rtol=0.02)
     bare = [row for row, adapter in enumerate(rows) if not adapter]
     assert torch.equal(y[bare], before[bare])
 
 
-def test_shrink_and_expand_apart_give_the_same_as_together(operator, buffers) -> None:
-    a, b = buffers
-    rows = BATCHES["prefill and decode mixed"]
-    x = torch.randn(len(rows), HIDDEN).bfloat16()
-    together, apart = torch.zeros(len(rows), sum(WIDTHS)).bfloat16(), torch.zeros(len(rows), sum(WIDTHS)).bfloat16()
-    batch(operator, rows)
-    operator.add_lora_linear(together, x, a, b, 2.0, WIDTHS)
-    shrunk = torch.zeros(len(WIDTHS), len(rows), MAX_RANK)
-    operator.add_shrink(shrunk, x, a, 2.0)
-    operator.add_expand(apart, shrunk, b, WIDTHS)
-    torch.testing.assert_close(apart, together, atol=0.06, rtol=0.02)
+@pytest.fixture
+def buffers(adapters) -> tuple[Tensor, Tensor]:
+    """vLLM's buffers of an embedding or a head; the empty slot holds the rubbish of an evicted adapter."""
+    a, b = torch.randn(SLOTS, 1, MAX_RANK, HIDDEN).bfloat16(), torch.randn(SLOTS, 1, WIDTHS[0], MAX_RANK).bfloat16()
+    for adapter, ((shrink, expand), *_) in adapters.items():
+        slot, rank = IN_SLOT.index(adapter), len(shrink)
+        a[slot], b[slot] = 0, 0
+        a[slot, 0, :rank], b[slot, 0, :, :rank] = shrink, expand
+    return a, b
 
 
-def test_logits_follow_the_rows_that_are_sampled_from(operator, buffers) -> None:
-    a, b = buffers
+def test_logits_follow_the_rows_that_are_sampled_from(operator, adapters, buffers) -> None:
     sampled = [12, 0, 11]
     x = torch.randn(len(sampled), HIDDEN).bfloat16()
     logits = torch.zeros(len(sampled), WIDTHS[0] + 3)
     batch(operator, [12, 0, 0, 0, 11, 11], sampled)
-    operator.add_lora_logits(logits, x, a[0], b[0], 1.0)
-    torch.testing.assert_close(logits[:, : WIDTHS[0]], dense(x, sampled, a[:1], b[:1]), atol=0.06, rtol=0.02)
+    operator.add_lora_logits(logits, x, *buffers, 1.0)
+    expected = dense(x, sampled, adapters)[:, : WIDTHS[0]]
+    torch.testing.assert_close(logits[:, : WIDTHS[0]], expected, atol=0.06, rtol=0.02)
     assert not logits[:, WIDTHS[0] :].any()
 
 
@@ -146,29 +154,67 @@ def test_embeddings_get_their_tokens_rows_times_b(operator, buffers) -> None:
     chosen = torch.randn(len(rows), MAX_RANK).bfloat16()
     y = torch.zeros(len(rows), WIDTHS[0]).bfloat16()
     batch(operator, rows)
-    operator.add_lora_embedding(y, chosen, b[0], add_input=True)
+    operator.add_lora_embedding(y, chosen, b, add_input=True)
     for row, adapter in enumerate(rows):
-        expected = b[0][IN_SLOT.index(adapter), 0].float() @ chosen[row].float() if adapter else torch.zeros(WIDTHS[0])
+        expected = b[IN_SLOT.index(adapter), 0].float() @ chosen[row].float() if adapter else torch.zeros(WIDTHS[0])
         torch.testing.assert_close(y[row].float(), expected, atol=0.06, rtol=0.02)
 
 
-def test_a_slot_that_is_filled_anew_forgets_the_rank_of_the_last_adapter(operator, buffers) -> None:
-    a, b = buffers
+def test_a_slot_that_is_filled_anew_forgets_the_last_adapter(operator, stack, adapters) -> None:
     x = torch.randn(1, HIDDEN).bfloat16()
     batch(operator, [13])
-    operator.add_lora_linear(torch.zeros(1, sum(WIDTHS)).bfloat16(), x, a, b, 1.0, WIDTHS)
-    for shrink in a:
-        shrink[0, 0].copy_(torch.randn(MAX_RANK, HIDDEN) / HIDDEN**0.5)
-    for expand in b:
-        expand[0, 0].copy_(torch.randn(expand.shape[2], MAX_RANK) / MAX_RANK**0.5)
+    operator.add_lora_linear(torch.zeros(1, sum(WIDTHS)).bfloat16(), x, stack, stack, 1.0, WIDTHS)
+    adapters[13] = [pair(MAX_RANK, width) for width in WIDTHS]
+    stack.layer.put(IN_SLOT.index(13), [a for a, _ in adapters[13]], [b for _, b in adapters[13]])
     y = torch.zeros(1, sum(WIDTHS)).bfloat16()
-    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
-    torch.testing.assert_close(y.float(), dense(x, [13], a, b), atol=0.06, rtol=0.02)
+    operator.add_lora_linear(y, x, stack, stack, 1.0, WIDTHS)
+    torch.testing.assert_close(y.float(), dense(x, [13], adapters), atol=0.06, rtol=0.02)
+    stack.layer.clear(IN_SLOT.index(13))
+    y.zero_()
+    operator.add_lora_linear(y, x, stack, stack, 1.0, WIDTHS)
+    assert not y.any()
+
+
+def test_projections_that_an_adapter_leaves_alone_and_its_scaling_are_kept(operator, stack, adapters) -> None:
+    """Two rows of one adapter, for which one projection has nothing and the others are scaled."""
+    (a0, b0), _, (a2, b2) = adapters[12]
+    stack.layer.put(IN_SLOT.index(12), [a0, None, a2], [Scaled(b0, 3.0), None, Scaled(b2, 0.5)])
+    x, y = torch.randn(2, HIDDEN).bfloat16(), torch.zeros(2, sum(WIDTHS)).bfloat16()
+    batch(operator, [12, 12])
+    operator.add_lora_linear(y, x, stack, stack, 1.0, WIDTHS)
+    plain = dense(x, [12, 12], adapters)
+    scales = torch.repeat_interleave(torch.tensor([3.0, 0.0, 0.5]), torch.tensor(WIDTHS))
+    torch.testing.assert_close(y.float(), plain * scales, atol=0.12, rtol=0.02)
+
+
+def test_tensors_stay_where_they_are_and_a_stack_takes_no_memory(stack, adapters) -> None:
+    held = stack.layer.pairs(IN_SLOT.index(11))
+    assert [pair.a.data_ptr() for pair in held] == [a.data_ptr() for a, _ in adapters[11]]
+    assert [pair.b.data_ptr() for pair in held] == [b.data_ptr() for _, b in adapters[11]]
+    assert [of_one.shape for of_one in stack] == [(SLOTS, 1, MAX_RANK, HIDDEN)] * len(WIDTHS)
+    assert all(of_one.untyped_storage().nbytes() == of_one.itemsize for of_one in stack)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((8, HIDDEN + 1), (WIDTHS[0], 8)),
+        ((8, HIDDEN), (WIDTHS[0] + 1, 8)),
+        ((8, HIDDEN), (WIDTHS[0], 9)),
+        ((MAX_RANK + 1, HIDDEN), (WIDTHS[0], MAX_RANK + 1)),
+    ],
+)
+def test_what_does_not_fit_a_layer_is_refused_and_changes_nothing(stack, shapes) -> None:
+    before, slot = stack.layer.pairs(IN_SLOT.index(11)), IN_SLOT.index(11)
+    a, b = (torch.zeros(shape).bfloat16() for shape in shapes)
+    with pytest.raises(ValueError, match="no adapter"):
+        stack.layer.put(slot, [a, None, None], [b, None, None])
+    assert stack.layer.pairs(slot) is before
+    assert stack.layer.highest_ranks([slot]) == (RANKS[11],)
 
 
 @pytest.mark.parametrize(("few", "of_kernel"), [(0, 0), (40, 4), (1000, 6)])
-def test_rows_of_the_kernel_and_others_come_to_the_same(buffers, monkeypatch, few, of_kernel) -> None:
-    a, b = buffers
+def test_rows_of_the_kernel_and_others_come_to_the_same(stack, adapters, monkeypatch, few, of_kernel) -> None:
     rows = BATCHES["an adapter's rows scattered"]  # rows times rank: 3 · 8, 2 · 32, 1 · 1
     x = torch.randn(len(rows), HIDDEN).bfloat16()
     y = torch.zeros(len(rows), sum(WIDTHS)).bfloat16()
@@ -182,8 +228,8 @@ def test_rows_of_the_kernel_and_others_come_to_the_same(buffers, monkeypatch, fe
     monkeypatch.setattr(segmented_lora, "lora_kernel", lambda: counting)
     operator = SegmentedLora(64, 16, "cpu")
     batch(operator, rows)
-    operator.add_lora_linear(y, x, a, b, 0.5, WIDTHS)
-    torch.testing.assert_close(y.float(), 0.5 * dense(x, rows, a, b), atol=0.03, rtol=0.02)
+    operator.add_lora_linear(y, x, stack, stack, 0.5, WIDTHS)
+    torch.testing.assert_close(y.float(), 0.5 * dense(x, rows, adapters), atol=0.03, rtol=0.02)
     assert len(taken) == of_kernel
 
 
@@ -217,41 +263,41 @@ def test_tiles_have_every_row_rank_and_column(rank, count) -> None:
 
 def has_every_row_rank_and_column(kernel, rank, count, inputs, widths) -> None:
     torch.manual_seed(rank)
-    a = tuple(torch.zeros(2, 1, 128, inputs, dtype=torch.bfloat16) for _ in widths)
-    b = tuple(torch.full((2, 1, width, 128), torch.nan, dtype=torch.bfloat16) for width in widths)
-    for shrink, expand in zip(a, b, strict=True):
-        shrink[1, 0, :rank] = torch.randn(rank, inputs) / inputs**0.5
-        expand[1, 0, :, :rank] = torch.randn(expand.shape[2], rank) / rank**0.5
-    ranks = np.full((3, 2), rank)
+    a = [(torch.randn(rank, inputs) / inputs**0.5).bfloat16() for _ in widths]
+    b = [(torch.randn(width, rank) / rank**0.5).bfloat16() for width in widths]
+    layer = KernelLayer(2, inputs, widths)
+    for projection, of_one in enumerate(zip(a, b, strict=True)):
+        layer.put(projection, 1, *of_one, projection + 1.0)
     rows = torch.randperm(140)[:count].sort().values
     x, before = torch.randn(140, inputs).bfloat16(), torch.randn(140, sum(widths)).bfloat16()
     y = before.clone()
-    kernel(y, x, KernelLayer(a, b, ranks), KernelRows([(1, rows.numpy())]), 2.0)
+    kernel(y, x, layer, KernelRows([(1, rows.numpy())]), 0.5)
     added = [
-        2 * (x[rows].float() @ s[1, 0].float().t()) @ e[1, 0, :, :rank].float().t()
-        for s, e in zip((s[:, :, :rank] for s in a), b, strict=True)
+        0.5 * (projection + 1) * (x[rows].float() @ shrink.float().t()) @ expand.float().t()
+        for projection, (shrink, expand) in enumerate(zip(a, b, strict=True))
     ]
     torch.testing.assert_close(y[rows].float(), before[rows].float() + torch.cat(added, 1), atol=0.06, rtol=0.02)
     others = torch.ones(140, dtype=torch.bool).index_fill(0, rows, 0)
     assert torch.equal(y[others], before[others])
 
 
-def test_a_row_that_is_not_a_number_spoils_no_other(operator, buffers) -> None:
-    a, b = buffers
+def test_a_row_that_is_not_a_number_spoils_no_other(operator, stack) -> None:
     rows = [11, 11, 12, 13, 11]
     x = torch.randn(len(rows), HIDDEN).bfloat16()
     x[1] = torch.nan
     y = torch.zeros(len(rows), sum(WIDTHS)).bfloat16()
     batch(operator, rows)
-    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
+    operator.add_lora_linear(y, x, stack, stack, 1.0, WIDTHS)
     assert y[1].isnan().all()
     assert y[[0, 2, 3, 4]].isfinite().all()
 
 
-def test_weights_that_are_not_contiguous_are_refused() -> None:
-    weights = torch.zeros(2, 1, 8, 16, dtype=torch.bfloat16)
+def test_weights_that_are_not_contiguous_are_refused_by_the_kernel_and_copied_by_a_layer(stack) -> None:
+    a, b = torch.zeros(8, 2 * HIDDEN).bfloat16()[:, ::2], torch.zeros(WIDTHS[0], 8).bfloat16()
     with pytest.raises(ValueError, match="contiguous"):
-        KernelLayer([weights[..., ::2]], [weights], np.zeros((1, 2), np.int64))
+        stack.layer.kernel.put(0, 0, a, b, 1.0)
+    stack.layer.put(0, [a, None, None], [b, None, None])
+    assert stack.layer.pairs(0)[0].a.is_contiguous()
 
 
 def test_without_a_compiler_products_do_the_work_and_the_log_says_so_once(monkeypatch) -> None:
@@ -268,13 +314,13 @@ def test_without_a_compiler_products_do_the_work_and_the_log_says_so_once(monkey
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_other_types_and_rows_that_lie_apart_are_products(operator, buffers, dtype) -> None:
-    a, b = (tuple(weights.to(dtype) for weights in each) for each in buffers)
+def test_other_types_and_rows_that_lie_apart_are_products(operator, adapters, dtype) -> None:
+    stack = stack_of(adapters, dtype)
     x = torch.randn(2, 2 * HIDDEN).to(dtype)[:, ::2]
     y = torch.zeros(2, sum(WIDTHS)).to(dtype)
     batch(operator, [12, 11])
-    operator.add_lora_linear(y, x, a, b, 1.0, WIDTHS)
-    torch.testing.assert_close(y.float(), dense(x, [12, 11], a, b), atol=0.06, rtol=0.02)
+    operator.add_lora_linear(y, x, stack, stack, 1.0, WIDTHS)
+    torch.testing.assert_close(y.float(), dense(x, [12, 11], adapters), atol=0.06, rtol=0.02)
 
 
 def test_an_adapter_goes_to_the_kernel_by_its_rows_and_rank() -> None:

@@ -1,7 +1,5 @@
 """Adapters are read in a thread of their own, given once, and what was not read before is read when it is wanted."""
 
-import os
-import sys
 import threading
 from types import SimpleNamespace
 
@@ -11,7 +9,7 @@ pytest.importorskip("vllm")
 
 import torch
 
-from server.engine.niceness import NICENESS
+from server.engine import preloading
 from server.engine.preloading import Preloading
 
 
@@ -34,7 +32,6 @@ class Worker(Preloading):
         if request.lora_path == "broken":
             raise ValueError("no adapter")
         self.read.append((request.lora_int_id, threading.current_thread()))
-        self.niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         layer = SimpleNamespace(lora_a=torch.ones(2, 4), lora_b=torch.ones(4, 2), scaling=2.0)
         return SimpleNamespace(number=request.lora_int_id, loras={"layer": layer}, file=layer.lora_b)
 
@@ -61,26 +58,26 @@ def test_an_adapter_is_read_and_packed_beside_the_loop_and_given_once(worker, wa
     assert [number for number, _ in worker.read] == [1, 1]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no niceness of their own")
-def test_reading_stands_back_and_the_loop_does_not(worker, wait_until):
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    worker.may_read.set()
-    worker.preload("one", 1, "folder")
-    wait_until(lambda: worker.preloaded(1))
-    assert worker.niceness == min(own + NICENESS, 19)
-    worker.add(2)
-    assert worker.niceness == own
-
-
-def test_b_is_scaled_once_and_the_files_pages_are_not_written_to(worker, wait_until):
+def test_for_our_layers_bs_scaling_stands_beside_it_so_that_no_page_of_the_file_is_written_to(
+    worker, wait_until, monkeypatch
+):
+    monkeypatch.setattr(preloading, "registered", lambda: True)
     worker.may_read.set()
     worker.preload("one", 1, "folder")
     wait_until(lambda: worker.preloaded(1))
     adapter = worker.add(1)
     layer = adapter.loras["layer"]
     assert layer.scaling == 1
-    assert (layer.lora_b == 2).all()
-    assert (adapter.file == 1).all()
+    assert (layer.lora_b.b is adapter.file, layer.lora_b.scale) == (True, 2.0)
+
+
+def test_for_others_vllm_scales_b_itself(worker, wait_until, monkeypatch):
+    monkeypatch.setattr(preloading, "registered", lambda: False)
+    worker.may_read.set()
+    worker.preload("one", 1, "folder")
+    wait_until(lambda: worker.preloaded(1))
+    layer = worker.add(1).loras["layer"]
+    assert (layer.scaling, layer.lora_b.shape) == (2.0, (4, 2))
 
 
 def test_what_was_not_read_before_is_read_when_it_is_added(worker):
