@@ -1,7 +1,8 @@
 """One engine as a process of its own that a benchmark asks: a command as a JSON line on stdin, its result on stdout.
 
-`python -m benchmarks.engine_process SETUP`, with what `server.engine.environment` says in the environment. vLLM imports
-this module again in its child processes, so it is light and nothing in it runs by itself.
+`python -m benchmarks.engine_process`, with what `server.engine.environment` says in the environment; the first line is
+what it is set up with. vLLM imports this module again in its child processes, so it is light and nothing in it runs by
+itself.
 """
 
 import asyncio
@@ -21,9 +22,9 @@ from lift import logs
 
 if TYPE_CHECKING:
     from server.engine.llm import Adapter
+    from server.engine.preparing import Setup
     from server.engine.vllm_engine import VllmEngine
     from storage.records import RevisionRef
-    from storage.revisions import ManifestFile
 
 FIRST_REVISION = 1000  # adapters that are held by number come before
 
@@ -31,30 +32,24 @@ FIRST_REVISION = 1000  # adapters that are held by number come before
 class Subject:
     """The engine that is measured. Times are seconds."""
 
-    def __init__(
-        self, llm: Any, engine: "VllmEngine", base_model: Path, folder: Path, *, rank: int, slots: int
-    ) -> None:
-        """`folder` is for the files of revisions; of these there are at most `slots`, of at most that rank."""
+    def __init__(self, llm: Any, engine: "VllmEngine", setup: "Setup", *, slots: int) -> None:
+        """`setup`: of the revisions, of which there are at most `slots`."""
         from server.engine.loading import Preparation
         from server.engine.slots import Slots
-        from storage.base_model import identify
-        from storage.memory import MemoryObjects
+        from storage.s3 import S3Objects
 
-        self._llm, self._engine, self._base_model = llm, engine, base_model
+        self._llm, self._engine, self._setup = llm, engine, setup
         self._requests = count()
         self._adapters: dict[int, Adapter] = {}
-        self._files: dict[Path, tuple[ManifestFile, ...]] = {}
-        self._objects = MemoryObjects()
-        self._revision = identify(base_model)
-        preparation = Preparation(
-            self._objects,
-            folder,
-            base_model=base_model,
-            base_model_revision=self._revision,
-            max_lora_rank=rank,
-            max_revision_bytes=1 << 40,
-        )
-        self._slots = Slots(engine, preparation.prepare, capacity=slots, drain_seconds=0, first_number=FIRST_REVISION)
+        self._objects = S3Objects(setup.objects)
+        self._preparation = Preparation(setup)
+        prepare = self._preparation.prepare
+        self._slots = Slots(engine, prepare, capacity=slots, drain_seconds=0, first_number=FIRST_REVISION)
+
+    async def close(self) -> None:
+        """Ends what prepares revisions."""
+        await self._preparation.close()
+        self._objects.close()
 
     async def hold(self, folders: Sequence[str], first: int) -> None:
         """Loads adapters under the numbers from `first` on."""
@@ -93,13 +88,16 @@ class Subject:
             cold = (await self._stream(slot.adapter, prompts[0], 1))[0] - began_at
             asked_at = time.perf_counter()
             warm = (await self._stream(slot.adapter, prompts[1], 1))[0] - asked_at
-        await self._unload(ref)
+        await self._slots.unload(ref)
         took = {"fetch": seconds.fetch, "validate": seconds.validate, "load": seconds.load}
         return {**took, "loaded": loaded_at - began_at, "cold": cold, "warm": warm}
 
     async def neighbours(self, folder: str, voices: Sequence[int], answer_tokens: int, loading: bool) -> dict[str, Any]:
         """Streams as in `answer`, while revisions are loaded and unloaded beside them or nothing happens."""
-        beside = asyncio.create_task(self._load_on(Path(folder))) if loading else None
+        ref = await asyncio.to_thread(self._publish, Path(folder))
+        await self._slots.load(ref)  # the first load of a process takes longer
+        await self._slots.unload(ref)
+        beside = asyncio.create_task(self._load_on(ref)) if loading else None
         streams = (await self.answer(voices, 16, answer_tokens, seed=len(voices)))["streams"]
         loads = 0
         if beside is not None:
@@ -111,12 +109,11 @@ class Subject:
         size = len(self._engine.vocabulary)
         return [chosen.randrange(size // 2, size) for _ in range(tokens)]
 
-    async def _load_on(self, folder: Path) -> int:
+    async def _load_on(self, ref: "RevisionRef") -> int:
         self._loading, loads = True, 0
         while self._loading:
-            ref = await asyncio.to_thread(self._publish, folder)
             await self._slots.load(ref)
-            await self._unload(ref)
+            await self._slots.unload(ref)
             loads += 1
         return loads
 
@@ -147,13 +144,11 @@ class Subject:
         from lift.template import PromptTemplate
         from storage.revisions import Manifest, describe, publish_files
 
-        if folder not in self._files:
-            self._files[folder] = describe(folder)
         config = json.loads((folder / "adapter_config.json").read_text())
         manifest = Manifest(
-            files=self._files[folder],
-            base_model=str(self._base_model),
-            base_model_revision=self._revision,
+            files=describe(folder),
+            base_model=str(self._setup.base_model),
+            base_model_revision=self._setup.base_model_revision,
             rank=config["r"],
             alpha=config["lora_alpha"],
             target_modules=tuple(config["target_modules"]),
@@ -166,20 +161,16 @@ class Subject:
         )
         return publish_files(self._objects, tenant="bench", adapter="bench", folder=folder, manifest=manifest)
 
-    async def _unload(self, ref: "RevisionRef") -> None:
-        from storage import keys
-
-        await self._slots.unload(ref)
-        self._objects.delete(list(self._objects.list(keys.adapter(ref.tenant, ref.adapter))))
-
 
 async def serve(setup: dict[str, Any], say: Any) -> None:
     """Starts the engine, says so, and answers commands until stdin ends."""
     from vllm.config import CompilationConfig
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    from lift.settings import EngineSettings, ModelSettings
+    from lift.settings import EngineSettings, ModelSettings, ObjectSettings
+    from server.engine.preparing import Setup
     from server.engine.vllm_engine import VllmEngine, engine_args
+    from storage.base_model import identify
 
     base_model = Path(setup["base_model"])
     engine, model = EngineSettings(**setup["engine"]), ModelSettings(**setup["model"])
@@ -190,13 +181,20 @@ async def serve(setup: dict[str, Any], say: Any) -> None:
     llm = AsyncLLM.from_engine_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="lift-bench-") as folder:
-            vllm_engine = VllmEngine(llm, base_model)
-            rank, slots = model.max_lora_rank, engine.slots // 2
-            subject = Subject(llm, vllm_engine, base_model, Path(folder), rank=rank, slots=slots)
+            of_revisions = Setup(
+                objects=ObjectSettings(**setup["objects"]),
+                folder=Path(folder),
+                base_model=base_model,
+                base_model_revision=identify(base_model),
+                max_lora_rank=model.max_lora_rank,
+                max_revision_bytes=engine.max_revision_bytes,
+            )
+            subject = Subject(llm, VllmEngine(llm, base_model), of_revisions, slots=engine.slots // 2)
             say({})
             while line := await asyncio.to_thread(sys.stdin.readline):
                 command = json.loads(line)
                 say(await getattr(subject, command.pop("do"))(**command) or {})
+            await subject.close()
     finally:
         llm.shutdown()
 
@@ -210,7 +208,7 @@ def main() -> None:
         results.flush()
 
     logs.configure(level="WARNING", as_json=False, role="engine")
-    asyncio.run(serve(json.loads(sys.argv[1]), say))
+    asyncio.run(serve(json.loads(sys.stdin.readline()), say))
 
 
 if __name__ == "__main__":

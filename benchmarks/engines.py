@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lift.errors import EngineUnavailable
-from lift.settings import EngineSettings, ModelSettings, Settings
+from lift.settings import EngineSettings, ModelSettings, ObjectSettings, Settings
 from server.engine.environment import environment
 
 END_SECONDS = 30.0
@@ -22,9 +22,10 @@ AS_PUBLISHED = {"VLLM_PLUGINS": ""}
 class EngineProcess:
     """A running engine; see `benchmarks.engine_process.Subject` for what it can be asked."""
 
-    def __init__(self, commands: IO[str], results: IO[str]) -> None:
+    def __init__(self, commands: IO[str], results: IO[str], setup: Mapping[str, Any]) -> None:
         self._commands = commands
         self._results = results
+        self._write(json.dumps(setup) + "\n")
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """The result of one command. EngineUnavailable: the process has ended."""
@@ -48,18 +49,25 @@ class EngineProcess:
 
 @contextmanager
 def running(
-    base_model: Path, engine: EngineSettings, *, max_lora_rank: int, variables: Mapping[str, str]
+    base_model: Path,
+    engine: EngineSettings,
+    objects: ObjectSettings,
+    *,
+    max_lora_rank: int,
+    variables: Mapping[str, str],
 ) -> Iterator[EngineProcess]:
     """An engine that has loaded, for as long as the block lasts. EngineUnavailable: it did not start."""
     model = ModelSettings.model_validate({"base_model": str(base_model), "max_lora_rank": max_lora_rank})
     settings = Settings(model=model, engine=engine)
+    secret = objects.secret_key.get_secret_value()
     setup = {
         "base_model": str(base_model),
         "engine": engine.model_dump(exclude_unset=True),
         "model": model.model_dump(exclude_unset=True),
+        "objects": {**objects.model_dump(), "secret_key": secret},
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.engine_process", json.dumps(setup)],
+        [sys.executable, "-m", "benchmarks.engine_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -67,7 +75,7 @@ def running(
         start_new_session=True,
     )
     try:
-        engine_process = EngineProcess(*_pipes(process))
+        engine_process = EngineProcess(*_pipes(process), setup)
         engine_process.result()
         yield engine_process
     finally:

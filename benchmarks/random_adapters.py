@@ -1,5 +1,6 @@
 """Writes adapters of random weights, in the form of a revision: for speed it does not matter what an adapter says."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,11 @@ def write_random_adapter(folder: Path, model: Any, rank: int, *, seed: int = 0) 
 
 
 def copies(folder: Path, count: int) -> tuple[Path, ...]:
-    """The adapter again and again, in folders of their own beside it: an engine takes each for another one."""
-    made = []
-    for number in range(count):
-        copy = folder.with_name(f"{folder.name}-{number}")
-        copy.mkdir()
-        for file in folder.iterdir():
-            (copy / file.name).hardlink_to(file)
-        made.append(copy)
-    return tuple(made)
+    """The adapter again and again, in folders of their own beside it: an engine takes each for another one.
+
+    No two share memory, as they would where one file had several names: engines answer from the pages of files.
+    """
+    return tuple(Path(shutil.copytree(folder, folder.with_name(f"{folder.name}-{number}"))) for number in range(count))
 
 
 def _layers(model: Any) -> Iterator[tuple[str, int, int]]:

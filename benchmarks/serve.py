@@ -15,6 +15,7 @@ from benchmarks.machine import bandwidth, describe, peak_flops
 from benchmarks.random_adapters import copies, write_random_adapter
 from benchmarks.serving_work import BASE, STOCK, Voice, Work, gaps, limits, ratios, works
 from benchmarks.spread import percentile, spread
+from benchmarks.store import running_store
 from lift.errors import InvalidOption
 from lift.limits import RANKS
 from lift.settings import EngineSettings
@@ -127,6 +128,7 @@ def _engines(plan: Plan) -> Iterator[tuple[EngineProcess, EngineProcess | None, 
     """Our engine and stock vLLM with the same adapters, and the folder of one more adapter."""
     with ExitStack() as stack:
         files = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lift-bench-")))
+        objects = stack.enter_context(running_store())
         full = write_random_adapter(files / "full", plan.skeleton, plan.rank)
         shrunk = write_random_adapter(files / "shrunk", plan.skeleton, plan.shrunk_rank)
         held = [*copies(full, plan.most), *copies(shrunk, plan.most)]
@@ -140,7 +142,9 @@ def _engines(plan: Plan) -> Iterator[tuple[EngineProcess, EngineProcess | None, 
 
         def start(name: str, variables: Mapping[str, str], adapters: Sequence[Path]) -> EngineProcess:
             plan.say(f"starting {name}")
-            engine = stack.enter_context(running(plan.folder, settings, max_lora_rank=plan.rank, variables=variables))
+            engine = stack.enter_context(
+                running(plan.folder, settings, objects, max_lora_rank=plan.rank, variables=variables)
+            )
             engine.ask("hold", folders=[str(adapter) for adapter in adapters], first=1)
             return engine
 

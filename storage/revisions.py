@@ -5,7 +5,6 @@ manifest last: where there is a manifest, there is all of it.
 """
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -122,9 +121,10 @@ def read_manifest(objects: ObjectStore, ref: RevisionRef) -> Manifest:
 
 
 def fetch(objects: ObjectStore, ref: RevisionRef, into: Path, max_bytes: int) -> Path:
-    """A new folder below `into` with the files and the manifest, all checked and on disk.
+    """A new folder below `into` with the files and the manifest, all checked.
 
-    The folder's name is new at each call, and the folder is there only once it is complete. RevisionMissing,
+    The folder's name is new at each call, and the folder is there only once it is complete; a machine that stops may
+    lose it, since nobody looks for it afterwards. RevisionMissing,
     StoreUnavailable; RevisionRejected: larger than `max_bytes`, or not what its digest says.
     """
     content = _manifest_bytes(objects, ref)
@@ -137,9 +137,7 @@ def fetch(objects: ObjectStore, ref: RevisionRef, into: Path, max_bytes: int) ->
             with _missing_as(RevisionRejected(problem="a file is missing", file=file.name)):
                 _fetch_file(objects, keys.revision(ref, file.name), folder / file.name, file)
         _write(folder / MANIFEST, iter([content]), len(content))
-        _sync_folder(folder)
         folder.rename(into / name)
-    _sync_folder(into)
     return into / name
 
 
@@ -167,7 +165,7 @@ def _fetch_file(objects: ObjectStore, key: str, path: Path, file: ManifestFile) 
 
 
 def _write(path: Path, chunks: Iterator[bytes], max_bytes: int) -> str:
-    """Writes the chunks through to the disk, and returns their SHA-256."""
+    """Writes the chunks, and returns their SHA-256."""
     digest, left = sha256(), max_bytes
     with path.open("xb") as file:
         for chunk in chunks:
@@ -176,22 +174,12 @@ def _write(path: Path, chunks: Iterator[bytes], max_bytes: int) -> str:
                 raise RevisionRejected(problem="a file is larger than the manifest says", file=path.name)
             digest.update(chunk)
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
     return digest.hexdigest()
 
 
 def _hash_of(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

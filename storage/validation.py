@@ -1,17 +1,12 @@
 """Says of a folder whether an engine can load it as a LoRA adapter of its base model: nothing else may get near one.
 
-An adapter that fails to load inside a running engine ends the engine for every tenant. So this runs in a process of
-its own, reads bytes and never runs them (no pickle, no torch), and knows exactly what the trainer writes: whatever is
-more, less or other than that is refused.
-
-    python -m storage.validation FOLDER BASE_CONFIG MAX_RANK
-
-ends with 0, or with 1 and the problem as one line of JSON on standard output.
+An adapter that fails to load inside a running engine ends the engine for every tenant. So this is done in another
+process (`server.engine.preparing`), reads bytes and never runs them (no pickle, no torch), and knows exactly what the
+trainer writes: whatever is more, less or other than that is refused.
 """
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,17 +272,3 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _require(true: bool, problem: str, **facts: str | int | float) -> None:
     if not true:
         raise RevisionRejected(problem=problem, **facts)
-
-
-def main(folder: str, base_config: str, max_rank: str) -> int:
-    """The process: 0, or 1 and the problem on standard output."""
-    try:
-        validate(Path(folder), json.loads(Path(base_config).read_bytes()), int(max_rank))
-    except RevisionRejected as error:
-        sys.stdout.write(json.dumps(error.facts) + "\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:4]))

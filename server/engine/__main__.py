@@ -22,7 +22,6 @@ async def serve(settings: Settings) -> int:
     from server.engine.serving import serving
     from server.engine.vllm_engine import VllmEngine
     from storage.catalogue import Catalogue
-    from storage.s3 import S3Objects
 
     catalogue = Catalogue(settings.catalogue.url.get_secret_value())
     llm = VllmEngine.start(base_model, settings.engine, settings.model)
@@ -32,7 +31,6 @@ async def serve(settings: Settings) -> int:
             settings,
             llm,
             catalogue=catalogue,
-            objects=S3Objects(settings.objects),
             base_model=base_model,
             base_model_revision=base_model_revision,
         ):

@@ -5,26 +5,26 @@ import json
 import os
 import shutil
 import sys
-import time
+from asyncio.subprocess import PIPE, Process
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from lift.errors import RevisionRejected
+from lift.errors import InternalError, LiftError, RevisionRejected
 from lift.template import PromptTemplate
 from server.engine.llm import LLM, Adapter, Sampling
-from server.engine.niceness import stand_back
+from server.engine.preparing import Answer, Setup
 from storage.files import MANIFEST
-from storage.objects import ObjectStore
 from storage.records import RevisionRef
-from storage.revisions import Manifest, fetch
+from storage.revisions import Manifest
 
 log = structlog.get_logger()
 
-VALIDATION_SECONDS = 300
-VALIDATIONS_AT_ONCE = 2
+PREPARATION_SECONDS = 300
+PREPARATIONS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,94 +39,95 @@ class Prepared:
 
 
 class Preparation:
-    """Fetches and validates revisions for one base model. Each lands in a folder of its own below `folder`."""
+    """Has revisions fetched and validated by `server.engine.preparing`, each in a folder of its own."""
 
-    def __init__(
-        self,
-        objects: ObjectStore,
-        folder: Path,
-        *,
-        base_model: Path,
-        base_model_revision: str,
-        max_lora_rank: int,
-        max_revision_bytes: int,
-    ) -> None:
-        self._objects = objects
-        self._folder = folder
-        self._base_model = base_model
-        self._base_model_revision = base_model_revision
-        self._max_lora_rank = max_lora_rank
-        self._max_revision_bytes = max_revision_bytes
-        self._room = asyncio.Semaphore(VALIDATIONS_AT_ONCE)
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._room = asyncio.Semaphore(PREPARATIONS_AT_ONCE)
+        self._idle: list[Process] = []
 
     async def prepare(self, ref: RevisionRef) -> Prepared:
         """RevisionMissing, StoreUnavailable; RevisionRejected: altered, for another base model, or not a LoRA of it."""
-        async with self._room:
-            began = time.monotonic()
-            folder = await asyncio.to_thread(fetch, self._objects, ref, self._folder, self._max_revision_bytes)
-            fetched = time.monotonic()
-            try:
-                manifest = await self.check(folder)
-            except BaseException:
-                discard(folder)
-                raise
+        folder, answer = await self._ask({"revision": [ref.tenant, ref.adapter, ref.digest]})
         return Prepared(
             ref=ref,
             folder=folder,
-            template=manifest.template,
-            fetch_seconds=fetched - began,
-            validate_seconds=time.monotonic() - fetched,
+            template=Manifest.from_bytes((folder / MANIFEST).read_bytes()).template,
+            fetch_seconds=answer.fetch_seconds,
+            validate_seconds=answer.validate_seconds,
         )
 
-    async def check(self, folder: Path) -> Manifest:
-        """The manifest of a folder that can be loaded. RevisionRejected."""
-        try:
-            manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
-        except OSError as error:
-            raise RevisionRejected(problem="there is no manifest") from error
-        self._check_base_model(manifest)
-        await self._validate(folder)
-        return manifest
+    async def check(self, folder: Path) -> None:
+        """RevisionRejected: a folder of this machine is not what can be loaded."""
+        await self._ask({"folder": str(folder)})
 
-    def _check_base_model(self, manifest: Manifest) -> None:
-        if manifest.base_model_revision != self._base_model_revision:
-            raise RevisionRejected(
-                problem="it was trained on another base model",
-                base_model_revision=manifest.base_model_revision[:16],
-                running=self._base_model_revision[:16],
-            )
+    async def close(self) -> None:
+        """Ends the processes, once they have done what they were asked."""
+        for process in self._idle:
+            _input(process).close()
+        await asyncio.gather(*(process.wait() for process in self._idle))
+        self._idle.clear()
 
-    async def _validate(self, folder: Path) -> None:
-        """Runs storage.validation; whatever it trips over, it is that process that falls."""
-        config = str(self._base_model / "config.json")
-        arguments = ("-m", "storage.validation", str(folder), config, str(self._max_lora_rank))
+    async def _ask(self, task: dict[str, Any]) -> tuple[Path, Answer]:
+        """Whatever a process trips over, it is that process that falls."""
+        async with self._room:
+            process = await self._process()
+            try:
+                async with asyncio.timeout(PREPARATION_SECONDS):
+                    answer = await _answered(process, task)
+            except BaseException as error:
+                await _end(process)
+                if isinstance(error, TimeoutError):
+                    raise RevisionRejected(problem="validation took too long") from error
+                raise
+            self._idle.append(process)
+        if answer.folder is None:
+            raise (LiftError.of_reason(answer.reason) or InternalError)(**answer.facts)
+        return answer.folder, answer
+
+    async def _process(self) -> Process:
+        """One that has nothing to do."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            *(sys.executable, "-m", "server.engine.preparing"),
+            stdin=PIPE,
+            stdout=PIPE,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy would start some, for nothing
         )
-        stand_back(process.pid)
-        try:
-            async with asyncio.timeout(VALIDATION_SECONDS):
-                out, err = await process.communicate()
-        except TimeoutError as error:
-            raise RevisionRejected(problem="validation took too long") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            raise _rejection(out, err)
+        _input(process).write(f"{self._setup.model_dump_json()}\n".encode())
+        return process
 
 
-def _rejection(out: bytes, err: bytes) -> RevisionRejected:
+async def _answered(process: Process, task: dict[str, Any]) -> Answer:
+    """RevisionRejected: the process said nothing, or nothing that it should say."""
     try:
-        return RevisionRejected(**json.loads(out))
-    except ValueError:
-        log.error("validation_crashed", output=err.decode(errors="replace")[-2000:])
-        return RevisionRejected(problem="validation did not finish")
+        _input(process).write(f"{json.dumps(task)}\n".encode())
+        await _input(process).drain()
+        return Answer.model_validate_json(await _output(process).readline())
+    except (ValueError, ConnectionError) as error:
+        log.error("preparation_crashed", process=process.pid)
+        raise RevisionRejected(problem="validation did not finish") from error
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def _input(process: Process) -> asyncio.StreamWriter:
+    if process.stdin is None:
+        raise InternalError(problem="a process has no input")
+    return process.stdin
+
+
+def _output(process: Process) -> asyncio.StreamReader:
+    if process.stdout is None:
+        raise InternalError(problem="a process has no output")
+    return process.stdout
 
 
 async def load_probed(llm: LLM, adapter: Adapter) -> None:

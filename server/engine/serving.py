@@ -22,13 +22,13 @@ from server.engine.llm import LLM, Adapter, Sampling
 from server.engine.loading import Preparation, load_probed
 from server.engine.node_token import NodeToken
 from server.engine.openai_backend import OwnModels
+from server.engine.preparing import Setup
 from server.engine.residency import Residency
 from server.engine.service import EngineService, Identity
 from server.engine.slots import Slots
 from server.listening import GrpcServer, HttpServer
 from server.openai_api import openai_app
 from storage.catalogue import Catalogue
-from storage.objects import ObjectStore
 
 log = structlog.get_logger()
 
@@ -49,7 +49,6 @@ async def serving(
     llm: LLM,
     *,
     catalogue: Catalogue,
-    objects: ObjectStore,
     base_model: Path,
     base_model_revision: str,
 ) -> AsyncIterator[Ports]:
@@ -67,26 +66,41 @@ async def serving(
         max_lora_rank=settings.model.max_lora_rank,
         slots=engine.slots,
     )
-    token = settings.node_token.get_secret_value()
-    preparation = _preparation(settings, base_model, identity, objects)
-    own = await _own_adapters(llm, preparation, Path(engine.writer) if engine.writer else None)
-    slots = Slots(
-        llm,
-        preparation.prepare,
-        capacity=engine.slots,
-        drain_seconds=engine.drain_seconds,
-        first_number=len(own) + 1,
-    )
-    answers = Answers(llm, slots, _template(settings, llm), token.encode() or secrets.token_bytes(32))
-    await _check_answering(answers)
+    async with _preparation(settings, base_model, identity) as preparation:
+        own = await _own_adapters(llm, preparation, Path(engine.writer) if engine.writer else None)
+        slots = Slots(
+            llm,
+            preparation.prepare,
+            capacity=engine.slots,
+            drain_seconds=engine.drain_seconds,
+            first_number=len(own) + 1,
+        )
+        salt = settings.node_token.get_secret_value().encode() or secrets.token_bytes(32)
+        answers = Answers(llm, slots, _template(settings, llm), salt)
+        await _check_answering(answers)
+        async with _listening(settings, identity, catalogue=catalogue, slots=slots, answers=answers, own=own) as ports:
+            yield ports
+
+
+@asynccontextmanager
+async def _listening(
+    settings: Settings,
+    identity: Identity,
+    *,
+    catalogue: Catalogue,
+    slots: Slots,
+    answers: Answers,
+    own: tuple[Adapter, ...],
+) -> AsyncIterator[Ports]:
+    """Takes calls, and reports to the catalogue."""
+    engine, token = settings.engine, NodeToken(settings.node_token.get_secret_value())
     service = EngineService(identity, slots, answers)
-    calls = Calls(NodeToken(token).admit)
 
     def add(server: grpc.aio.Server) -> None:
         engine_pb2_grpc.add_EngineServiceServicer_to_server(service, server)
 
-    rpc = GrpcServer(engine.host, engine.port, calls, SERVICES, add)
-    backend = OwnModels(settings.model.base_model, own, answers, NodeToken(token))
+    rpc = GrpcServer(engine.host, engine.port, Calls(token.admit), SERVICES, add)
+    backend = OwnModels(settings.model.base_model, own, answers, token)
     http = HttpServer(engine.http_host, engine.http_port, openai_app(backend))
     residency = Residency(catalogue, slots, identity, engine)
     try:
@@ -104,19 +118,26 @@ async def serving(
         log.info("engine_stopped", node=engine.node)
 
 
-def _preparation(settings: Settings, base_model: Path, identity: Identity, objects: ObjectStore) -> Preparation:
+@asynccontextmanager
+async def _preparation(settings: Settings, base_model: Path, identity: Identity) -> AsyncIterator[Preparation]:
     """Empties the folder of the last run: only what this engine loads may be in it."""
     folder = settings.state_dir / "engine" / identity.node / "revisions"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return Preparation(
-        objects,
-        folder.resolve(),
-        base_model=base_model,
-        base_model_revision=identity.base_model_revision,
-        max_lora_rank=settings.model.max_lora_rank,
-        max_revision_bytes=settings.engine.max_revision_bytes,
+    preparation = Preparation(
+        Setup(
+            objects=settings.objects,
+            folder=folder.resolve(),
+            base_model=base_model,
+            base_model_revision=identity.base_model_revision,
+            max_lora_rank=settings.model.max_lora_rank,
+            max_revision_bytes=settings.engine.max_revision_bytes,
+        )
     )
+    try:
+        yield preparation
+    finally:
+        await preparation.close()
 
 
 async def _own_adapters(llm: LLM, preparation: Preparation, folder: Path | None) -> tuple[Adapter, ...]:

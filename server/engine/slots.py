@@ -191,7 +191,7 @@ class Slots:
             for _ in range(REMOVALS):
                 await self._llm.remove(adapter)
                 if adapter.number not in await self._llm.resident():
-                    discard(adapter.folder)
+                    await asyncio.to_thread(discard, adapter.folder)  # a large file's end takes a while
                     return
             log.error("adapter_stuck", adapter_number=adapter.number)
         except LiftError as error:

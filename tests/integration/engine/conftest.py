@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,20 +16,19 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
-from safetensors.numpy import save_file
 
 from lift.internal.v1 import engine_pb2 as pb
 from lift.internal.v1 import engine_pb2_grpc
-from lift.settings import EngineSettings, ModelSettings, Settings
+from lift.settings import EngineSettings, ModelSettings, ObjectSettings, Settings
 from lift.template import PromptTemplate
 from server.engine.environment import environment
 from server.engine.serving import Ports, serving
 from storage.base_model import identify
 from storage.catalogue import Catalogue
 from storage.files import MANIFEST
-from storage.memory import MemoryObjects
 from storage.records import RevisionRef
 from storage.revisions import Manifest, describe, publish_files
+from storage.s3 import S3Objects
 
 os.environ.update({name: value for name, value in environment(Settings()).items() if name.startswith("VLLM_")})
 with warnings.catch_warnings():
@@ -90,29 +89,30 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def settings_for(base_model: Path, state: Path, **engine: Any) -> Settings:
+def settings_for(base_model: Path, objects: ObjectSettings, state: Path, **engine: Any) -> Settings:
     """Settings of an engine on free ports."""
     small = {"slots": 3, "batch_slots": 2, "max_model_len": WINDOW, "max_num_seqs": 16, "cpu_kv_cache_gib": 0.05}
     here = {"port": 0, "http_port": 0, "threads": 2, "drain_seconds": 0.02}
     return Settings(
         state_dir=state,
         node_token=SecretStr(NODE_TOKEN),
+        objects=objects,
         model=ModelSettings(base_model=str(base_model), max_lora_rank=16),
         engine=EngineSettings(**{**small, **here, **engine}),
     )
 
 
 @pytest.fixture
-def make_settings(base_model: Path) -> Callable[..., Settings]:
+def make_settings(base_model: Path, s3_settings: ObjectSettings) -> Callable[..., Settings]:
     """make_settings(state_folder, **engine_settings)."""
-    return partial(settings_for, base_model)
+    return partial(settings_for, base_model, s3_settings)
 
 
 @dataclass(kw_only=True)
 class Press:
     """Makes revisions of random weights, and puts them into a store."""
 
-    objects: MemoryObjects
+    objects: S3Objects
     base_model: Path
     folder: Path
 
@@ -125,10 +125,12 @@ class Press:
         seed: int = 1,
         base_model_revision: str | None = None,
         change: Callable[[dict[str, Any]], None] = lambda _: None,
+        in_fp32: bool = False,
     ) -> RevisionRef:
-        """`change` may spoil the tensors before they are saved."""
+        """`change` may spoil the tensors before they are saved, in bf16 where nothing else is said."""
         folder = self.folder / f"{tenant}-{adapter}-{seed}"
-        manifest = self.write(folder, rank=rank, seed=seed, base_model_revision=base_model_revision, change=change)
+        options = {"base_model_revision": base_model_revision, "change": change, "in_fp32": in_fp32}
+        manifest = self.write(folder, rank=rank, seed=seed, **options)
         return publish_files(self.objects, tenant=tenant, adapter=adapter, folder=folder, manifest=manifest)
 
     def write(
@@ -139,12 +141,20 @@ class Press:
         seed: int = 1,
         base_model_revision: str | None = None,
         change: Callable[[dict[str, Any]], None] = lambda _: None,
+        in_fp32: bool = False,
     ) -> Manifest:
         """The files of a revision in a new folder."""
+        import torch
+        from safetensors.torch import save_file
+
         folder.mkdir(parents=True)
         tensors = self.weights(rank, seed)
         change(tensors)
-        save_file(tensors, folder / "adapter_model.safetensors")
+        dtype = torch.float32 if in_fp32 else torch.bfloat16
+        save_file(
+            {name: torch.from_numpy(tensor).to(dtype) for name, tensor in tensors.items()},
+            folder / "adapter_model.safetensors",
+        )
         config = {
             "peft_type": "LORA",
             "r": rank,
@@ -185,9 +195,11 @@ class Press:
 
 
 @pytest.fixture
-def make_press(base_model: Path) -> Callable[..., Press]:
-    """make_press(objects, folder)."""
-    return lambda objects, folder: Press(objects=objects, base_model=base_model, folder=folder)
+def make_press(base_model: Path, s3_settings: ObjectSettings) -> Iterator[Callable[[Path], Press]]:
+    """make_press(folder)."""
+    objects = S3Objects(s3_settings)
+    yield lambda folder: Press(objects=objects, base_model=base_model, folder=folder)
+    objects.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,13 +244,15 @@ def answer_request(ref: RevisionRef | None = None, **fields: Any) -> pb.AnswerRe
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+async def node(
+    base_model: Path, s3_settings: ObjectSettings, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Node]:
     """vLLM, started once for the session."""
     state = tmp_path_factory.mktemp("engine")
-    settings = settings_for(base_model, state, writer=str(state / "writer"))
+    settings = settings_for(base_model, s3_settings, state, writer=str(state / "writer"))
     catalogue = Catalogue(f"sqlite:///{state / 'lift.sqlite'}")
     catalogue.migrate()
-    objects = MemoryObjects()
+    objects = S3Objects(s3_settings)
     press = Press(objects=objects, base_model=base_model, folder=state / "press")
     press.write(state / "writer", seed=Node.writer_seed)
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
@@ -248,13 +262,13 @@ async def node(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> As
             warnings.simplefilter("ignore")
             llm = VllmEngine.start(base_model, settings.engine, settings.model)
         stack.callback(catalogue.close)
+        stack.callback(objects.close)
         stack.callback(llm.shutdown)
         async with (
             serving(
                 settings,
                 llm,
                 catalogue=catalogue,
-                objects=objects,
                 base_model=base_model,
                 base_model_revision=identify(base_model),
             ) as ports,

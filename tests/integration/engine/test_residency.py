@@ -14,7 +14,6 @@ from storage import keys
 from storage.base_model import identify
 from storage.catalogue import Catalogue
 from storage.files import WEIGHTS
-from storage.memory import MemoryObjects
 from storage.placement import place
 from storage.records import JobKind, Node, Quotas, Revision, RevisionRef
 
@@ -32,7 +31,7 @@ def catalogue(tmp_path) -> Any:
 
 @pytest.fixture
 def press(tmp_path, make_press) -> Any:
-    return make_press(MemoryObjects(), tmp_path / "press")
+    return make_press(tmp_path / "press")
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def engine(tmp_path, catalogue, press, make_settings) -> Any:
     @asynccontextmanager
     async def start(node: str = "engine-1", **options: Any) -> AsyncIterator[str]:
         settings = make_settings(tmp_path / "state", node=node, address=f"{node}:1", **options)
-        parts = {"catalogue": catalogue, "objects": press.objects, "base_model": press.base_model}
+        parts = {"catalogue": catalogue, "base_model": press.base_model}
         async with serving(settings, MemoryLLM(), **parts, base_model_revision=identify(press.base_model)):
             yield node
 

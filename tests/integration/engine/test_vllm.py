@@ -1,9 +1,12 @@
 """The engine on real vLLM: adapters answer as their merged weights would, and nothing one does harms another."""
 
 import asyncio
+import sys
 import warnings
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -111,6 +114,33 @@ async def test_adapters_and_the_base_model_answer_side_by_side_as_merged_weights
         distances = references[voice].distances(prompt, text)
         assert distances.max() < 0.4
         assert references[voice - 1].distances(prompt, text).max() > 1
+
+
+async def test_an_adapter_in_fp32_answers_as_the_same_in_bf16(node, two) -> None:
+    ref = await published(node, "in-fp32", rank=16, seed=1, in_fp32=True)
+    await node.load(ref)
+    for prompt in PROMPTS:
+        assert await node.text(ref, prompt=prompt) == await node.text(two[0], prompt=prompt)
+    await node.unload(ref)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says what a process has mapped")
+async def test_answers_come_from_the_pages_of_a_revisions_file_and_unloading_lets_go_of_it(node) -> None:
+    ref = await published(node, "mapped")
+    await node.load(ref)
+    assert (await node.text(ref))[0]
+    assert await asyncio.to_thread(mapped, ref)
+    await node.unload(ref)
+    assert not await asyncio.to_thread(mapped, ref)
+
+
+def mapped(ref: RevisionRef) -> list[str]:
+    """Where any process has the revision's weights in its memory."""
+    found = []
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):  # it has ended, or is somebody else's
+            found += [line for line in maps.read_text().splitlines() if ref.digest[:16] in line and WEIGHTS in line]
+    return found
 
 
 async def test_our_operator_is_installed_for_every_vllm_process_and_nothing_is_compiled(node) -> None:
