@@ -146,7 +146,7 @@ void shrink(const bf16* x, Index width, const Index* rows, Index count, const bf
     }
 }
 
-// Has the rows of B that are wanted next come: they lie too far apart for processors to foresee.
+// Has the rows of B that are wanted next come while those before are multiplied.
 inline void prefetch(const bf16* b, Index rank, Index outputs) {
     for (Index at = 0; at < outputs * rank; at += 64 / sizeof(bf16)) __builtin_prefetch(b + at);
 }
