@@ -34,6 +34,7 @@ class Subject:
 
     def __init__(self, llm: Any, engine: "VllmEngine", setup: "Setup", *, slots: int) -> None:
         """`setup`: of the revisions, of which there are at most `slots`."""
+        from server.engine.disk_cache import DiskCache
         from server.engine.loading import Preparation
         from server.engine.slots import Slots
         from storage.s3 import S3Objects
@@ -43,8 +44,8 @@ class Subject:
         self._adapters: dict[int, Adapter] = {}
         self._objects = S3Objects(setup.objects)
         self._preparation = Preparation(setup)
-        prepare = self._preparation.prepare
-        self._slots = Slots(engine, prepare, capacity=slots, drain_seconds=0, first_number=FIRST_REVISION)
+        disk = DiskCache(self._preparation.prepare, max_bytes=0)
+        self._slots = Slots(engine, disk, capacity=slots, drain_seconds=0, first_number=FIRST_REVISION)
 
     async def close(self) -> None:
         """Ends what prepares revisions."""

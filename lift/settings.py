@@ -150,6 +150,7 @@ class EngineSettings(Section):
     cpu_kv_cache_gib: float = Field(default=1, gt=0)
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes one a core")
     max_revision_bytes: int = Field(default=4096 * MIB, gt=0)
+    disk_cache_bytes: int = Field(default=4096 * MIB, ge=0, description="adapters that left memory, kept on disk")
     drain_seconds: float = Field(default=30, ge=0)
 
 

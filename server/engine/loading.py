@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import aclosing
@@ -23,7 +22,7 @@ from storage.revisions import Manifest
 
 log = structlog.get_logger()
 
-PREPARATION_SECONDS = 300
+PREPARATION_SECONDS = 900  # a large adapter from a slow store
 PREPARATIONS_AT_ONCE = 2
 
 
@@ -78,7 +77,7 @@ class Preparation:
             except BaseException as error:
                 await _end(process)
                 if isinstance(error, TimeoutError):
-                    raise RevisionRejected(problem="validation took too long") from error
+                    raise RevisionRejected(problem="it took too long to fetch and check") from error
                 raise
             self._idle.append(process)
         if answer.folder is None:
@@ -140,8 +139,3 @@ async def load_probed(llm: LLM, adapter: Adapter) -> None:
             written = delta.completion_tokens
     if not written:
         raise RevisionRejected(problem="it did not write a token")
-
-
-def discard(folder: Path) -> None:
-    """Deletes a revision's folder, which no engine may know any more."""
-    shutil.rmtree(folder, ignore_errors=True)

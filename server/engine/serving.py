@@ -18,6 +18,7 @@ from lift.template import PromptTemplate
 from lift.writing import WRITER
 from server.calls import Calls
 from server.engine.answers import Answers, End, Question
+from server.engine.disk_cache import DiskCache
 from server.engine.llm import LLM, Adapter, Sampling
 from server.engine.loading import Preparation, load_probed
 from server.engine.node_token import NodeToken
@@ -70,7 +71,7 @@ async def serving(
         own = await _own_adapters(llm, preparation, Path(engine.writer) if engine.writer else None)
         slots = Slots(
             llm,
-            preparation.prepare,
+            DiskCache(preparation.prepare, engine.disk_cache_bytes),
             capacity=engine.slots,
             drain_seconds=engine.drain_seconds,
             first_number=len(own) + 1,

@@ -1,14 +1,14 @@
 """Keeps the revisions that answer: who is in, who uses it, who has to go for the next one.
 
 A revision is admitted once it is loaded and has written a token. It leaves in a fixed order: no new holders → those
-there finish, or are aborted → out of the engine → its files are deleted. vLLM reloads an adapter that a running request
-names, so files that went too early would end the engine.
+there finish, or are aborted → out of the engine → its files are deleted, or kept for the next time where it only made
+room. vLLM reloads an adapter that a running request names, so files that went too early would end the engine.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,8 +18,9 @@ import structlog
 from lift.errors import LiftError, RevisionNotResident, SlotsFull
 from lift.logs import bound
 from lift.template import PromptTemplate
+from server.engine.disk_cache import DiskCache, discard
 from server.engine.llm import LLM, Adapter
-from server.engine.loading import Prepared, discard, load_probed
+from server.engine.loading import Prepared, load_probed
 from storage.records import RevisionRef
 
 log = structlog.get_logger()
@@ -41,11 +42,20 @@ class LoadSeconds:
 class Slot:
     """One resident revision."""
 
-    ref: RevisionRef
+    prepared: Prepared
     adapter: Adapter
-    template: PromptTemplate
     holders: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def ref(self) -> RevisionRef:
+        """Which one."""
+        return self.prepared.ref
+
+    @property
+    def template(self) -> PromptTemplate:
+        """What questions to it are put in."""
+        return self.prepared.template
 
 
 class Slots:
@@ -54,14 +64,14 @@ class Slots:
     def __init__(
         self,
         llm: LLM,
-        prepare: Callable[[RevisionRef], Awaitable[Prepared]],
+        disk: DiskCache,
         *,
         capacity: int,
         drain_seconds: float,
         first_number: int = 1,
     ) -> None:
         self._llm = llm
-        self._prepare = prepare
+        self._disk = disk
         self._capacity = capacity
         self._drain_seconds = drain_seconds
         self._numbers = count(first_number)
@@ -108,14 +118,15 @@ class Slots:
         return await asyncio.shield(self._loading[ref])
 
     async def unload(self, ref: RevisionRef) -> bool:
-        """Takes a revision out; whether it was in. EngineUnavailable."""
+        """Takes a revision out and deletes its files; whether it was in. EngineUnavailable."""
         if loading := self._loading.get(ref):
             await asyncio.wait([loading])
         slot = self._resident.get(ref)
         if slot is not None:
-            self._start_leaving(slot, self._drain_seconds)
+            self._start_leaving(slot, self._drain_seconds, keep=False)
         if leaving := self._leaving.get(ref):
             await asyncio.shield(leaving)
+        await self._disk.forget(ref)
         return slot is not None
 
     def _end_loading(self, ref: RevisionRef, loading: asyncio.Task[LoadSeconds]) -> None:
@@ -126,7 +137,7 @@ class Slots:
     async def _load(self, ref: RevisionRef) -> LoadSeconds:
         with bound(tenant=ref.tenant, adapter=ref.adapter, revision=ref.digest):
             self._check_room()
-            prepared = await self._prepare(ref)
+            prepared = await self._disk.take(ref)
             began = time.monotonic()
             async with self._filling:
                 await self._admit(prepared)
@@ -149,9 +160,10 @@ class Slots:
             await load_probed(self._llm, adapter)
         except BaseException as error:
             log.warning("revision_refused", reason=type(error).__name__)
-            await self._take_out(adapter)
+            if await self._take_out(adapter):
+                await discard(adapter.folder)
             raise
-        slot = Slot(ref=ref, adapter=adapter, template=prepared.template)
+        slot = Slot(prepared=prepared, adapter=adapter)
         slot.idle.set()
         self._resident[ref] = slot
 
@@ -167,35 +179,36 @@ class Slots:
                 oldest = next((slot for slot in self._resident.values() if not slot.holders), None)
                 if oldest is None:
                     raise SlotsFull(slots=self._capacity)
-                self._start_leaving(oldest, drain_seconds=0)
+                self._start_leaving(oldest, drain_seconds=0, keep=True)
             await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
 
-    def _start_leaving(self, slot: Slot, drain_seconds: float) -> None:
+    def _start_leaving(self, slot: Slot, drain_seconds: float, *, keep: bool) -> None:
         del self._resident[slot.ref]
-        leaving = asyncio.create_task(self._leave(slot, drain_seconds))
+        leaving = asyncio.create_task(self._leave(slot, drain_seconds, keep))
         self._leaving[slot.ref] = leaving
         leaving.add_done_callback(lambda _: self._leaving.pop(slot.ref))
 
-    async def _leave(self, slot: Slot, drain_seconds: float) -> None:
+    async def _leave(self, slot: Slot, drain_seconds: float, keep: bool) -> None:
         with bound(tenant=slot.ref.tenant, adapter=slot.ref.adapter, revision=slot.ref.digest):
             if not await _within(drain_seconds, slot.idle):
                 log.warning("answers_aborted", answers=slot.holders)
                 await self._llm.abort(slot.adapter)
                 await _within(ABORT_SECONDS, slot.idle)  # one that nobody reads may still stand, but writes no more
-            await self._take_out(slot.adapter)
+            if await self._take_out(slot.adapter):
+                await (self._disk.keep(slot.prepared) if keep else discard(slot.adapter.folder))
             log.info("revision_unloaded")
 
-    async def _take_out(self, adapter: Adapter) -> None:
-        """Out of the engine first, and only then off the disk."""
+    async def _take_out(self, adapter: Adapter) -> bool:
+        """Out of the engine; whether it is, and its files may go."""
         try:
             for _ in range(REMOVALS):
                 await self._llm.remove(adapter)
                 if adapter.number not in await self._llm.resident():
-                    await asyncio.to_thread(discard, adapter.folder)  # a large file's end takes a while
-                    return
+                    return True
             log.error("adapter_stuck", adapter_number=adapter.number)
         except LiftError as error:
             log.error("adapter_not_removed", adapter_number=adapter.number, reason=error.reason())
+        return False
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

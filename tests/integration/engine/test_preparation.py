@@ -121,7 +121,7 @@ async def test_one_that_takes_too_long_is_ended(setup, press, tmp_path, monkeypa
     preparation, ref = Preparation(setup), press.publish("bakery")
     monkeypatch.setattr(loading, "PREPARATION_SECONDS", 0.3)
     program(tmp_path, monkeypatch, f"echo $$ > {tmp_path}/pid; exec sleep 60")
-    with pytest.raises(RevisionRejected, match="too long"):
+    with pytest.raises(RevisionRejected, match="too long to fetch"):
         await preparation.prepare(ref)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -319,8 +319,10 @@ async def test_more_revisions_than_slots_take_turns(node) -> None:
         texts.append((await node.text(ref))[0])
     assert len(set(texts)) == len(refs)
     assert len(await node.llm.resident() - own) == node.settings.engine.slots
-    await node.load(refs[0])
+    again = await node.load(refs[0])
+    assert (again.fetch_seconds, again.validate_seconds, again.was_resident) == (0, 0, False)
     assert (await node.text(refs[0]))[0] == texts[0]
+    assert await on_disk(node) == len(refs)
     for ref in refs:
         await node.unload(ref)
     assert await node.llm.resident() == own

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lift.template import PromptTemplate
+from server.engine.disk_cache import DiskCache
 from server.engine.loading import Prepared
 from server.engine.memory import MemoryLLM
 from server.engine.slots import Slots
@@ -58,7 +59,7 @@ def llm() -> MemoryLLM:
 
 @pytest.fixture
 def slots(llm: MemoryLLM, shelf: Shelf) -> Slots:
-    return Slots(llm, shelf.prepare, capacity=2, drain_seconds=0.05)
+    return Slots(llm, DiskCache(shelf.prepare, max_bytes=0), capacity=2, drain_seconds=0.05)
 
 
 async def until(true: Callable[[], bool], seconds: float = 5) -> None:

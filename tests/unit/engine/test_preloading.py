@@ -1,6 +1,7 @@
 """Adapters are read in a thread of their own, given once, and what was not read before is read when it is wanted."""
 
 import threading
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,10 @@ pytest.importorskip("vllm")
 
 import torch
 
-from server.engine import preloading
-from server.engine.preloading import Preloading
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch warns about itself while vLLM imports it
+    from server.engine import preloading
+    from server.engine.preloading import Preloading
 
 
 class Worker(Preloading):

@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from lift.errors import EngineUnavailable, RevisionNotResident, RevisionRejected, SlotsFull
+from server.engine.disk_cache import DiskCache
 from server.engine.llm import Sampling
 from server.engine.slots import Slots
 
@@ -108,7 +109,7 @@ async def test_two_tenants_adapters_of_one_name_are_two(slots, llm, revision) ->
 
 
 async def test_unloading_waits_for_the_answers_under_way(llm, shelf, revision, until) -> None:
-    slots = Slots(llm, shelf.prepare, capacity=2, drain_seconds=30)
+    slots = Slots(llm, DiskCache(shelf.prepare, max_bytes=0), capacity=2, drain_seconds=30)
     await slots.load(revision("a"))
     async with slots.holding(revision("a")):
         unloading = asyncio.create_task(slots.unload(revision("a")))
