@@ -179,6 +179,7 @@ async def serve(setup: dict[str, Any], say: Any) -> None:
     if not os.environ["VLLM_PLUGINS"]:
         arguments.distributed_executor_backend = None  # vLLM as it is published chooses its own
         arguments.compilation_config = CompilationConfig()
+        arguments.max_loras = engine.batch_slots  # of which it copies and keeps each
     llm = AsyncLLM.from_engine_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="lift-bench-") as folder:

@@ -142,7 +142,7 @@ class EngineSettings(Section):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=7438, description="OpenAI-compatible endpoint of the base model, for the generator")
     slots: int = Field(default=32, gt=0, description="adapters held in memory")
-    batch_slots: int = Field(default=8, gt=0, description="distinct adapters in one step")
+    batch_slots: int = Field(default=8, gt=0, description="distinct adapters in one step, on a GPU; a CPU takes all")
     writer: str = Field(default="", description="folder of a question writer, served to the generator as a model")
     max_model_len: int = Field(default=4096, gt=0)
     max_num_seqs: int = Field(default=64, gt=0)

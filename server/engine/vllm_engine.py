@@ -48,9 +48,13 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
     """What vLLM is started with. The GPU's part was not measured."""
     config = AutoConfig.from_pretrained(folder).get_text_config()
     own = bool(engine.writer)
-    device: dict[str, Any] = {"gpu_memory_utilization": engine.gpu_memory_utilization}
+    device: dict[str, Any] = {
+        "max_loras": min(engine.batch_slots, engine.slots) + own,
+        "gpu_memory_utilization": engine.gpu_memory_utilization,
+    }
     if current_platform.is_cpu():
         device = {
+            "max_loras": engine.slots + own,  # which take no memory there (server/engine/lora_layers.py)
             "block_size": CPU_BLOCK_TOKENS,
             "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30)),
             "distributed_executor_backend": UniProcExecutor,  # for a worker's process a core would do nothing but wait
@@ -63,7 +67,6 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
         max_num_seqs=engine.max_num_seqs,
         enable_prefix_caching=True,
         enable_lora=True,
-        max_loras=min(engine.batch_slots, engine.slots) + own,
         max_cpu_loras=engine.slots + own,
         max_lora_rank=model.max_lora_rank,
         lora_target_modules=LORA_MODULES,

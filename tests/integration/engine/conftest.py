@@ -91,7 +91,7 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings_for(base_model: Path, objects: ObjectSettings, state: Path, **engine: Any) -> Settings:
     """Settings of an engine on free ports."""
-    small = {"slots": 3, "batch_slots": 2, "max_model_len": WINDOW, "max_num_seqs": 16, "cpu_kv_cache_gib": 0.05}
+    small = {"slots": 2, "max_model_len": WINDOW, "max_num_seqs": 16, "cpu_kv_cache_gib": 0.05}
     here = {"port": 0, "http_port": 0, "threads": 2, "drain_seconds": 0.02}
     return Settings(
         state_dir=state,

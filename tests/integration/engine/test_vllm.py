@@ -116,12 +116,14 @@ async def test_adapters_and_the_base_model_answer_side_by_side_as_merged_weights
         assert references[voice - 1].distances(prompt, text).max() > 1
 
 
-async def test_an_adapter_in_fp32_answers_as_the_same_in_bf16(node, two) -> None:
-    ref = await published(node, "in-fp32", rank=16, seed=1, in_fp32=True)
-    await node.load(ref)
+async def test_an_adapter_in_fp32_answers_as_the_same_in_bf16(node) -> None:
+    refs = [await published(node, f"in-fp32-{in_fp32}", rank=16, in_fp32=in_fp32) for in_fp32 in (True, False)]
+    for ref in refs:
+        await node.load(ref)
     for prompt in PROMPTS:
-        assert await node.text(ref, prompt=prompt) == await node.text(two[0], prompt=prompt)
-    await node.unload(ref)
+        assert await node.text(refs[0], prompt=prompt) == await node.text(refs[1], prompt=prompt)
+    for ref in refs:
+        await node.unload(ref)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says what a process has mapped")
@@ -149,6 +151,15 @@ async def test_our_operator_is_installed_for_every_vllm_process_and_nothing_is_c
     assert "lift_cpu_lora" in entry_points(group="vllm.general_plugins").names
     assert current_platform.get_punica_wrapper() == "server.engine.segmented_lora.SegmentedLora"
     assert current_platform.simple_compile_backend == "eager"
+
+
+async def test_a_step_has_as_many_distinct_adapters_as_are_loaded(node) -> None:
+    """With the question writer; their slots take no memory on a CPU."""
+    from server.engine.vllm_engine import engine_args
+
+    slots = node.settings.engine.slots
+    arguments = engine_args(node.press.base_model, node.settings.engine, node.settings.model)
+    assert (arguments.max_loras, arguments.max_cpu_loras) == (slots + 1, slots + 1)
 
 
 async def test_ranks_of_tokens_are_not_counted_and_their_log_probabilities_are_right(node) -> None:
@@ -260,13 +271,13 @@ def misshapen(tensors: dict[str, Any]) -> None:
     ],
 )
 async def test_a_bad_revision_is_rejected_and_base_answers_go_on(node, name, options) -> None:
-    before, _ = await node.text()
+    before, files = (await node.text())[0], await on_disk(node)
     long_answer = asyncio.create_task(node.text(max_tokens=140))
     ref = await published(node, name, **options)
     assert type(await refusal(node.load(ref))) is errors.RevisionRejected
     assert (await long_answer)[1].completion_tokens == 140
     assert (await node.text())[0] == before
-    assert await on_disk(node) == 0
+    assert await on_disk(node) == files
 
 
 async def on_disk(node) -> int:
@@ -313,7 +324,7 @@ async def test_loading_is_timed_and_repeating_it_changes_nothing(node) -> None:
 
 async def test_more_revisions_than_slots_take_turns(node) -> None:
     refs = [await published(node, f"turn-{n}", seed=n) for n in range(node.settings.engine.slots + 2)]
-    own, texts = await node.llm.resident(), []
+    own, texts, files = await node.llm.resident(), [], await on_disk(node)
     for ref in refs:
         await node.load(ref)
         texts.append((await node.text(ref))[0])
@@ -322,11 +333,11 @@ async def test_more_revisions_than_slots_take_turns(node) -> None:
     again = await node.load(refs[0])
     assert (again.fetch_seconds, again.validate_seconds, again.was_resident) == (0, 0, False)
     assert (await node.text(refs[0]))[0] == texts[0]
-    assert await on_disk(node) == len(refs)
+    assert await on_disk(node) == files + len(refs)
     for ref in refs:
         await node.unload(ref)
     assert await node.llm.resident() == own
-    assert await on_disk(node) == 0
+    assert await on_disk(node) == files
 
 
 async def test_unloading_aborts_an_answer_that_takes_too_long_and_harms_nobody(node, two) -> None:
@@ -360,7 +371,7 @@ async def test_the_catalogue_is_told_what_is_resident(node, two, wait_until) -> 
 
 async def test_it_says_what_it_serves(node, two) -> None:
     said = await node.stub.GetEngine(pb.GetEngineRequest(), metadata=node.metadata)
-    assert (said.max_model_len, said.max_lora_rank, said.slots) == (node.llm.window, 16, 3)
+    assert (said.max_model_len, said.max_lora_rank, said.slots) == (node.llm.window, 16, 2)
     assert {ref.digest for ref in said.resident} == {ref.digest for ref in two}
 
 
