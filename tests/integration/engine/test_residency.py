@@ -70,7 +70,8 @@ def engine(tmp_path, catalogue, press, make_settings) -> Any:
 
     @asynccontextmanager
     async def start(node: str = "engine-1", **options: Any) -> AsyncIterator[str]:
-        settings = make_settings(tmp_path / "state", node=node, address=f"{node}:1", **options)
+        here = {"node": node, "address": f"{node}:1", "slots": len(ADAPTERS)}
+        settings = make_settings(tmp_path / "state", **{**here, **options})
         parts = {"catalogue": catalogue, "base_model": press.base_model}
         async with serving(settings, MemoryLLM(), **parts, base_model_revision=identify(press.base_model)):
             yield node
