@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from lift.errors import EngineUnavailable
 from lift.settings import EngineSettings, ModelSettings, ObjectSettings, Settings
+from lift.toml import revealed
 from server.engine.environment import environment
 
 END_SECONDS = 30.0
@@ -59,12 +60,11 @@ def running(
     """An engine that has loaded, for as long as the block lasts. EngineUnavailable: it did not start."""
     model = ModelSettings.model_validate({"base_model": str(base_model), "max_lora_rank": max_lora_rank})
     settings = Settings(model=model, engine=engine)
-    secret = objects.secret_key.get_secret_value()
     setup = {
         "base_model": str(base_model),
         "engine": engine.model_dump(exclude_unset=True),
         "model": model.model_dump(exclude_unset=True),
-        "objects": {**objects.model_dump(), "secret_key": secret},
+        "objects": revealed(objects),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.engine_process"],

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from lift.settings import Settings
 
 
-def revealed(settings: Settings) -> dict[str, Any]:
-    """All settings as plain values, secrets in clear."""
+def revealed(settings: BaseModel) -> dict[str, Any]:
+    """All settings, or a part of them, as plain values, secrets in clear."""
     return _plain(settings.model_dump(), lambda secret: secret.get_secret_value())
 
 

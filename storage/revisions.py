@@ -124,8 +124,8 @@ def fetch(objects: ObjectStore, ref: RevisionRef, into: Path, max_bytes: int) ->
     """A new folder below `into` with the files and the manifest, all checked.
 
     The folder's name is new at each call, and the folder is there only once it is complete; a machine that stops may
-    lose it, since nobody looks for it afterwards. RevisionMissing,
-    StoreUnavailable; RevisionRejected: larger than `max_bytes`, or not what its digest says.
+    lose it, since nobody looks for it afterwards. RevisionMissing, StoreUnavailable; RevisionRejected: larger than
+    `max_bytes`, or not what its digest says.
     """
     content = _manifest_bytes(objects, ref)
     manifest = Manifest.from_bytes(content)

@@ -19,7 +19,7 @@ from storage.files import CONFIG, MANIFEST, WEIGHTS
 
 MAX_CONFIG_BYTES = 1 << 16
 MAX_HEADER_BYTES = 8 << 20
-_LENGTH_BYTES = 8
+LENGTH_BYTES = 8  # of a safetensors header, little-endian, in front of it
 _VALUES_AT_ONCE = 1 << 22
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _BF16_EXPONENT = 0x7F80  # all ones: infinite, or not a number
@@ -181,14 +181,14 @@ def _check_shapes(tensors: list[Tensor], expected: Mapping[str, tuple[int, int]]
 def _read_header(path: Path) -> list[Tensor]:
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-        fits = size >= _LENGTH_BYTES and 2 <= length <= min(MAX_HEADER_BYTES, size - _LENGTH_BYTES)
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        fits = size >= LENGTH_BYTES and 2 <= length <= min(MAX_HEADER_BYTES, size - LENGTH_BYTES)
         _require(fits, "the weights' header has an impossible length")
         content = file.read(length)
     _require(content.startswith(b"{"), "the weights' header is malformed")
     header = _parsed(content, WEIGHTS)
     _check_metadata(header.pop("__metadata__", {}))
-    data_start = _LENGTH_BYTES + length
+    data_start = LENGTH_BYTES + length
     tensors = [_tensor(name, entry) for name, entry in header.items()]
     tensors.sort(key=lambda tensor: tensor.start)
     position = 0

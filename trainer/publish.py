@@ -16,13 +16,12 @@ from storage.files import CONFIG, MANIFEST, WEIGHTS
 from storage.objects import ObjectStore
 from storage.records import Job, Revision
 from storage.revisions import Manifest, describe, publish_files
-from storage.validation import validate
+from storage.validation import LENGTH_BYTES, validate
 from trainer.base_model import BaseModel
 from trainer.decomposition import rank_of
 from trainer.profiles import Hyperparameters
 from trainer.training import Training
 
-LENGTH_BYTES = 8  # of a safetensors header, little-endian, in front of it
 ALIGNMENT = 64  # bytes of a cache line: vectors that begin elsewhere are read from two
 
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, field_serializer
 
 from lift.errors import LiftError, RevisionRejected
 from lift.settings import ObjectSettings
+from lift.toml import revealed
 from server.engine.gentle import GentleObjects
 from storage.files import MANIFEST
 from storage.objects import ObjectStore
@@ -46,7 +47,7 @@ class Setup(BaseModel):
 
     @field_serializer("objects")
     def _with_secret(self, objects: ObjectSettings) -> dict[str, Any]:
-        return {**objects.model_dump(), "secret_key": objects.secret_key.get_secret_value()}
+        return revealed(objects)
 
 
 class Answer(BaseModel):

@@ -128,7 +128,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         if not self.tokens.segments:
             return
         layer, many = lora_a_stacked.layer, self.tokens.segments
-        kernel = lora_kernel() if _fits_kernel(y, x) else None
+        kernel = lora_kernel() if _fits_kernel(y, x, layer.dtype) else None
         if kernel is not None:
             split = self.split(layer)
             if split.few is not None:
@@ -171,9 +171,8 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
             _add(y, segment.rows, x[segment.rows].to(lora_b_stacked.dtype), lora_b_stacked[segment.slot, 0])
 
 
-def _fits_kernel(y: Tensor, x: Tensor) -> bool:
-    """An adapter is of the type of what its layer reads."""
-    of_bf16 = y.dtype == x.dtype == torch.bfloat16
+def _fits_kernel(y: Tensor, x: Tensor, of_adapters: torch.dtype) -> bool:
+    of_bf16 = y.dtype == x.dtype == of_adapters == torch.bfloat16
     return of_bf16 and y.is_contiguous() and x.is_contiguous()
 
 

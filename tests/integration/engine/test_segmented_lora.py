@@ -323,6 +323,15 @@ def test_other_types_and_rows_that_lie_apart_are_products(operator, adapters, dt
     torch.testing.assert_close(y.float(), dense(x, [12, 11], adapters), atol=0.06, rtol=0.02)
 
 
+def test_adapters_of_another_type_than_what_they_read_are_not_given_to_a_kernel(operator, adapters) -> None:
+    stack = stack_of(adapters, torch.float32)
+    batch(operator, [12, 11])
+    with pytest.raises(RuntimeError, match="dtype"):  # where a kernel would take them for bf16
+        operator.add_lora_linear(
+            torch.zeros(2, sum(WIDTHS)).bfloat16(), torch.zeros(2, HIDDEN).bfloat16(), stack, stack, 1.0, WIDTHS
+        )
+
+
 def test_an_adapter_goes_to_the_kernel_by_its_rows_and_rank() -> None:
     of_batch = Batch(segments([11] * 9 + [0, 12, 12, 13], [13, None, 11, 12]))
     split = of_batch.split((2, 8, 16), 16)
