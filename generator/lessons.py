@@ -149,7 +149,7 @@ class _Nobody:
 
     stray_words = 0
 
-    def rounds(self, *_: object) -> tuple[tuple[Start, ...], ...]:
+    async def rounds(self, *_: object) -> tuple[tuple[Start, ...], ...]:
         return ()
 
     async def proposals(self, *_: object) -> tuple[str, ...]:

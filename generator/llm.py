@@ -19,6 +19,7 @@ from lift.errors import EndpointUnavailable
 from lift.settings import GeneratorSettings
 
 FAILURES_THAT_MEAN_DOWN = 8
+MOST_LOGPROBS = 5  # that OpenAI's completions give of a place
 _REFUSALS = frozenset({401, 403, 404})
 
 
@@ -42,9 +43,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """A reply, and the mean log-probability of its tokens in nats, as the model has them without temperature."""
+    """A reply, its tokens, and their mean log-probability in nats, as the model has it without temperature."""
 
     text: str
+    tokens: int
     likelihood: float
 
 
@@ -99,6 +101,14 @@ class Endpoint:
     ) -> list[Weighed]:
         """As `complete`, with how likely the model found what it wrote."""
         return [_weighed(choice) for choice in await self._completions(prompts, sampling, usage, model, logprobs=0)]
+
+    async def next_tokens(self, prompts: Sequence[str], usage: Usage, *, model: str = "") -> list[dict[str, float]]:
+        """The likeliest tokens behind each prompt, five at most, with their log-probabilities in nats.
+
+        RequestFailed, EndpointUnavailable.
+        """
+        one = Sampling(max_tokens=1)
+        return [_likeliest(choice) for choice in await self._completions(prompts, one, usage, model, MOST_LOGPROBS)]
 
     async def _completions(
         self,
@@ -203,4 +213,11 @@ def _weighed(choice: CompletionChoice) -> Weighed:
     found = [weight for weight in (choice.logprobs and choice.logprobs.token_logprobs) or [] if weight is not None]
     if not found and choice.text:
         raise RequestFailed("the endpoint's reply holds no log-probabilities")
-    return Weighed(text=choice.text, likelihood=sum(found) / len(found) if found else 0.0)
+    return Weighed(text=choice.text, tokens=len(found), likelihood=sum(found) / len(found) if found else 0.0)
+
+
+def _likeliest(choice: CompletionChoice) -> dict[str, float]:
+    places = choice.logprobs and choice.logprobs.top_logprobs
+    if not places or not isinstance(places[0], dict):  # the client checks no types
+        raise RequestFailed("the endpoint's reply holds no log-probabilities")
+    return places[0]

@@ -17,7 +17,7 @@ PAIRS_PER_SENTENCE = {
     # many short ones: what a small model learns from
     "grounded": {"general": 32, "thorough": 48, "single-fact": 16, "needle": 3},
 }
-QUESTIONS_PER_ANSWER = {"general": 2, "thorough": 4, "single-fact": 2, "needle": 2}
+QUESTIONS_PER_ANSWER = {"general": 4, "thorough": 8, "single-fact": 2, "needle": 2}
 PROMPTS = {"thorough": "general"}
 """Profiles that have another's prompts."""
 MAX_PAIRS_PER_SENTENCE = 50

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 class Reply:
     """What the endpoint says to one request.
 
-    `likelihood` is the log-probability of each token, where it is asked for. `body` replaces the JSON or the event
-    stream as it stands. `waits_for` holds the reply back. `breaks_off` closes the connection after the text of a
-    stream, before its end.
+    `likelihood` is the log-probability of each token, where it is asked for; `likely` are the likeliest tokens of each
+    place, and without them the text's own. `body` replaces the JSON or the event stream as it stands. `waits_for` holds
+    the reply back. `breaks_off` closes the connection after the text of a stream, before its end.
     """
 
     text: str = ""
     likelihood: float = -0.5
+    likely: Mapping[str, float] = field(default_factory=dict)
     status: int = 200
     body: bytes | None = None
     waits_for: asyncio.Event | None = None
@@ -122,9 +123,11 @@ def _events(text: str, *, ended: bool) -> bytes:
 
 def _logprobs(body: dict[str, Any], reply: Reply) -> dict[str, Any] | None:
     """Of each word, as if it were a token."""
-    tokens = reply.text.split()
-    asked = body.get("logprobs") is not None
-    return {"tokens": tokens, "token_logprobs": [reply.likelihood] * len(tokens)} if asked else None
+    if body.get("logprobs") is None:
+        return None
+    tokens = reply.text.split() or ["."] * bool(reply.likely)
+    likely = [reply.likely or {f" {token}": reply.likelihood} for token in tokens] if body["logprobs"] else None
+    return {"tokens": tokens, "token_logprobs": [reply.likelihood] * len(tokens), "top_logprobs": likely}
 
 
 def _usage(text: str) -> dict[str, int]:

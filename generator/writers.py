@@ -5,7 +5,7 @@ asked by a name of its own; it needs no examples in its prompt, and asks as peop
 """
 
 import asyncio
-from collections import Counter
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,9 +20,10 @@ QUESTION_TOKENS = 32
 ANSWER_TOKENS = 24
 OPENINGS = 4
 SHOWN_TEMPERATURE = 0.6
-TAUGHT_TEMPERATURE = 0.8
-TAUGHT_SAMPLES = 8
-ROUND = 3  # questions asked for before it is looked whether more are wanted
+BEGINNINGS = 12  # that a taught writer goes on from, at most
+ALIKE = 3  # of them with the same first word
+LEAST_CHANCE = 0.02  # of a beginning, its two tokens together
+ROUND = 6  # questions asked for before it is looked whether more are wanted
 PROPOSALS = 12
 PROPOSAL_TEMPERATURE = 1.0
 PROPOSAL_TOKENS = 16
@@ -43,13 +44,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """First words of a question, none where the writer is free, and how freely it goes on."""
+    """First words of a question, and how freely the writer goes on.
+
+    `weights`: the log-probability of each token of the opening, where the writer chose it.
+    """
 
     opening: Opening
     temperature: float = 0.0
-
-
-FREE = Opening(text="")
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,10 @@ class Writer(Protocol):
 
     stray_words: int
 
-    def rounds(self, openings: Sequence[Opening]) -> tuple[tuple[Start, ...], ...]:
-        """The questions to ask for about one answer, and those to go on with where these are not enough.
+    async def rounds(
+        self, subject: Subject, answer: str, openings: Sequence[Opening], usage: Usage
+    ) -> Sequence[Sequence[Start]]:
+        """The questions to ask for about the subject whose answer that is, and those to go on with where these are few.
 
         `openings` fit the answer, the most fitting first.
         """
@@ -101,7 +105,13 @@ class ShownWriter:
         self._question_prompt = profile.prompt
         self._answer_prompt = prompt_file("grounded", "answer")
 
-    def rounds(self, openings: Sequence[Opening]) -> tuple[tuple[Start, ...], ...]:
+    async def rounds(
+        self,
+        subject: Subject,  # noqa: ARG002
+        answer: str,  # noqa: ARG002
+        openings: Sequence[Opening],
+        usage: Usage,  # noqa: ARG002
+    ) -> Sequence[Sequence[Start]]:
         """The first openings, and the very first once more at some temperature."""
         led = [Start(opening=opening) for opening in openings[:OPENINGS]]
         return ((*led, Start(opening=openings[0], temperature=SHOWN_TEMPERATURE)),)
@@ -136,7 +146,11 @@ class ShownWriter:
 
 
 class TaughtWriter:
-    """An adapter taught on questions: it begins as it likes, and knows what people would hardly ask."""
+    """An adapter taught on questions: it begins as it likes, and knows what people would hardly ask.
+
+    It is not sampled: of one answer that writes most questions many times, and others badly. Its likeliest beginnings
+    are each gone on from by the likeliest words.
+    """
 
     stray_words = TAUGHT_STRAY_WORDS
 
@@ -144,10 +158,28 @@ class TaughtWriter:
         self._endpoint = endpoint
         self._model = model
 
-    def rounds(self, openings: Sequence[Opening]) -> tuple[tuple[Start, ...], ...]:  # noqa: ARG002
-        """What it would ask first, and what it might ask, a few at a time."""
-        free = (Start(opening=FREE), *(Start(opening=FREE, temperature=TAUGHT_TEMPERATURE),) * TAUGHT_SAMPLES)
-        return tuple(free[at : at + ROUND] for at in range(0, len(free), ROUND))
+    async def rounds(
+        self,
+        subject: Subject,
+        answer: str,
+        openings: Sequence[Opening],  # noqa: ARG002
+        usage: Usage,
+    ) -> Sequence[Sequence[Start]]:
+        """Its likeliest beginnings, of two tokens each, a few at a time."""
+        prompt = question_prompt(**_passage(subject), answer=answer)
+        (first,) = await self._endpoint.next_tokens([prompt], usage, model=self._model)
+        words = {word: weight for word, weight in first.items() if word[:1] == " " and _is_likely(word, weight)}
+        if not words:
+            return ()
+        behind = await self._endpoint.next_tokens([prompt + word for word in words], usage, model=self._model)
+        begun = [
+            Start(opening=Opening(text=word[1:] + token), weights=(weight, more))
+            for (word, weight), tokens in zip(words.items(), behind, strict=True)
+            for token, more in sorted(tokens.items(), key=lambda each: -each[1])[:ALIKE]
+            if _is_likely(token, weight + more)
+        ]
+        begun = sorted(begun, key=lambda start: -sum(start.weights))[:BEGINNINGS]
+        return [begun[at : at + ROUND] for at in range(0, len(begun), ROUND)]
 
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
         """What it would ask for first, and what it might ask for, each once and as the sentence has it."""
@@ -162,14 +194,9 @@ class TaughtWriter:
     async def questions(self, subject: Subject, answer: str, starts: Sequence[Start], usage: Usage) -> list[Draft]:
         """See Writer; an empty one where people would hardly ask that."""
         prompt = question_prompt(**_passage(subject), answer=answer)
-        times = Counter(start.temperature for start in starts)
-        written = await asyncio.gather(
-            *(
-                self._endpoint.weigh([prompt] * number, _asking(temperature), usage, model=self._model)
-                for temperature, number in times.items()
-            )
-        )
-        return [_draft(reply) for replies in written for reply in replies]
+        prompts = [f"{prompt} {start.opening.text}" for start in starts]
+        written = await self._endpoint.weigh(prompts, _asking(0.0), usage, model=self._model)
+        return [_draft(start, rest) for start, rest in zip(starts, written, strict=True)]
 
     async def answers(self, subject: Subject, questions: Sequence[str], usage: Usage) -> list[str]:
         """See Writer."""
@@ -182,10 +209,17 @@ def _passage(subject: Subject) -> dict[str, str]:
     return {"title": subject.title, "window": window, "sentence": subject.sentence}
 
 
-def _draft(written: Weighed) -> Draft:
-    if written.likelihood < LEAST_LIKELIHOOD:
+def _is_likely(token: str, weight: float) -> bool:
+    """Whether a token that says something is likely enough, with what stands before it, to begin a question."""
+    return weight > math.log(LEAST_CHANCE) and bool(token.strip()) and "\ufffd" not in token  # half of a character
+
+
+def _draft(start: Start, rest: Weighed) -> Draft:
+    tokens = len(start.weights) + rest.tokens
+    likelihood = (sum(start.weights) + rest.likelihood * rest.tokens) / tokens
+    if likelihood < LEAST_LIKELIHOOD:
         return Draft(question="")
-    return Draft(question=_in_one_line(written.text), likelihood=written.likelihood)
+    return Draft(question=_in_one_line(start.opening.text + rest.text), likelihood=likelihood)
 
 
 def _asking(temperature: float) -> Sampling:

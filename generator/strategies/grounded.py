@@ -168,7 +168,7 @@ class GroundedStrategy:
         begun = whole_sentence_openings(task.sentence) if whole else openings(task.sentence, span)
         asked, held, failed, wanted = [*asked], [], None, self._profile.questions_per_answer
         try:
-            for starts in self._writer.rounds(begun):
+            for starts in await self._writer.rounds(task.subject, span.text, begun, usage):
                 held += await self._round(starts, span, asked, task, usage)
                 if len(held) >= wanted:
                     break
