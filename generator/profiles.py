@@ -15,7 +15,7 @@ MAX_PROMPT_CHARACTERS = 20_000
 PAIRS_PER_SENTENCE = {
     "sentence": {"general": 10, "thorough": 20, "single-fact": 5, "needle": 2},
     # many short ones: what a small model learns from
-    "grounded": {"general": 32, "thorough": 48, "single-fact": 16, "needle": 3},
+    "grounded": {"general": 40, "thorough": 50, "single-fact": 16, "needle": 3},
 }
 QUESTIONS_PER_ANSWER = {"general": 4, "thorough": 8, "single-fact": 2, "needle": 2}
 PROMPTS = {"thorough": "general"}

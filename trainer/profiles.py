@@ -31,6 +31,8 @@ class Hyperparameters:
     (`word_dropout`). `primer`: an adapter begins at so much of the trainer's primer, where it has one (`primer`); 0: as
     LoRA does. `layerwise_decay`: each layer's learning rate as a share of that of the layer above it, the highest of
     which has `learning_rate` (discriminative fine-tuning: Howard and Ruder, 2018); 1: all have it.
+    `enough_questions`: behind the first epoch, what rules ask is left out where so many other questions have the
+    answer; 0: nowhere.
     """
 
     rank: int = 128
@@ -56,6 +58,7 @@ class Hyperparameters:
     word_dropout: float = 0.0
     primer: float = 0.0
     layerwise_decay: float = 1.0
+    enough_questions: int = 0
     min_recall: float = 0.0
 
     @property
@@ -89,6 +92,7 @@ PROFILES: dict[str, Hyperparameters] = {
         whitening=3.0,
         word_dropout=0.2,
         least_steps=40,
+        enough_questions=3,
     ),
 }
 PROFILES["primed"] = replace(  # for a trainer that has a primer

@@ -5,7 +5,8 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -34,7 +35,10 @@ SMALLEST_BATCH = 8  # pairs that a short document has in a step; fewer cost near
 RAW = "raw"
 """Kind of a pair that is a piece of the document, without a question."""
 
-UNLIKE_A_PERSONS = frozenset({"cloze", "inverted", RAW})
+OF_RULES = frozenset({"cloze", "inverted"})
+"""Kinds of pairs that rules wrote."""
+
+UNLIKE_A_PERSONS = OF_RULES | {RAW}
 """Kinds of pairs that recall is not measured on: rules wrote them, or nobody did."""
 
 
@@ -80,7 +84,7 @@ def train(
             meter.step(others.added_to(batch))
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
-    examples = material.in_order()
+    examples = material.of_later_epochs(hyperparameters.enough_questions)
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
@@ -200,7 +204,7 @@ class _Material:
             elif self._is_held_out(pair):
                 self.held_out.append(pair)
             else:
-                self._taught.add((pair.sentence_index, pair.answer))
+                self._taught.add(_fact(pair))
                 self.pairs.append(pair)
                 added.append((pair, example))
         examples = self._expected(added)
@@ -218,7 +222,7 @@ class _Material:
     def _is_held_out(self, pair: Pair) -> bool:
         """Whether the share has room for the pair, and another question teaches its answer: no fact is given up."""
         due = self._held_out_share * (len(self.pairs) + len(self.held_out) + 1)
-        answered = (pair.sentence_index, pair.answer) in self._taught
+        answered = _fact(pair) in self._taught
         return len(self.held_out) + 1 <= due and answered and pair.kind not in UNLIKE_A_PERSONS
 
     @property
@@ -228,12 +232,30 @@ class _Material:
 
     def in_order(self) -> list[Example]:
         """The examples in an order that does not depend on which pair came first, so that a seed repeats a run."""
-        return sorted(self.examples, key=lambda example: example.tokens)
+        return _in_order(self.examples)
+
+    def of_later_epochs(self, enough: int) -> list[Example]:
+        """The same without what rules ask where so many other questions have the answer; 0: all."""
+        asked_for = Counter(_fact(pair) for pair in self.pairs if pair.kind not in UNLIKE_A_PERSONS)
+        return _in_order(
+            example
+            for pair, example in zip(self.pairs, self.examples, strict=True)
+            if not (enough and pair.kind in OF_RULES and asked_for[_fact(pair)] >= enough)
+        )
 
     def sha256(self) -> str:
         """Identifies the set of pairs."""
         pairs = sorted((pair.sentence_index, pair.question, pair.answer) for pair in self.pairs)
         return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+def _fact(pair: Pair) -> tuple[int, str]:
+    """What a pair teaches, however it is asked for."""
+    return pair.sentence_index, pair.answer
+
+
+def _in_order(examples: Iterable[Example]) -> list[Example]:
+    return sorted(examples, key=lambda example: example.tokens)
 
 
 class _Meter:

@@ -1,6 +1,7 @@
 """Which steps a document gets."""
 
 import math
+from dataclasses import replace
 from unittest.mock import MagicMock
 
 import pytest
@@ -58,17 +59,45 @@ class Recorded:
         pass
 
 
+def trained(encoder, pairs, settings):
+    """What a recorded adapter is trained on, and what came out."""
+    call = MagicMock()
+    call.__iter__.return_value = iter(
+        [*(GenerateResponse(pair=pair) for pair in pairs), GenerateResponse(coverage=Coverage())]
+    )
+    recorded = Recorded()
+    with PairStream(Journal(MemoryObjects(), "acme", "job", token=1), lambda _: Generation(call)) as stream:
+        return recorded.steps, train(stream, encoder, recorded, settings, recorded)
+
+
+def test_where_enough_others_ask_a_rules_question_is_learned_in_the_first_epoch_alone(encoder):
+    def asked(kind, question, answer, sentence):
+        return Pair(kind=kind, question=question, answer=answer, sentence_index=sentence)
+
+    others = [asked(Pair.KIND_GROUNDED, f"Which year was it {n}?", "1802", 0) for n in range(2)]
+    few = [
+        asked(Pair.KIND_INVERTED, "Who built it?", "Ada", 0),
+        asked(Pair.KIND_GROUNDED, "By whom?", "Ada", 0),
+        asked(Pair.KIND_INVERTED, "When was the other built?", "1802", 1),
+    ]
+    needless = [
+        asked(Pair.KIND_INVERTED, "When was it built?", "1802", 0),
+        asked(Pair.KIND_CLOZE, "It was built when?", "1802", 0),
+    ]
+    settings = Hyperparameters(epochs=3, batch_size=16, held_out=0.0, enough_questions=2)
+    (first, *later), training = trained(encoder, [*needless, *few, *others], settings)
+    kept = {encoder.encode(pair.question, pair.answer).tokens for pair in (*few, *others)}
+    assert len(first) == len(training.examples) == len(training.pairs) == 7
+    assert [set(epoch) for epoch in later] == [kept, kept]
+    (_, *all_of_them), _ = trained(encoder, [*needless, *few, *others], replace(settings, enough_questions=0))
+    assert [len(epoch) for epoch in all_of_them] == [7, 7]
+
+
 def test_what_is_learned_in_order_is_learned_piece_by_piece_and_never_again(encoder):
     pieces = [f"Piece {number} of the text." for number in range(5)]
-    events = [
-        GenerateResponse(pair=Pair(answer=piece, sentence_index=n, kind=Pair.KIND_RAW))
-        for n, piece in enumerate(pieces)
-    ]
-    call = MagicMock()
-    call.__iter__.return_value = iter([*events, GenerateResponse(coverage=Coverage())])
-    recorded, settings = Recorded(), Hyperparameters(epochs=6, batch_size=2, least_steps=40, passes_in_order=3)
-    with PairStream(Journal(MemoryObjects(), "acme", "job", token=1), lambda _: Generation(call)) as stream:
-        training = train(stream, encoder, recorded, settings, recorded)
+    pairs = [Pair(answer=piece, sentence_index=n, kind=Pair.KIND_RAW) for n, piece in enumerate(pieces)]
+    settings = Hyperparameters(epochs=6, batch_size=2, least_steps=40, passes_in_order=3)
+    steps, training = trained(encoder, pairs, settings)
     first, second, third = ([encoder.text(piece).tokens for piece in pieces[at : at + 2]] for at in (0, 2, 4))
-    assert recorded.steps == [first] * 3 + [second] * 3 + [third] * 3
+    assert steps == [first] * 3 + [second] * 3 + [third] * 3
     assert (training.steps, training.losses) == (9, (1.0,))
