@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ from generator.profiles import chosen_profile
 from generator.strategies.grounded import GroundedStrategy
 from generator.strategies.raw import RunsStrategy
 from generator.teaching_rows import can_be_asked
-from generator.writers import Draft, Start
+from generator.writers import Draft
 from lift import logs
 from lift.cli.running import must_be_new, run
 from lift.errors import InvalidOption
@@ -149,14 +149,12 @@ class _Nobody:
 
     stray_words = 0
 
-    async def rounds(self, *_: object) -> tuple[tuple[Start, ...], ...]:
-        return ()
-
     async def proposals(self, *_: object) -> tuple[str, ...]:
         return ()
 
-    async def questions(self, *_: object) -> list[Draft]:
-        raise AssertionError("it was asked for no start")
+    async def drafts(self, *_: object) -> AsyncGenerator[list[Draft]]:
+        return
+        yield  # what makes it a generator
 
     async def answers(self, *_: object) -> list[str]:
         raise AssertionError("it has written no question")

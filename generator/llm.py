@@ -6,7 +6,7 @@ it is EndpointUnavailable and ends the stream.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -43,11 +43,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """A reply, its tokens, and their mean log-probability in nats, as the model has it without temperature."""
+    """A reply, its tokens, and their mean log-probability in nats, as the model has it without temperature.
+
+    `first`: the likeliest tokens in the place of its first one, five at most, and theirs.
+    """
 
     text: str
     tokens: int
     likelihood: float
+    first: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -99,16 +103,8 @@ class Endpoint:
     async def weigh(
         self, prompts: Sequence[str], sampling: Sampling, usage: Usage, *, model: str = ""
     ) -> list[Weighed]:
-        """As `complete`, with how likely the model found what it wrote."""
-        return [_weighed(choice) for choice in await self._completions(prompts, sampling, usage, model, logprobs=0)]
-
-    async def next_tokens(self, prompts: Sequence[str], usage: Usage, *, model: str = "") -> list[dict[str, float]]:
-        """The likeliest tokens behind each prompt, five at most, with their log-probabilities in nats.
-
-        RequestFailed, EndpointUnavailable.
-        """
-        one = Sampling(max_tokens=1)
-        return [_likeliest(choice) for choice in await self._completions(prompts, one, usage, model, MOST_LOGPROBS)]
+        """As `complete`, with how likely the model found what it wrote, and what it could have begun with."""
+        return [_weighed(choice) for choice in await self._completions(prompts, sampling, usage, model, MOST_LOGPROBS)]
 
     async def _completions(
         self,
@@ -211,13 +207,8 @@ class Endpoint:
 
 def _weighed(choice: CompletionChoice) -> Weighed:
     found = [weight for weight in (choice.logprobs and choice.logprobs.token_logprobs) or [] if weight is not None]
-    if not found and choice.text:
+    places = (choice.logprobs and choice.logprobs.top_logprobs) or [{}]
+    if (choice.text and not found) or not isinstance(places[0], dict):  # the client checks no types
         raise RequestFailed("the endpoint's reply holds no log-probabilities")
-    return Weighed(text=choice.text, tokens=len(found), likelihood=sum(found) / len(found) if found else 0.0)
-
-
-def _likeliest(choice: CompletionChoice) -> dict[str, float]:
-    places = choice.logprobs and choice.logprobs.top_logprobs
-    if not places or not isinstance(places[0], dict):  # the client checks no types
-        raise RequestFailed("the endpoint's reply holds no log-probabilities")
-    return places[0]
+    likelihood = sum(found) / len(found) if found else 0.0
+    return Weighed(text=choice.text, tokens=len(found), likelihood=likelihood, first=places[0])

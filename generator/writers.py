@@ -6,7 +6,7 @@ asked by a name of its own; it needs no examples in its prompt, and asks as peop
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,18 +43,6 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """First words of a question, and how freely the writer goes on.
-
-    `weights`: the log-probability of each token of the opening, where the writer chose it.
-    """
-
-    opening: Opening
-    temperature: float = 0.0
-    weights: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A question, and the mean log-probability of its tokens: the higher, the more it is what people ask."""
 
@@ -70,21 +58,17 @@ class Writer(Protocol):
 
     stray_words: int
 
-    async def rounds(
-        self, subject: Subject, answer: str, openings: Sequence[Opening], usage: Usage
-    ) -> Sequence[Sequence[Start]]:
-        """The questions to ask for about the subject whose answer that is, and those to go on with where these are few.
-
-        `openings` fit the answer, the most fitting first.
-        """
-        ...
-
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
         """What people would ask for, in words of the sentence; none where the writer has no notion of it."""
         ...
 
-    async def questions(self, subject: Subject, answer: str, starts: Sequence[Start], usage: Usage) -> list[Draft]:
-        """A question for each start about the subject whose answer that is; an empty one where nothing came of it."""
+    def drafts(
+        self, subject: Subject, answer: str, openings: Sequence[Opening], usage: Usage
+    ) -> AsyncGenerator[list[Draft]]:
+        """Questions about the subject whose answer that is, a few at a time; empty ones where nothing came of it.
+
+        `openings` fit the answer, the most fitting first. Who has enough of them takes no more.
+        """
         ...
 
     async def answers(self, subject: Subject, questions: Sequence[str], usage: Usage) -> list[str]:
@@ -105,26 +89,20 @@ class ShownWriter:
         self._question_prompt = profile.prompt
         self._answer_prompt = prompt_file("grounded", "answer")
 
-    async def rounds(
-        self,
-        subject: Subject,  # noqa: ARG002
-        answer: str,  # noqa: ARG002
-        openings: Sequence[Opening],
-        usage: Usage,  # noqa: ARG002
-    ) -> Sequence[Sequence[Start]]:
-        """The first openings, and the very first once more at some temperature."""
-        led = [Start(opening=opening) for opening in openings[:OPENINGS]]
-        return ((*led, Start(opening=openings[0], temperature=SHOWN_TEMPERATURE)),)
-
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:  # noqa: ARG002
         """None."""
         return ()
 
-    async def questions(self, subject: Subject, answer: str, starts: Sequence[Start], usage: Usage) -> list[Draft]:
-        """See Writer."""
-        return await asyncio.gather(*(self._question(subject, answer, start, usage) for start in starts))
+    async def drafts(
+        self, subject: Subject, answer: str, openings: Sequence[Opening], usage: Usage
+    ) -> AsyncGenerator[list[Draft]]:
+        """One for each of the first openings, and for the very first once more at some temperature; no others."""
+        starts = [(opening, 0.0) for opening in openings[:OPENINGS]] + [(openings[0], SHOWN_TEMPERATURE)]
+        yield await asyncio.gather(*(self._draft(subject, answer, *start, usage=usage) for start in starts))
 
-    async def _question(self, subject: Subject, answer: str, start: Start, usage: Usage) -> Draft:
+    async def _draft(
+        self, subject: Subject, answer: str, opening: Opening, temperature: float, *, usage: Usage
+    ) -> Draft:
         prompt = filled(
             self._question_prompt,
             title=subject.title,
@@ -132,9 +110,9 @@ class ShownWriter:
             sentence=subject.sentence,
             answer=answer,
         )
-        begun = f" {start.opening.text}".rstrip()
-        (rest,) = await self._endpoint.complete([f"{prompt}{begun}"], _asking(start.temperature), usage)
-        if not start.opening.may_end and not rest.strip(" ?"):
+        begun = f" {opening.text}".rstrip()
+        (rest,) = await self._endpoint.complete([f"{prompt}{begun}"], _asking(temperature), usage)
+        if not opening.may_end and not rest.strip(" ?"):
             return Draft(question="")  # it adds nothing to an opening that says nothing yet
         return Draft(question=_in_one_line(f"{begun}{rest}"))
 
@@ -148,8 +126,8 @@ class ShownWriter:
 class TaughtWriter:
     """An adapter taught on questions: it begins as it likes, and knows what people would hardly ask.
 
-    It is not sampled: of one answer that writes most questions many times, and others badly. Its likeliest beginnings
-    are each gone on from by the likeliest words.
+    It is not sampled: of one answer that writes most questions many times, and others badly. What a question could
+    begin with is gone on from by the likeliest words, first each likely word, then others behind it.
     """
 
     stray_words = TAUGHT_STRAY_WORDS
@@ -158,28 +136,30 @@ class TaughtWriter:
         self._endpoint = endpoint
         self._model = model
 
-    async def rounds(
+    async def drafts(
         self,
         subject: Subject,
         answer: str,
         openings: Sequence[Opening],  # noqa: ARG002
         usage: Usage,
-    ) -> Sequence[Sequence[Start]]:
-        """Its likeliest beginnings, of two tokens each, a few at a time."""
+    ) -> AsyncGenerator[list[Draft]]:
+        """Those that begin with its likeliest words, then with the likeliest two tokens that are left."""
         prompt = question_prompt(**_passage(subject), answer=answer)
-        (first,) = await self._endpoint.next_tokens([prompt], usage, model=self._model)
-        words = {word: weight for word, weight in first.items() if word[:1] == " " and _is_likely(word, weight)}
-        if not words:
-            return ()
-        behind = await self._endpoint.next_tokens([prompt + word for word in words], usage, model=self._model)
-        begun = [
-            Start(opening=Opening(text=word[1:] + token), weights=(weight, more))
-            for (word, weight), tokens in zip(words.items(), behind, strict=True)
-            for token, more in sorted(tokens.items(), key=lambda each: -each[1])[:ALIKE]
-            if _is_likely(token, weight + more)
-        ]
-        begun = sorted(begun, key=lambda start: -sum(start.weights))[:BEGINNINGS]
-        return [begun[at : at + ROUND] for at in range(0, len(begun), ROUND)]
+        (alone,) = await self._endpoint.weigh([prompt], Sampling(max_tokens=1), usage, model=self._model)
+        words = [_Begun(word, (weight,)) for word, weight in alone.first.items() if word[:1] == " "]
+        words = [begun for begun in words if begun.is_likely]
+        written = await self._gone_on(prompt, words, usage)
+        yield [_draft(begun, rest) for begun, rest in zip(words, written, strict=True)]
+        others = [other for begun, rest in zip(words, written, strict=True) for other in begun.others(rest.first)]
+        others = sorted(others, key=lambda begun: -sum(begun.weights))[: BEGINNINGS - len(words)]
+        for at in range(0, len(others), ROUND):
+            taken = others[at : at + ROUND]
+            written = await self._gone_on(prompt, taken, usage)
+            yield [_draft(begun, rest) for begun, rest in zip(taken, written, strict=True)]
+
+    async def _gone_on(self, prompt: str, begun: Sequence["_Begun"], usage: Usage) -> list[Weighed]:
+        prompts = [prompt + each.text for each in begun]
+        return await self._endpoint.weigh(prompts, _asking(0.0), usage, model=self._model) if prompts else []
 
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
         """What it would ask for first, and what it might ask for, each once and as the sentence has it."""
@@ -190,13 +170,6 @@ class TaughtWriter:
         )
         proposed = map(str.strip, (*first, *others))
         return tuple(dict.fromkeys(text for text in proposed if text and text in subject.sentence))
-
-    async def questions(self, subject: Subject, answer: str, starts: Sequence[Start], usage: Usage) -> list[Draft]:
-        """See Writer; an empty one where people would hardly ask that."""
-        prompt = question_prompt(**_passage(subject), answer=answer)
-        prompts = [f"{prompt} {start.opening.text}" for start in starts]
-        written = await self._endpoint.weigh(prompts, _asking(0.0), usage, model=self._model)
-        return [_draft(start, rest) for start, rest in zip(starts, written, strict=True)]
 
     async def answers(self, subject: Subject, questions: Sequence[str], usage: Usage) -> list[str]:
         """See Writer."""
@@ -209,17 +182,33 @@ def _passage(subject: Subject) -> dict[str, str]:
     return {"title": subject.title, "window": window, "sentence": subject.sentence}
 
 
-def _is_likely(token: str, weight: float) -> bool:
-    """Whether a token that says something is likely enough, with what stands before it, to begin a question."""
-    return weight > math.log(LEAST_CHANCE) and bool(token.strip()) and "\ufffd" not in token  # half of a character
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a question begins with, and the log-probability of each of its tokens."""
+
+    text: str
+    weights: tuple[float, ...]
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether it is gone on from; half of a character, or a space, begins nothing."""
+        return (
+            sum(self.weights) > math.log(LEAST_CHANCE) and "\ufffd" not in self.text and self.text == self.text.rstrip()
+        )
+
+    def others(self, tokens: Mapping[str, float]) -> list["_Begun"]:
+        """The same with a token behind it, one for each likely one but the likeliest."""
+        likeliest = sorted(tokens.items(), key=lambda each: -each[1])[1:ALIKE]
+        begun = [_Begun(self.text + token, (*self.weights, weight)) for token, weight in likeliest]
+        return [each for each in begun if each.is_likely]
 
 
-def _draft(start: Start, rest: Weighed) -> Draft:
-    tokens = len(start.weights) + rest.tokens
-    likelihood = (sum(start.weights) + rest.likelihood * rest.tokens) / tokens
+def _draft(begun: _Begun, rest: Weighed) -> Draft:
+    tokens = len(begun.weights) + rest.tokens
+    likelihood = (sum(begun.weights) + rest.likelihood * rest.tokens) / tokens
     if likelihood < LEAST_LIKELIHOOD:
         return Draft(question="")
-    return Draft(question=_in_one_line(start.opening.text + rest.text), likelihood=likelihood)
+    return Draft(question=_in_one_line(begun.text + rest.text), likelihood=likelihood)
 
 
 def _asking(temperature: float) -> Sampling:

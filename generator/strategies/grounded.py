@@ -24,7 +24,7 @@ from generator.sentences import Passage
 from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, repeats
 from generator.tagger import verb_start
 from generator.voice import as_deed
-from generator.writers import Draft, ShownWriter, Start, Subject, TaughtWriter, Writer
+from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 
 MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6
@@ -168,27 +168,28 @@ class GroundedStrategy:
         begun = whole_sentence_openings(task.sentence) if whole else openings(task.sentence, span)
         asked, held, failed, wanted = [*asked], [], None, self._profile.questions_per_answer
         try:
-            for starts in await self._writer.rounds(task.subject, span.text, begun, usage):
-                held += await self._round(starts, span, asked, task, usage)
-                if len(held) >= wanted:
-                    break
+            async with aclosing(self._writer.drafts(task.subject, span.text, begun, usage)) as rounds:
+                async for drafts in rounds:
+                    held += await self._holding(drafts, span, asked, task, usage)
+                    if len(held) >= wanted:
+                        break
         except RequestFailed as failure:
             failed = failure
         kept = sorted(held, key=lambda draft: -draft.likelihood)[:wanted]
         return [_pair(draft.question, span, Kind.GROUNDED) for draft in kept], failed
 
-    async def _round(
-        self, starts: Sequence[Start], span: AnswerSpan, asked: list[str], task: _Task, usage: Usage
+    async def _holding(
+        self, drafts: Sequence[Draft], span: AnswerSpan, asked: list[str], task: _Task, usage: Usage
     ) -> list[Draft]:
-        """What the writer makes of each start and answers with the span; adds what stands alone to `asked`."""
-        drafts = []
-        for draft in await self._writer.questions(task.subject, span.text, starts, usage):
+        """The drafts that the writer answers with the span; adds those that stand alone to `asked`."""
+        alone = []
+        for draft in drafts:
             said = _is_asked(draft.question, span, task, self._writer.stray_words)
             if said and not matching.near_duplicate(draft.question, asked):
                 asked.append(draft.question)
-                drafts.append(draft)
-        replies = await self._writer.answers(task.subject, [draft.question for draft in drafts], usage)
-        return [draft for draft, reply in zip(drafts, replies, strict=True) if _gives_back(reply, span, task)]
+                alone.append(draft)
+        replies = await self._writer.answers(task.subject, [draft.question for draft in alone], usage)
+        return [draft for draft, reply in zip(alone, replies, strict=True) if _gives_back(reply, span, task)]
 
 
 def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:

@@ -13,7 +13,7 @@ from generator.profiles import QUESTIONS_PER_ANSWER, chosen_profile
 from generator.sentences import Passage
 from generator.strategies.grounded import GroundedStrategy
 from generator.testing import Reply
-from generator.writers import BEGINNINGS, PROPOSALS, ROUND, Draft, ShownWriter, Start, Subject, TaughtWriter
+from generator.writers import BEGINNINGS, PROPOSALS, ROUND, SHOWN_TEMPERATURE, Draft, ShownWriter, Subject, TaughtWriter
 from lift.writing import WRITER, answer_prompt, question_prompt
 
 BRIDGE = Subject(
@@ -24,21 +24,24 @@ BRIDGE = Subject(
 )
 WHEN = Opening(text="When was the bridge")
 PLACES = frozenset({"title", "window", "sentence", "answer"})
-ROUNDS = BEGINNINGS // ROUND
 WORDS = "How", "What", "When", "Where", "Why"
-BEGUN = Start(opening=WHEN, weights=(-0.5, -0.5))
+BEHIND = {" did": -0.0, " was": -0.01, " is": -0.02, " had": -0.03}
+ROUNDS = 1 + -(-(BEGINNINGS - len(WORDS)) // ROUND)
 
 
 def is_beginning(body):
-    """Whether a request asks how a question could begin, and not for one."""
-    return bool(body.get("logprobs"))
+    """Whether a request asks what a question could begin with, and for none."""
+    return body["max_tokens"] == 1
 
 
-def begun(body):
-    """More beginnings than a writer goes on from, likelier ones first."""
-    if body["prompt"].endswith("Question:"):
-        return Reply(likely={f" {word}": -0.1 * number for number, word in enumerate(WORDS)})
-    return Reply(likely={f" {word}": -0.01 * number for number, word in enumerate(("did", "was", "is", "had", "has"))})
+def begun(*words):
+    """What it could begin with, likelier words first."""
+    return Reply(likely={f" {word}": -0.1 * number for number, word in enumerate(words)})
+
+
+async def drafts_of(writer, about=BRIDGE, openings=()):
+    async with aclosing(writer.drafts(about, "1802", openings, Usage())) as rounds:
+        return [drafts async for drafts in rounds]
 
 
 def shown(client):
@@ -54,16 +57,21 @@ def shown(client):
 
 
 async def test_a_taught_writer_is_asked_by_its_name_with_the_texts_that_it_was_taught_on(asking):
-    client, endpoint = await asking(lambda _: Reply(text=" built?"))
+    client, endpoint = await asking(
+        lambda body: (
+            begun("When") if is_beginning(body) else Reply(text=" was the bridge built?", likely={" was": -0.1})
+        )
+    )
     writer = TaughtWriter(client, WRITER)
-    (draft,) = await writer.questions(BRIDGE, "1802", [BEGUN], Usage())
-    question = draft.question
-    (answer,) = await writer.answers(BRIDGE, [question], Usage())
+    ((draft,),) = await drafts_of(writer)
+    (answer,) = await writer.answers(BRIDGE, [draft.question], Usage())
     about = {"title": BRIDGE.title, "window": "Oss is old. Its bridge crosses the Teasel.", "sentence": BRIDGE.sentence}
-    assert question == "When was the bridge built?"
+    asked = question_prompt(**about, answer="1802")
+    assert draft.question == "When was the bridge built?"
     assert [request["prompt"] for request in endpoint.requests] == [
-        f"{question_prompt(**about, answer='1802')} {WHEN.text}",
-        answer_prompt(**about, question=question),
+        asked,
+        f"{asked} When",
+        answer_prompt(**about, question=draft.question),
     ]
     assert {request["model"] for request in endpoint.requests} == {WRITER}
     assert answer
@@ -71,71 +79,81 @@ async def test_a_taught_writer_is_asked_by_its_name_with_the_texts_that_it_was_t
 
 async def test_a_shown_writer_is_the_endpoints_own_model(asking):
     client, endpoint = await asking(lambda _: Reply(text=" built?"), model="base")
-    questions = await shown(client).questions(BRIDGE, "1802", [Start(opening=WHEN)], Usage())
-    assert questions == [Draft(question="When was the bridge built?")]
-    assert endpoint.requests[0]["model"] == "base"
-    assert endpoint.requests[0]["prompt"].endswith("When was the bridge")
+    ((draft, again),) = await drafts_of(shown(client), openings=[WHEN])
+    assert draft == again == Draft(question="When was the bridge built?")
+    assert [request["temperature"] for request in endpoint.requests] == [0.0, SHOWN_TEMPERATURE]
+    assert {request["model"] for request in endpoint.requests} == {"base"}
+    assert all(request["prompt"].endswith("When was the bridge") for request in endpoint.requests)
 
 
 async def test_an_opening_that_says_nothing_yet_and_is_not_gone_on_from_is_no_question(asking):
     client, _ = await asking(lambda _: Reply(text="?"))
-    writer = shown(client)
-    assert await writer.questions(BRIDGE, "1802", [Start(opening=WHEN)], Usage()) == [Draft(question="")]
-    complete = Start(opening=Opening(text="When was the bridge built", may_end=True))
-    assert await writer.questions(BRIDGE, "1802", [complete], Usage()) == [Draft(question="When was the bridge built?")]
+    ((draft, _),) = await drafts_of(shown(client), openings=[WHEN])
+    assert draft == Draft(question="")
+    complete = Opening(text="When was the bridge built", may_end=True)
+    ((draft, _),) = await drafts_of(shown(client), openings=[complete])
+    assert draft == Draft(question="When was the bridge built?")
 
 
 async def test_a_taught_writer_goes_on_from_its_likeliest_beginnings(asking):
-    client, endpoint = await asking(begun)
-    rounds = await TaughtWriter(client, WRITER).rounds(BRIDGE, "1802", [WHEN], Usage())
-    starts = [start for asked in rounds for start in asked]
-    assert [len(asked) for asked in rounds] == [ROUND] * ROUNDS
+    def script(body):
+        if is_beginning(body):
+            return begun(*WORDS)
+        return Reply(text=" it so?", likely=BEHIND)
+
+    client, endpoint = await asking(script)
+    rounds = await drafts_of(TaughtWriter(client, WRITER))
+    asked = [request["prompt"].partition("Question:")[2].strip() for request in endpoint.requests]
+    assert asked[: 1 + len(WORDS)] == ["", *WORDS]  # each word once, with the likeliest token behind it
+    assert asked[1 + len(WORDS) :] == [f"{word} {token}" for word in WORDS for token in ("was", "is")][: BEGINNINGS - 5]
+    assert [len(drafts) for drafts in rounds] == [len(WORDS), ROUND, BEGINNINGS - len(WORDS) - ROUND]
+    assert rounds[1][0].question == "How was it so?"
+    assert {request["temperature"] for request in endpoint.requests} == {0.0}
+
+
+async def test_a_taught_writer_is_not_asked_for_more_than_is_taken(asking):
+    client, endpoint = await asking(lambda body: begun(*WORDS) if is_beginning(body) else Reply(text=" it so?"))
+    async with aclosing(TaughtWriter(client, WRITER).drafts(BRIDGE, "1802", [], Usage())) as rounds:
+        assert len(await anext(rounds)) == len(WORDS)
     assert len(endpoint.requests) == 1 + len(WORDS)
-    openings = [start.opening.text for start in starts]
-    assert openings[:4] == ["How did", "How was", "How is", "What did"]  # three of a first word
-    assert [sum(start.weights) for start in starts] == sorted((sum(start.weights) for start in starts), reverse=True)
-    assert len(set(openings)) == BEGINNINGS
 
 
 async def test_what_hardly_begins_a_question_is_not_gone_on_from(asking):
     def script(body):
-        if body["prompt"].endswith("Question:"):
-            return Reply(likely={" When": -0.1, " Why": -6.0, "\n": -0.2, "ly": -0.3, " \ufffd": -0.4})
-        return Reply(likely={" was": -0.1, "\n": -0.2, " did": -6.0})
+        if is_beginning(body):
+            return Reply(likely={" When": -0.1, " Why": -6.0, "\n": -0.2, "ly": -0.3, " \ufffd": -0.4, " ": -0.5})
+        return Reply(text=" it so?", likely={" was": -0.1, "\n": -0.2, " \ufffd": -0.3, " did": -6.0})
 
-    client, _ = await asking(script)
-    (starts,) = await TaughtWriter(client, WRITER).rounds(BRIDGE, "1802", [], Usage())
-    assert starts == [Start(opening=Opening(text="When was"), weights=(-0.1, -0.1))]
+    client, endpoint = await asking(script)
+    assert len(await drafts_of(TaughtWriter(client, WRITER))) == 1
+    assert [request["prompt"][-5:] for request in endpoint.requests] == ["tion:", " When"]
 
 
 async def test_a_taught_writer_that_would_begin_with_anything_asks_nothing(asking):
     client, endpoint = await asking(lambda _: Reply(likely={f" {letter}": -6.0 for letter in "abcde"}))
-    assert await TaughtWriter(client, WRITER).rounds(BRIDGE, "1802", [], Usage()) == ()
+    assert await drafts_of(TaughtWriter(client, WRITER)) == [[]]
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("more", [b"", b', "top_logprobs": []', b', "top_logprobs": [" Is"]'])
-async def test_an_endpoint_that_names_no_likely_tokens_is_of_no_use_to_a_taught_writer(asking, more):
-    body = b'{"choices": [{"text": " Is", "index": 0, "logprobs": {"token_logprobs": [-0.1]%s}}]}' % more
+async def test_a_question_that_a_taught_writer_finds_unlikely_is_none(asking):
+    def script(body):
+        if is_beginning(body):
+            return Reply(likely={" Is": -1.0})
+        return Reply(text=" it so?", likely={" it": -0.1}, likelihood=-5 if "Oss" in body["prompt"] else -0.25)
+
+    client, _ = await asking(script)
+    writer = TaughtWriter(client, WRITER)
+    assert await drafts_of(writer) == [[Draft(question="")]]
+    elsewhere = replace(BRIDGE, title="", preceding=())
+    assert await drafts_of(writer, elsewhere) == [[Draft(question="Is it so?", likelihood=-0.5)]]  # of three tokens
+
+
+@pytest.mark.parametrize("weights", [b"null", b"{}", b'{"token_logprobs": [-0.1], "top_logprobs": [" Is"]}'])
+async def test_an_endpoint_that_weighs_nothing_is_of_no_use_to_a_taught_writer(asking, weights):
+    body = b'{"choices": [{"text": " Is it?", "index": 0, "logprobs": %s}]}' % weights
     client, _ = await asking(lambda _: Reply(body=body))
     with pytest.raises(RequestFailed, match="log-probabilities"):
-        await TaughtWriter(client, WRITER).rounds(BRIDGE, "1802", [], Usage())
-
-
-async def test_a_question_that_a_taught_writer_finds_unlikely_is_none(asking):
-    client, _ = await asking(lambda body: Reply(text=" it so?", likelihood=-5 if "Oss" in body["prompt"] else -0.25))
-    writer = TaughtWriter(client, WRITER)
-    started = Start(opening=Opening(text="Is"), weights=(-1.0,))
-    assert await writer.questions(BRIDGE, "1802", [started], Usage()) == [Draft(question="")]
-    elsewhere = replace(BRIDGE, title="", preceding=())
-    likely = await writer.questions(elsewhere, "1802", [started], Usage())
-    assert likely == [Draft(question="Is it so?", likelihood=-0.5)]  # of all three tokens
-
-
-async def test_an_endpoint_that_weighs_nothing_is_of_no_use_to_a_taught_writer(asking):
-    client, _ = await asking(lambda _: Reply(body=b'{"choices": [{"text": " Is it?", "index": 0}]}'))
-    with pytest.raises(RequestFailed, match="log-probabilities"):
-        await TaughtWriter(client, WRITER).questions(BRIDGE, "1802", [BEGUN], Usage())
+        await drafts_of(TaughtWriter(client, WRITER))
 
 
 async def test_proposals_are_words_of_the_sentence_each_once(asking):
@@ -163,10 +181,8 @@ async def test_questions_of_a_taught_writer_are_kept_where_it_reads_the_answer_b
             asked = "Question:" in body["prompt"]
             return Reply(text=" 1802" if "When was" in body["prompt"] or not asked else " nobody knows")
         if is_beginning(body):
-            return Reply(
-                likely={" When": -0.1, " Which": -0.5} if body["prompt"].endswith("Question:") else {" was": -0.1}
-            )
-        return Reply(text=" the old bridge built?" if "Answer: 1802\n" in body["prompt"] else " it?")
+            return begun("When", "Which")
+        return Reply(text=" was the old bridge built?" if "Answer: 1802\n" in body["prompt"] else " bridge is it?")
 
     client, _ = await asking(script, model="base", writer=WRITER)
     strategy = GroundedStrategy.of_request(endpoint=client, name="", pairs_per_sentence=0, custom_prompt="")
@@ -184,9 +200,9 @@ async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_t
         if prompt.endswith("Answer:"):
             return Reply(text=" in 1802 by Ada Holm" if "bridge come about" in prompt else " nobody knows")
         if is_beginning(body):
-            return begun(body)
+            return begun(*WORDS)
         number = next(numbers)
-        return Reply(text=f" bridge {number} of the bridge come about?", likelihood=-0.1 * (number % 10))
+        return Reply(text=f" bridge {number} of the bridge come about?", likelihood=-0.1 * (number % 10), likely=BEHIND)
 
     numbers = count()
     client, _ = await asking(script, model="base", writer=WRITER)
@@ -202,20 +218,20 @@ async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_t
 @pytest.mark.parametrize(
     ("profile", "held", "rounds", "kept"),
     [
-        ("general", ROUND, 1, 4),
+        ("general", len(WORDS), 1, 4),
         ("general", 1, ROUNDS, 1),
-        ("thorough", ROUND, ROUNDS, ROUND),
-        ("thorough", BEGINNINGS, ROUNDS, 8),
+        ("thorough", len(WORDS), ROUNDS, len(WORDS)),
+        ("thorough", BEGINNINGS, 2, 8),
     ],
 )
 async def test_more_questions_are_asked_for_where_too_few_hold(asking, profile, held, rounds, kept):
     def script(body):
         prompt = body["prompt"]
         if is_beginning(body):
-            return begun(body)
+            return begun(*WORDS)
         if not prompt.endswith("Answer:"):
             asked.append(prompt)
-            return Reply(text=f" bridge {len(asked)} of the bridges built?")
+            return Reply(text=f" bridge {len(asked)} of the bridges built?", likely=BEHIND)
         if "Question:" not in prompt:
             return Reply(text=" Paris")
         return Reply(text=" 1802" if any(f"bridge {number} of" in prompt for number in range(1, held + 1)) else " no")
@@ -229,7 +245,7 @@ async def test_more_questions_are_asked_for_where_too_few_hold(asking, profile, 
     async with aclosing(strategy.write(passage, Usage())) as written:
         found = [pair async for pair in written if pair.kind is Kind.GROUNDED]
     assert len(found) == kept
-    assert len(asked) == rounds * ROUND
+    assert len(asked) == min(len(WORDS) + (rounds - 1) * ROUND, BEGINNINGS)
 
 
 @pytest.mark.parametrize(
@@ -239,9 +255,9 @@ async def test_more_questions_are_asked_for_where_too_few_hold(asking, profile, 
 async def test_a_taught_writer_may_ask_in_words_of_its_own(asking, question, is_kept):
     def script(body):
         if is_beginning(body):
-            return Reply(likely={" When": -0.1} if body["prompt"].endswith("Question:") else {" did": -0.1})
+            return begun("When")
         if not body["prompt"].endswith("Answer:"):
-            return Reply(text=question.removeprefix("When did"))
+            return Reply(text=question.removeprefix("When"), likely={" did": -0.1})
         return Reply(text=" 1802")
 
     client, _ = await asking(script, model="base", writer=WRITER)
@@ -256,11 +272,12 @@ async def test_what_held_before_a_request_failed_is_kept(asking):
     def script(body):
         prompt = body["prompt"]
         if is_beginning(body):
-            return begun(body)
+            return begun(*WORDS)
         if not prompt.endswith("Answer:"):
             asked.append(prompt)
             number = len(asked)
-            return Reply(status=400) if number > ROUND else Reply(text=f" bridge {number} of the bridges built?")
+            more = Reply(text=f" bridge {number} of the bridges built?", likely=BEHIND)
+            return Reply(status=400) if number > len(WORDS) else more
         return Reply(text=" 1802" if "bridge 1 of" in prompt else " no")
 
     asked = []
@@ -271,4 +288,4 @@ async def test_what_held_before_a_request_failed_is_kept(asking):
     with suppress(RequestFailed):
         async for pair in strategy.write(passage, Usage()):
             found.append(pair)
-    assert [pair.question for pair in found if pair.kind is Kind.GROUNDED] == ["How did bridge 1 of the bridges built?"]
+    assert [pair.question for pair in found if pair.kind is Kind.GROUNDED] == ["How bridge 1 of the bridges built?"]
