@@ -16,10 +16,10 @@ from openai.types import Completion, CompletionChoice, CompletionUsage
 from openai.types.chat import ChatCompletionMessageParam
 
 from lift.errors import EndpointUnavailable
+from lift.limits import MAX_LOGPROBS
 from lift.settings import GeneratorSettings
 
 FAILURES_THAT_MEAN_DOWN = 8
-MOST_LOGPROBS = 5  # that OpenAI's completions give of a place
 _REFUSALS = frozenset({401, 403, 404})
 
 
@@ -104,7 +104,7 @@ class Endpoint:
         self, prompts: Sequence[str], sampling: Sampling, usage: Usage, *, model: str = ""
     ) -> list[Weighed]:
         """As `complete`, with how likely the model found what it wrote, and what it could have begun with."""
-        return [_weighed(choice) for choice in await self._completions(prompts, sampling, usage, model, MOST_LOGPROBS)]
+        return [_weighed(choice) for choice in await self._completions(prompts, sampling, usage, model, MAX_LOGPROBS)]
 
     async def _completions(
         self,

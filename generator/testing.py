@@ -126,7 +126,7 @@ def _logprobs(body: dict[str, Any], reply: Reply) -> dict[str, Any] | None:
     if body.get("logprobs") is None:
         return None
     tokens = reply.text.split() or ["."] * bool(reply.likely)
-    likely = [reply.likely or {f" {token}": reply.likelihood} for token in tokens] if body["logprobs"] else None
+    likely = [reply.likely or {f" {token}": reply.likelihood} for token in tokens]
     return {"tokens": tokens, "token_logprobs": [reply.likelihood] * len(tokens), "top_logprobs": likely}
 
 

@@ -22,7 +22,7 @@ OPENINGS = 4
 SHOWN_TEMPERATURE = 0.6
 BEGINNINGS = 12  # that a taught writer goes on from, at most
 ALIKE = 3  # of them with the same first word
-LEAST_CHANCE = 0.02  # of a beginning, its two tokens together
+LEAST_CHANCE = 0.02  # of a beginning, its one or two tokens together
 ROUND = 6  # questions asked for before it is looked whether more are wanted
 PROPOSALS = 12
 PROPOSAL_TEMPERATURE = 1.0
@@ -149,17 +149,16 @@ class TaughtWriter:
         words = [_Begun(word, (weight,)) for word, weight in alone.first.items() if word[:1] == " "]
         words = [begun for begun in words if begun.is_likely]
         written = await self._gone_on(prompt, words, usage)
-        yield [_draft(begun, rest) for begun, rest in zip(words, written, strict=True)]
+        yield _drafts(words, written)
         others = [other for begun, rest in zip(words, written, strict=True) for other in begun.others(rest.first)]
         others = sorted(others, key=lambda begun: -sum(begun.weights))[: BEGINNINGS - len(words)]
         for at in range(0, len(others), ROUND):
             taken = others[at : at + ROUND]
-            written = await self._gone_on(prompt, taken, usage)
-            yield [_draft(begun, rest) for begun, rest in zip(taken, written, strict=True)]
+            yield _drafts(taken, await self._gone_on(prompt, taken, usage))
 
     async def _gone_on(self, prompt: str, begun: Sequence["_Begun"], usage: Usage) -> list[Weighed]:
         prompts = [prompt + each.text for each in begun]
-        return await self._endpoint.weigh(prompts, _asking(0.0), usage, model=self._model) if prompts else []
+        return await self._endpoint.weigh(prompts, _asking(0.0), usage, model=self._model)
 
     async def proposals(self, subject: Subject, usage: Usage) -> tuple[str, ...]:
         """What it would ask for first, and what it might ask for, each once and as the sentence has it."""
@@ -201,6 +200,10 @@ class _Begun:
         likeliest = sorted(tokens.items(), key=lambda each: -each[1])[1:ALIKE]
         begun = [_Begun(self.text + token, (*self.weights, weight)) for token, weight in likeliest]
         return [each for each in begun if each.is_likely]
+
+
+def _drafts(begun: Sequence[_Begun], written: Sequence[Weighed]) -> list[Draft]:
+    return [_draft(each, rest) for each, rest in zip(begun, written, strict=True)]
 
 
 def _draft(begun: _Begun, rest: Weighed) -> Draft:

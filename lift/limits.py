@@ -1,6 +1,12 @@
-"""What training options may be: the gateway refuses other values before anything is written, the trainer again."""
+"""What more than one role holds others to.
+
+What training options may be: the gateway refuses other values before anything is written, the trainer again.
+"""
 
 from collections.abc import Mapping
+
+MAX_LOGPROBS = 5
+"""So many likeliest tokens of a place can be asked for, as at OpenAI's."""
 
 RANKS = (8, 16, 32, 64, 128, 256)
 """Ranks that an adapter may have."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lift.errors import InvalidOption
-from server.pieces import MAX_LOGPROBS
+from lift.limits import MAX_LOGPROBS
 
 Prompt: TypeAlias = str | tuple[tuple[str, str], ...]
 """Raw text to go on from, or a conversation of (role, content) turns; roles are system, user and assistant."""

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-MAX_LOGPROBS = 5
-"""So many likeliest tokens can be asked for, as at OpenAI's."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:

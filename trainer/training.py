@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -84,7 +84,7 @@ def train(
             meter.step(others.added_to(batch))
     if not material.examples:
         raise NothingWritten(pairs=len(material.pairs), left_out=material.left_out)
-    examples = material.of_later_epochs(hyperparameters.enough_questions)
+    examples = material.in_order(hyperparameters.enough_questions)
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
@@ -230,18 +230,18 @@ class _Material:
         """The examples, each with its sentence."""
         return [(pair.sentence_index, example) for pair, example in zip(self.pairs, self.examples, strict=True)]
 
-    def in_order(self) -> list[Example]:
-        """The examples in an order that does not depend on which pair came first, so that a seed repeats a run."""
-        return _in_order(self.examples)
+    def in_order(self, enough: int = 0) -> list[Example]:
+        """The examples in an order that does not depend on which pair came first, so that a seed repeats a run.
 
-    def of_later_epochs(self, enough: int) -> list[Example]:
-        """The same without what rules ask where so many other questions have the answer; 0: all."""
+        Without what rules ask where `enough` other questions have the answer; 0: all.
+        """
         asked_for = Counter(_fact(pair) for pair in self.pairs if pair.kind not in UNLIKE_A_PERSONS)
-        return _in_order(
+        taken = (
             example
             for pair, example in zip(self.pairs, self.examples, strict=True)
             if not (enough and pair.kind in OF_RULES and asked_for[_fact(pair)] >= enough)
         )
+        return sorted(taken, key=lambda example: example.tokens)
 
     def sha256(self) -> str:
         """Identifies the set of pairs."""
@@ -252,10 +252,6 @@ class _Material:
 def _fact(pair: Pair) -> tuple[int, str]:
     """What a pair teaches, however it is asked for."""
     return pair.sentence_index, pair.answer
-
-
-def _in_order(examples: Iterable[Example]) -> list[Example]:
-    return sorted(examples, key=lambda example: example.tokens)
 
 
 class _Meter:

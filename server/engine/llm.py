@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from lift.errors import InvalidOption
-from server.pieces import MAX_LOGPROBS, Token
+from lift.limits import MAX_LOGPROBS
+from server.pieces import Token
 
 MAX_TEMPERATURE = 2.0
 MAX_STOPS = 16
