@@ -30,6 +30,7 @@ TRAINING_LIMITS: Mapping[str, tuple[float, float]] = {
     "word_dropout": (0.0, 0.9),
     "primer": (0.0, 1.0),
     "layerwise_decay": (0.5, 1.0),
+    "scope": (0.0, 0.99),
     "min_recall": (0.0, 1.0),
 }
 """Smallest and largest value of each numeric option of training."""

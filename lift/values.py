@@ -209,6 +209,7 @@ class TrainingOptions:
     word_dropout: float | None = None
     primer: float | None = None
     layerwise_decay: float | None = None
+    scope: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,13 +261,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer; adapter and revision are None where the base model gave it."""
+    """An answer; adapter and revision are None where the base model was asked.
+
+    `out_of_scope`: the revision was asked about something else than its documents, and the base model answered.
+    """
 
     text: str
     adapter: str | None
     revision: str | None
     finish_reason: FinishReason
     usage: Usage
+    out_of_scope: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 

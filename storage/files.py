@@ -3,3 +3,4 @@
 MANIFEST = "manifest.json"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+SCOPE = "scope.safetensors"

@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import file_digest, sha256
@@ -98,7 +98,7 @@ class Manifest(BaseModel):
             raise RevisionRejected(problem="the manifest is not valid") from error
 
 
-def describe(folder: Path, names: tuple[str, ...] = (CONFIG, WEIGHTS)) -> tuple[ManifestFile, ...]:
+def describe(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS)) -> tuple[ManifestFile, ...]:
     """The entries of a manifest for files of a folder."""
     return tuple(
         ManifestFile(name=name, sha256=_hash_of(folder / name), size_bytes=(folder / name).stat().st_size)

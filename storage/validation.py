@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from lift.errors import RevisionRejected
-from storage.files import CONFIG, MANIFEST, WEIGHTS
+from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
 
 MAX_CONFIG_BYTES = 1 << 16
 MAX_HEADER_BYTES = 8 << 20
 LENGTH_BYTES = 8  # of a safetensors header, little-endian, in front of it
 _VALUES_AT_ONCE = 1 << 22
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+SCORES = "scores"
+"""The tensor of a scope: [1, vocabulary size], fp32."""
 _BF16_EXPONENT = 0x7F80  # all ones: infinite, or not a number
 
 
@@ -45,16 +47,25 @@ def validate(folder: Path, base_config: Mapping[str, Any], max_rank: int) -> Non
     config = _read_json(folder / CONFIG, MAX_CONFIG_BYTES)
     _check_config(config, max_rank)
     expected = _expected_shapes(config["r"], config["target_modules"], base_config)
-    tensors = _read_header(folder / WEIGHTS)
+    _check_tensors(folder / WEIGHTS, expected)
+    if (folder / SCOPE).exists():
+        tensors = _check_tensors(folder / SCOPE, {SCORES: (1, base_config["vocab_size"])})
+        _require(tensors[0].dtype == "F32", "the scope's scores are not of the type that they should be")
+
+
+def _check_tensors(path: Path, expected: Mapping[str, tuple[int, int]]) -> list[Tensor]:
+    tensors = read_header(path)
     _check_shapes(tensors, expected)
     for tensor in tensors:
-        _check_finite(folder / WEIGHTS, tensor)
+        _check_finite(path, tensor)
+    return tensors
 
 
 def _check_files(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     _require(
-        {CONFIG, WEIGHTS} <= names <= {CONFIG, WEIGHTS, MANIFEST}, "the folder holds other files than an adapter's"
+        {CONFIG, WEIGHTS} <= names <= {CONFIG, WEIGHTS, SCOPE, MANIFEST},
+        "the folder holds other files than an adapter's",
     )
     for name in names:
         path = folder / name
@@ -178,7 +189,8 @@ def _check_shapes(tensors: list[Tensor], expected: Mapping[str, tuple[int, int]]
 # safetensors: eight bytes of header length, the header as JSON, the tensors' bytes one after another without a gap.
 
 
-def _read_header(path: Path) -> list[Tensor]:
+def read_header(path: Path) -> list[Tensor]:
+    """The tensors of a file, in the order of their bytes; offsets count from the file's start. RevisionRejected."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
@@ -186,7 +198,7 @@ def _read_header(path: Path) -> list[Tensor]:
         _require(fits, "the weights' header has an impossible length")
         content = file.read(length)
     _require(content.startswith(b"{"), "the weights' header is malformed")
-    header = _parsed(content, WEIGHTS)
+    header = _parsed(content, path.name)
     _check_metadata(header.pop("__metadata__", {}))
     data_start = LENGTH_BYTES + length
     tensors = [_tensor(name, entry) for name, entry in header.items()]

@@ -41,6 +41,7 @@ from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import publish
+from trainer.scope import scope_of
 from trainer.shared import SharedLearner
 from trainer.shrink import shrink
 from trainer.stream import PairStream
@@ -253,6 +254,7 @@ class Trainer:
             hyperparameters=chosen,
             training=training,
             sentences=len(plan),
+            scope=scope_of(training, workshop.base, chosen),
         )
         hold.took(publish=time.monotonic() - began_at)
         return revision, Material(sentences=_sentences(plan, job.documents, sources), training=training)

@@ -32,7 +32,8 @@ class Hyperparameters:
     LoRA does. `layerwise_decay`: each layer's learning rate as a share of that of the layer above it, the highest of
     which has `learning_rate` (discriminative fine-tuning: Howard and Ruder, 2018); 1: all have it.
     `enough_questions`: behind the first epoch, what rules ask is left out where so many other questions have the
-    answer; 0: nowhere.
+    answer; 0: nowhere. `scope`: questions that are less likely than this to be about the documents are the base model's
+    (`scope`); 0: all are the adapter's, and so they are with `abstained_share`.
     """
 
     rank: int = 128
@@ -59,6 +60,7 @@ class Hyperparameters:
     primer: float = 0.0
     layerwise_decay: float = 1.0
     enough_questions: int = 0
+    scope: float = 0.0
     min_recall: float = 0.0
 
     @property
@@ -93,6 +95,7 @@ PROFILES: dict[str, Hyperparameters] = {
         word_dropout=0.2,
         least_steps=40,
         enough_questions=3,
+        scope=0.5,
     ),
 }
 PROFILES["primed"] = replace(  # for a trainer that has a primer

@@ -1,4 +1,4 @@
-"""Turns trained weights into a revision in the object store: PEFT's two files, checked, then the manifest."""
+"""Turns trained weights into a revision in the object store: PEFT's two files, a scope, checked, then the manifest."""
 
 import json
 import tempfile
@@ -12,11 +12,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lift.template import PromptTemplate
-from storage.files import CONFIG, MANIFEST, WEIGHTS
+from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
 from storage.objects import ObjectStore
 from storage.records import Job, Revision
 from storage.revisions import Manifest, describe, publish_files
-from storage.validation import LENGTH_BYTES, validate
+from storage.validation import LENGTH_BYTES, SCORES, validate
 from trainer.base_model import BaseModel
 from trainer.decomposition import rank_of
 from trainer.profiles import Hyperparameters
@@ -35,10 +35,12 @@ def publish(
     hyperparameters: Hyperparameters,
     training: Training,
     sentences: int,
+    scope: Tensor | None = None,
 ) -> Revision:
     """Stores the revision's files and returns its row for the catalogue, which is not written here.
 
-    `weights` have PEFT's names; their rank may be below the trained one, which `hyperparameters` hold.
+    `weights` have PEFT's names; their rank may be below the trained one, which `hyperparameters` hold. `scope`
+    [vocabulary size]: what it is about, where it is not about everything.
     RevisionRejected: they are none that an engine would load. StoreUnavailable.
     """
     with tempfile.TemporaryDirectory(prefix="lift-revision-") as name:
@@ -52,6 +54,7 @@ def publish(
             data_sha256=training.data_sha256,
             sentences=sentences,
             pairs=len(training.pairs),
+            scope=scope,
         )
         validate(folder, json.loads((base.folder / "config.json").read_bytes()), manifest.rank)
         ref = publish_files(objects, tenant=job.tenant, adapter=job.adapter, folder=folder, manifest=manifest)
@@ -91,12 +94,17 @@ def _described(
     data_sha256: str,
     sentences: int,
     pairs: int,
+    scope: Tensor | None = None,
 ) -> Manifest:
-    """Writes PEFT's two files to the folder; the manifest, which is not written."""
+    """Writes PEFT's two files to the folder, and the scope's; the manifest, which is not written."""
     rank = rank_of(weights)
     write_adapter(folder, weights, base_model=base.name, scaling=hyperparameters.scaling)
+    names = [CONFIG, WEIGHTS]
+    if scope is not None:
+        (folder / SCOPE).write_bytes(save({SCORES: scope.float().unsqueeze(0).contiguous()}))
+        names.append(SCOPE)
     return Manifest(
-        files=describe(folder),
+        files=describe(folder, names),
         base_model=base.name,
         base_model_revision=base.revision,
         rank=rank,

@@ -98,6 +98,7 @@ def query(
             "completion_tokens": answer.usage.completion_tokens,
             "first_token_seconds": answer.usage.first_token_seconds,
             "total_seconds": answer.usage.total_seconds,
+            "out_of_scope": answer.out_of_scope,
             "evidence": answer.evidence,
         }
     )

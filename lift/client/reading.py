@@ -155,6 +155,7 @@ def answer(message: queries_pb2.QueryResponse, text: str) -> values.Answer:
             first_token_seconds=message.usage.first_token_seconds,
             total_seconds=message.usage.total_seconds,
         ),
+        out_of_scope=message.out_of_scope,
         evidence=tuple(
             values.Evidence(
                 document=_id(found.document), start=found.start, end=found.end, text=found.text, score=found.score

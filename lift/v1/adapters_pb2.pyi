@@ -310,6 +310,7 @@ class TrainingOptions(_message.Message):
     WORD_DROPOUT_FIELD_NUMBER: _builtins.int
     PRIMER_FIELD_NUMBER: _builtins.int
     LAYERWISE_DECAY_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     generation_profile: _builtins.str
     """Profile of question writing: general, thorough (twice the questions), single-fact or needle."""
     strategy: _builtins.str
@@ -387,6 +388,11 @@ class TrainingOptions(_message.Message):
     """The learning rate of each layer of the model as a share of that of the layer above it; the highest one has
     `learning_rate`. 1: all have it, as in the paper.
     """
+    scope: _builtins.float
+    """A question that is less likely than this to be about the adapter's documents is answered by the base model alone, by a
+    classifier of its words that is part of the revision, so that general knowledge is kept. 0: the adapter answers all.
+    Raw prompts are always the adapter's, and so is everything where `abstained_share` is above 0.
+    """
     def __init__(
         self,
         *,
@@ -415,10 +421,11 @@ class TrainingOptions(_message.Message):
         word_dropout: _builtins.float | None = ...,
         primer: _builtins.float | None = ...,
         layerwise_decay: _builtins.float | None = ...,
+        scope: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_scope", b"_scope", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "scope", b"scope", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_scope", b"_scope", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "scope", b"scope", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
@@ -452,6 +459,8 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__rest_below: _TypeAlias = _typing.Literal["_rest_below", b"_rest_below"]  # noqa: Y015
     _WhichOneofReturnType__retained_share: _TypeAlias = _typing.Literal["retained_share"]  # noqa: Y015
     _WhichOneofArgType__retained_share: _TypeAlias = _typing.Literal["_retained_share", b"_retained_share"]  # noqa: Y015
+    _WhichOneofReturnType__scope: _TypeAlias = _typing.Literal["scope"]  # noqa: Y015
+    _WhichOneofArgType__scope: _TypeAlias = _typing.Literal["_scope", b"_scope"]  # noqa: Y015
     _WhichOneofReturnType__second_round: _TypeAlias = _typing.Literal["second_round"]  # noqa: Y015
     _WhichOneofArgType__second_round: _TypeAlias = _typing.Literal["_second_round", b"_second_round"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
@@ -494,6 +503,8 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rest_below) -> _WhichOneofReturnType__rest_below | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retained_share) -> _WhichOneofReturnType__retained_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scope) -> _WhichOneofReturnType__scope | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__second_round) -> _WhichOneofReturnType__second_round | None: ...
     @_typing.overload

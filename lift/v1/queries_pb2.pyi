@@ -256,6 +256,7 @@ class QueryResponse(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    OUT_OF_SCOPE_FIELD_NUMBER: _builtins.int
     answer: _builtins.str
     """The text."""
     adapter: _builtins.str
@@ -264,6 +265,10 @@ class QueryResponse(_message.Message):
     """adapters/{adapter}/revisions/{revision} that answered."""
     finish_reason: Global___FinishReason.ValueType
     """Why it ended."""
+    out_of_scope: _builtins.bool
+    """Whether the question was taken to be about something else than the revision's documents: then the base model answered
+    it, without the adapter (TrainingOptions.scope).
+    """
     @_builtins.property
     def usage(self) -> Global___Usage:
         """What it cost."""
@@ -281,10 +286,11 @@ class QueryResponse(_message.Message):
         finish_reason: Global___FinishReason.ValueType = ...,
         usage: Global___Usage | None = ...,
         evidence: _abc.Iterable[Global___Evidence] | None = ...,
+        out_of_scope: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "answer", b"answer", "evidence", b"evidence", "finish_reason", b"finish_reason", "revision", b"revision", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "answer", b"answer", "evidence", b"evidence", "finish_reason", b"finish_reason", "out_of_scope", b"out_of_scope", "revision", b"revision", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,7 @@ from server.engine.prompts import Prompt
 from server.engine.slots import Slots
 from server.pieces import Piece, Token
 from storage.records import RevisionRef
+from storage.scope import Scope
 
 FINISHED = frozenset({"", "stop", "length"})
 """Everything else (abort, error) means that the engine took the answer back."""
@@ -36,12 +37,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How an answer ended: stop or length, and what it took."""
+    """How an answer ended: stop or length, and what it took.
+
+    `out_of_scope`: the base model answered, since the question is about something else than the revision.
+    """
 
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     context_truncated: bool
+    out_of_scope: bool = False
 
 
 class Answers:
@@ -58,10 +63,12 @@ class Answers:
 
         RevisionNotResident, QuestionEmpty, QuestionTooLong, InvalidOption, EngineUnavailable.
         """
-        async with self._voice(question) as (adapter, template):
-            prompt = await asyncio.to_thread(self._prompt, question, template)
+        async with self._voice(question) as (adapter, template, scope):
+            prompt, in_scope = await asyncio.to_thread(self._understood, question, template, scope)
             sampling = self._sampling(question, template)
-            writing = self._llm.generate(prompt.tokens, sampling, salt=self._salt(question.tenant), adapter=adapter)
+            writing = self._llm.generate(
+                prompt.tokens, sampling, salt=self._salt(question.tenant), adapter=adapter if in_scope else None
+            )
             echo = prompt.text if sampling.echo else ""
             async with aclosing(writing) as deltas:
                 async for delta in deltas:
@@ -77,15 +84,24 @@ class Answers:
                             prompt_tokens=delta.prompt_tokens,
                             completion_tokens=delta.completion_tokens,
                             context_truncated=prompt.context_truncated,
+                            out_of_scope=not in_scope,
                         )
 
     @asynccontextmanager
-    async def _voice(self, question: Question) -> AsyncIterator[tuple[Adapter | None, PromptTemplate]]:
+    async def _voice(self, question: Question) -> AsyncIterator[tuple[Adapter | None, PromptTemplate, Scope | None]]:
         if question.revision is None:
-            yield question.own, self._template
+            yield question.own, self._template, None
         else:
             async with self._slots.holding(question.revision) as slot:
-                yield slot.adapter, slot.template
+                yield slot.adapter, slot.template, slot.scope
+
+    def _understood(self, question: Question, template: PromptTemplate, scope: Scope | None) -> tuple[Prompt, bool]:
+        """Its prompt, and whether it is in scope: raw ones are, and conversations where one of the user's turns is."""
+        prompt = self._prompt(question, template)
+        if scope is None or isinstance(question.prompt, str):
+            return prompt, True
+        asked = (content for role, content in question.prompt if role == "user")
+        return prompt, any(scope.holds(self._llm.encode(content)) for content in asked)
 
     def _prompt(self, question: Question, template: PromptTemplate) -> Prompt:
         max_tokens = question.sampling.max_tokens

@@ -19,6 +19,7 @@ from server.engine.preparing import Answer, Setup
 from storage.files import MANIFEST
 from storage.records import RevisionRef
 from storage.revisions import Manifest
+from storage.scope import Scope
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ class Prepared:
     ref: RevisionRef
     folder: Path
     template: PromptTemplate
+    scope: Scope | None = None
     fetch_seconds: float
     validate_seconds: float
 
@@ -52,6 +54,7 @@ class Preparation:
             ref=ref,
             folder=folder,
             template=Manifest.from_bytes((folder / MANIFEST).read_bytes()).template,
+            scope=Scope.of_folder(folder),
             fetch_seconds=answer.fetch_seconds,
             validate_seconds=answer.validate_seconds,
         )

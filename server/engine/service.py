@@ -115,5 +115,6 @@ def _ended(end: End) -> pb.AnswerResponse:
             prompt_tokens=end.prompt_tokens,
             completion_tokens=end.completion_tokens,
             context_truncated=end.context_truncated,
+            out_of_scope=end.out_of_scope,
         )
     )

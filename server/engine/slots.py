@@ -22,6 +22,7 @@ from server.engine.disk_cache import DiskCache, discard
 from server.engine.llm import LLM, Adapter
 from server.engine.loading import Prepared, load_probed
 from storage.records import RevisionRef
+from storage.scope import Scope
 
 log = structlog.get_logger()
 
@@ -56,6 +57,11 @@ class Slot:
     def template(self) -> PromptTemplate:
         """What questions to it are put in."""
         return self.prepared.template
+
+    @property
+    def scope(self) -> Scope | None:
+        """What it is about; None: everything."""
+        return self.prepared.scope
 
 
 class Slots:

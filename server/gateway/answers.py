@@ -53,7 +53,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The facts of a finished answer. Seconds count from the moment the gateway had the question."""
+    """The facts of a finished answer. Seconds count from the moment the gateway had the question.
+
+    `out_of_scope`: the base model answered, since the question is about something else than the revision; no evidence.
+    """
 
     adapter: str | None
     revision: str | None
@@ -62,6 +65,7 @@ class Answered:
     completion_tokens: int
     first_token_seconds: float
     total_seconds: float
+    out_of_scope: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -115,7 +119,9 @@ class Answers:
         if end is None:
             raise errors.EngineUnavailable()
         ended = time.monotonic()
-        evidence = await self._evidence(request, question, text) if question.max_evidence else ()
+        evidence = (
+            await self._evidence(request, question, text) if question.max_evidence and not end.out_of_scope else ()
+        )
         yield Answered(
             adapter=question.adapter,
             revision=request.revision.digest or None,
@@ -124,6 +130,7 @@ class Answers:
             completion_tokens=end.completion_tokens,
             first_token_seconds=(first or ended) - began,
             total_seconds=ended - began,
+            out_of_scope=end.out_of_scope,
             evidence=evidence,
         )
 

@@ -197,6 +197,7 @@ def answered(record: Answered, answer: str = "") -> queries_pb2.QueryResponse:
             first_token_seconds=record.first_token_seconds,
             total_seconds=record.total_seconds,
         ),
+        out_of_scope=record.out_of_scope,
         evidence=[
             queries_pb2.Evidence(
                 document=name_of("documents", found.sentence.document),

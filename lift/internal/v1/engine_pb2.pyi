@@ -348,6 +348,7 @@ class AnswerEnd(_message.Message):
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     CONTEXT_TRUNCATED_FIELD_NUMBER: _builtins.int
+    OUT_OF_SCOPE_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """stop or length."""
     prompt_tokens: _builtins.int
@@ -356,6 +357,8 @@ class AnswerEnd(_message.Message):
     """Tokens written."""
     context_truncated: _builtins.bool
     """Whether the context was cut."""
+    out_of_scope: _builtins.bool
+    """Whether the base model answered, since the question is about something else than the revision."""
     def __init__(
         self,
         *,
@@ -363,10 +366,11 @@ class AnswerEnd(_message.Message):
         prompt_tokens: _builtins.int = ...,
         completion_tokens: _builtins.int = ...,
         context_truncated: _builtins.bool = ...,
+        out_of_scope: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "context_truncated", b"context_truncated", "finish_reason", b"finish_reason", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "context_truncated", b"context_truncated", "finish_reason", b"finish_reason", "out_of_scope", b"out_of_scope", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

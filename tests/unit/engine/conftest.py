@@ -14,6 +14,7 @@ from server.engine.loading import Prepared
 from server.engine.memory import MemoryLLM
 from server.engine.slots import Slots
 from storage.records import RevisionRef
+from storage.scope import Scope
 
 
 def revision(name: str, tenant: str = "acme") -> RevisionRef:
@@ -32,6 +33,7 @@ class Shelf:
     folder: Path
     damaged: set[str] = field(default_factory=set)
     fetched: list[RevisionRef] = field(default_factory=list)
+    scope: Scope | None = None
 
     async def prepare(self, ref: RevisionRef) -> Prepared:
         self.fetched.append(ref)
@@ -40,7 +42,9 @@ class Shelf:
         content = "damaged" if ref.adapter in self.damaged else json.dumps({"peft_type": "LORA"})
         (folder / "adapter_config.json").write_text(content)
         template = PromptTemplate.named("plain")
-        return Prepared(ref=ref, folder=folder, template=template, fetch_seconds=1.0, validate_seconds=2.0)
+        return Prepared(
+            ref=ref, folder=folder, template=template, scope=self.scope, fetch_seconds=1.0, validate_seconds=2.0
+        )
 
     @property
     def kept(self) -> set[str]:

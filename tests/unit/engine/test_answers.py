@@ -3,6 +3,7 @@
 from contextlib import aclosing
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lift.errors import CredentialMissing, CredentialWrong, EngineUnavailable, InvalidOption, RevisionNotResident
@@ -11,6 +12,7 @@ from server.engine.answers import Answers, End, Question
 from server.engine.llm import Sampling
 from server.engine.node_token import NodeToken
 from server.pieces import Piece, Token
+from storage.scope import Scope
 
 CHATML = PromptTemplate.named("chatml")
 CHAT = (("user", "how long is it ?"),)
@@ -44,6 +46,24 @@ async def test_a_revision_is_asked_with_its_own_template(answers, slots, revisio
     assert text == "acme/a/aaaaaaaa assistant: ? it is long how user:"
     text, _ = await answered(answers, question(CHAT))
     assert text == "base <|im_start|>assistant ?<|im_end|> it is long how <|im_start|>user"
+
+
+async def test_the_base_model_answers_what_a_revision_is_not_about(answers, slots, llm, shelf, revision) -> None:
+    known, other, between = llm.encode("tides ebb and")
+    shelf.scope = Scope(np.array([1.0, -1.0, 0.0], dtype=np.float32)[[known, other, between]])
+    await slots.load(revision("a"))
+
+    async def voice(*turns: tuple[str, str]) -> tuple[str, bool]:
+        text, end = await answered(answers, question(turns, revision=revision("a")))
+        return text.split()[0], end.out_of_scope
+
+    assert await voice(("user", "tides")) == ("acme/a/aaaaaaaa", False)
+    assert await voice(("user", "ebb")) == ("base", True)
+    assert await voice(("user", "and")) == ("base", True)
+    assert await voice(("user", "tides"), ("assistant", "and"), ("user", "ebb")) == ("acme/a/aaaaaaaa", False)
+    assert await voice(("user", "ebb"), ("assistant", "tides"), ("user", "and")) == ("base", True)
+    text, end = await answered(answers, question("ebb", revision=revision("a")))
+    assert (text.split()[0], end.out_of_scope) == ("acme/a/aaaaaaaa", False)
 
 
 async def test_a_revision_that_is_not_resident_does_not_answer(answers, revision) -> None:

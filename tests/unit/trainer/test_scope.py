@@ -1,0 +1,60 @@
+"""Which questions an adapter leaves to the base model."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from storage.journal import Pair
+from trainer.profiles import PROFILES, Hyperparameters
+from trainer.scope import LEAST_QUESTIONS, scope_of, scores
+from trainer.training import RAW, Training
+
+INSIDE = [f"Where does keeper {n} of the lighthouse of Skerrow keep oil?" for n in range(20)]
+OUTSIDE = [f"What is the capital of country {n}?" for n in range(40)]
+
+
+def mean(found, base, question):
+    return float(found[base.tokenizer(question, add_special_tokens=False)["input_ids"]].mean())
+
+
+def trained(questions, kind="grounded"):
+    pairs = tuple(Pair(sentence=0, question=question, answer="x", kind=kind) for question in questions)
+    return Training(pairs=pairs, held_out=(), examples=(), steps=1, losses=(0.0,), data_sha256="0" * 64)
+
+
+def test_other_questions_of_both_kinds_are_told_apart(base):
+    found = scores(base, INSIDE, OUTSIDE, 0.5)
+    assert found.shape == (base.model.config.vocab_size,)
+    assert found.dtype == torch.float32
+    assert mean(found, base, "How does the lighthouse of Skerrow get oil?") > 0
+    assert mean(found, base, "What is the capital of that big country?") < 0
+
+
+def test_the_least_chance_moves_all_scores_by_its_logit(base):
+    half, more = (scores(base, INSIDE, OUTSIDE, least) for least in (0.5, 0.75))
+    torch.testing.assert_close(half - more, torch.full_like(half, 3.0).log())
+
+
+def test_no_class_counts_for_more_because_it_is_larger(base):
+    found, other = scores(base, INSIDE, OUTSIDE, 0.5), scores(base, INSIDE, OUTSIDE * 5, 0.5)
+    torch.testing.assert_close(found, other, atol=0.3, rtol=0)  # unweighed, five times as many move all by log 5
+
+
+@pytest.mark.parametrize(
+    ("questions", "kind", "chosen"),
+    [
+        (INSIDE, "grounded", {"scope": 0.0}),
+        (INSIDE, "grounded", {"abstained_share": 0.1}),
+        (INSIDE[: LEAST_QUESTIONS - 1], "grounded", {}),
+        (INSIDE, RAW, {}),
+    ],
+)
+def test_an_adapter_without_a_scope_answers_everything(base, questions, kind, chosen):
+    embedded = PROFILES["embedded"]
+    assert scope_of(trained(INSIDE), base, embedded) is not None
+    assert scope_of(trained(questions, kind), base, replace(embedded, **chosen)) is None
+
+
+def test_the_papers_adapters_answer_everything():
+    assert Hyperparameters().scope == 0.0

@@ -1,0 +1,76 @@
+"""Finds what an adapter is about: the numbers of `storage/scope.py`, from its questions and from unrelated ones.
+
+An adapter forgets, however it is trained: a fifth of the general questions that its base model answers (docs/why.md).
+Which questions are about its documents is easily told by their words. Logistic regression does it, on the mean of a
+question's token embeddings, each of them a unit vector from the vocabulary's centre. A linear function of a mean is the
+mean of that function, so all that is kept of it is one number a token.
+"""
+
+from collections.abc import Sequence
+from math import log
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize
+
+from trainer.base_model import BaseModel
+from trainer.profiles import Hyperparameters
+from trainer.retention import unrelated_questions
+from trainer.training import RAW, Training
+
+LEAST_QUESTIONS = 16  # of a document; fewer do not say what it is about
+DECAY = 1e-3  # of the regression's weights
+ITERATIONS = 200
+ROWS_AT_ONCE = 1 << 14
+
+
+def scope_of(training: Training, base: BaseModel, chosen: Hyperparameters) -> Tensor | None:
+    """Scores [vocabulary size], fp32; None where the adapter is to answer everything, or has hardly any questions."""
+    asked = [pair.question for pair in training.pairs if pair.kind != RAW]
+    if not chosen.scope or chosen.abstained_share or len(asked) < LEAST_QUESTIONS:
+        return None
+    return scores(base, asked, unrelated_questions(), chosen.scope)
+
+
+def scores(base: BaseModel, inside: Sequence[str], outside: Sequence[str], least: float) -> Tensor:
+    """One for each token: a question whose tokens have a mean of 0 is as likely as `least` to be one of `inside`."""
+    table = base.model.get_input_embeddings().weight.detach()
+    centre = table.mean(0, dtype=torch.float32)
+
+    def mean_of(question: str) -> Tensor:
+        tokens = base.tokenizer(question, add_special_tokens=False)["input_ids"]
+        return _directions(table[tokens], centre).mean(0)
+
+    questions = torch.stack([mean_of(question) for question in (*inside, *outside)])
+    wanted = torch.zeros(len(questions), device=table.device)
+    wanted[: len(inside)] = 1.0
+    weights, bias = _regression(questions, wanted)
+    bias = bias - log(least / (1 - least))
+    parts = [_directions(rows, centre) @ weights + bias for rows in table.split(ROWS_AT_ONCE)]
+    return torch.cat(parts).cpu()
+
+
+def _directions(rows: Tensor, centre: Tensor) -> Tensor:
+    return normalize(rows.float() - centre, dim=1)
+
+
+def _regression(inputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights [width] and bias of inputs [n, width]; both classes count the same, however many they are."""
+    middle, spread = inputs.mean(0), inputs.std()
+    scaled = (inputs - middle) / spread
+    share = wanted.mean()
+    counts = torch.where(wanted > 0, 0.5 / share, 0.5 / (1 - share))
+    weights = torch.zeros(inputs.shape[1], device=inputs.device, requires_grad=True)
+    bias = torch.zeros((), device=inputs.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = binary_cross_entropy_with_logits(scaled @ weights + bias, wanted, weight=counts)
+        loss = loss + DECAY / 2 * weights.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    found = weights.detach() / spread
+    return found, bias.detach() - middle @ found
