@@ -19,7 +19,7 @@ def mean(found, base, question):
 
 
 def trained(questions, kind="grounded"):
-    pairs = tuple(Pair(sentence=0, question=question, answer="x", kind=kind) for question in questions)
+    pairs = tuple(Pair(sentence_index=0, question=question, answer="x", kind=kind) for question in questions)
     return Training(pairs=pairs, held_out=(), examples=(), steps=1, losses=(0.0,), data_sha256="0" * 64)
 
 
