@@ -99,7 +99,7 @@ PROFILES: dict[str, Hyperparameters] = {
     ),
 }
 PROFILES["primed"] = replace(  # for a trainer that has a primer
-    PROFILES["embedded"], learning_rate=1.6e-3, epochs=5, layerwise_decay=0.95, primer=1.0
+    PROFILES["embedded"], learning_rate=1.6e-3, epochs=4, batch_size=12, layerwise_decay=0.95, primer=1.0
 )
 
 
