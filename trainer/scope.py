@@ -32,14 +32,19 @@ def scope_of(training: Training, base: BaseModel, chosen: Hyperparameters) -> Te
     return scores(base, asked, unrelated_questions(), chosen.scope)
 
 
-def scores(base: BaseModel, inside: Sequence[str], outside: Sequence[str], least: float) -> Tensor:
-    """One for each token: a question whose tokens have a mean of 0 is as likely as `least` to be one of `inside`."""
+def scores(base: BaseModel, inside: Sequence[str], outside: Sequence[str], least: float) -> Tensor | None:
+    """One for each token: a question whose tokens have a mean of 0 is as likely as `least` to be one of `inside`.
+
+    None where a token's embedding is no number, of which there are some among those that a model does not use.
+    """
     table = base.model.get_input_embeddings().weight.detach()
     centre = table.mean(0, dtype=torch.float32)
+    if not bool(centre.isfinite().all()):
+        return None
 
     def mean_of(question: str) -> Tensor:
         tokens = base.tokenizer(question, add_special_tokens=False)["input_ids"]
-        return _directions(table[tokens], centre).mean(0)
+        return _directions(table[tokens], centre).sum(0) / max(1, len(tokens))
 
     questions = torch.stack([mean_of(question) for question in (*inside, *outside)])
     wanted = torch.zeros(len(questions), device=table.device)

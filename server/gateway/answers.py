@@ -119,9 +119,8 @@ class Answers:
         if end is None:
             raise errors.EngineUnavailable()
         ended = time.monotonic()
-        evidence = (
-            await self._evidence(request, question, text) if question.max_evidence and not end.out_of_scope else ()
-        )
+        is_taught = question.max_evidence and not end.out_of_scope
+        evidence = await self._evidence(request, question, text) if is_taught else ()
         yield Answered(
             adapter=question.adapter,
             revision=request.revision.digest or None,

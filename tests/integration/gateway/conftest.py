@@ -53,6 +53,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
         self.waits_before = 0
         self.goes_on = asyncio.Event()
         self.goes_on.set()
+        self.out_of_scope = False
         self.address = ""
         self._server = grpc.aio.server()
 
@@ -103,7 +104,12 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
                     await self.goes_on.wait()
                 tokens = [pb.Token(text=word, logprob=-0.1, top={word: -0.1})] if request.HasField("logprobs") else []
                 yield pb.AnswerResponse(delta=word, tokens=tokens)
-            end = pb.AnswerEnd(finish_reason="stop", prompt_tokens=7, completion_tokens=len(words))
+            end = pb.AnswerEnd(
+                finish_reason="stop",
+                prompt_tokens=7,
+                completion_tokens=len(words),
+                out_of_scope=self.out_of_scope,
+            )
             yield pb.AnswerResponse(end=end)
         finally:
             self.answering -= 1

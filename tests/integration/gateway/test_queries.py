@@ -70,6 +70,11 @@ async def test_an_answer_names_the_sentences_behind_it_where_that_is_asked(gatew
         assert [(found.document, found.start, found.text) for found in answer.evidence] == [
             ("documents/doc-1", 1, texts[1])
         ]
+        assert not answer.out_of_scope
+    gateway.engine.out_of_scope = True
+    answer = await client.queries.Query(query)
+    assert (answer.out_of_scope, [*answer.evidence]) == (True, [])  # the base model's answer was taught by no document
+    gateway.engine.out_of_scope = False
     query.max_evidence = 0
     assert not (await client.queries.Query(query)).evidence
     for wrong in (

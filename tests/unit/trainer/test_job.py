@@ -7,11 +7,12 @@ import pytest
 from lift.errors import EndpointUnavailable, GeneratorUnavailable, InternalError
 from storage.journal import Journal, Outcome, Pair
 from storage.records import AdapterState, JobKind, JobState, Stage
-from storage.revisions import read_manifest
+from storage.revisions import fetch, read_manifest
+from storage.scope import Scope
 from trainer.beside import Beside
 from trainer.generator import Generator
 from trainer.peft_learner import PeftLearner
-from trainer.retention import own_answers
+from trainer.retention import own_answers, unrelated_questions
 from trainer.second_round import weak_sentences
 from trainer.teacher import Teacher
 from trainer.testing import ScriptedGenerator, serving
@@ -65,6 +66,24 @@ def test_a_job_publishes_a_smaller_rank_than_the_trained_one_where_that_is_asked
     manifest = read_manifest(bench.objects, revision.ref)
     assert (revision.rank, manifest.rank, manifest.alpha) == (8, 8, 64)
     assert (manifest.hyperparameters["rank"], manifest.hyperparameters["alpha"]) == (32, 256)
+
+
+def test_a_revision_says_what_it_is_about_where_that_is_asked_for(bench, monkeypatch, tmp_path):
+    monkeypatch.setattr("trainer.scope.LEAST_QUESTIONS", 4)
+    jobs = {scope: bench.job(scope=scope, content=f"{scope}\ntwo\nthree\nfour\n".encode()) for scope in (0.5, 0.0)}
+    folders = {}
+    for scope, job in jobs.items():
+        bench.trainer.run(job.id)
+        ref = bench.catalogue.revisions.list("acme", job.adapter).items[0].ref
+        folders[scope] = fetch(bench.objects, ref, tmp_path, 1 << 30)
+    assert Scope.of_folder(folders[0.0]) is None
+    about = Scope.of_folder(folders[0.5])
+    tokenizer = bench.trainer._workshop.base.tokenizer
+    assert about is not None
+    asked = [
+        about.holds(tokenizer(question, add_special_tokens=False)["input_ids"]) for question in unrelated_questions()
+    ]
+    assert sum(asked) < len(asked) / 2
 
 
 def test_a_second_copy_of_a_wake_up_does_nothing(bench):

@@ -1,6 +1,7 @@
 """Which questions an adapter leaves to the base model."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,12 @@ INSIDE = [f"Where does keeper {n} of the lighthouse of Skerrow keep oil?" for n 
 OUTSIDE = [f"What is the capital of country {n}?" for n in range(40)]
 
 
+def found_by(base, inside, outside, least):
+    found = scores(base, inside, outside, least)
+    assert found is not None
+    return found
+
+
 def mean(found, base, question):
     return float(found[base.tokenizer(question, add_special_tokens=False)["input_ids"]].mean())
 
@@ -24,7 +31,7 @@ def trained(questions, kind="grounded"):
 
 
 def test_other_questions_of_both_kinds_are_told_apart(base):
-    found = scores(base, INSIDE, OUTSIDE, 0.5)
+    found = found_by(base, INSIDE, OUTSIDE, 0.5)
     assert found.shape == (base.model.config.vocab_size,)
     assert found.dtype == torch.float32
     assert mean(found, base, "How does the lighthouse of Skerrow get oil?") > 0
@@ -32,12 +39,12 @@ def test_other_questions_of_both_kinds_are_told_apart(base):
 
 
 def test_the_least_chance_moves_all_scores_by_its_logit(base):
-    half, more = (scores(base, INSIDE, OUTSIDE, least) for least in (0.5, 0.75))
+    half, more = (found_by(base, INSIDE, OUTSIDE, least) for least in (0.5, 0.75))
     torch.testing.assert_close(half - more, torch.full_like(half, 3.0).log())
 
 
 def test_no_class_counts_for_more_because_it_is_larger(base):
-    found, other = scores(base, INSIDE, OUTSIDE, 0.5), scores(base, INSIDE, OUTSIDE * 5, 0.5)
+    found, other = found_by(base, INSIDE, OUTSIDE, 0.5), found_by(base, INSIDE, OUTSIDE * 5, 0.5)
     torch.testing.assert_close(found, other, atol=0.3, rtol=0)  # unweighed, five times as many move all by log 5
 
 
@@ -54,6 +61,18 @@ def test_an_adapter_without_a_scope_answers_everything(base, questions, kind, ch
     embedded = PROFILES["embedded"]
     assert scope_of(trained(INSIDE), base, embedded) is not None
     assert scope_of(trained(questions, kind), base, replace(embedded, **chosen)) is None
+
+
+def test_a_question_of_no_tokens_and_embeddings_that_are_no_numbers_spoil_no_revision(base, monkeypatch):
+    embedded = PROFILES["embedded"]
+    found = scope_of(trained([*INSIDE, ""]), base, embedded)
+    assert found is not None
+    assert found.isfinite().all()
+    table = base.model.get_input_embeddings()
+    broken = table.weight.detach().clone()
+    broken[-1] = torch.nan
+    monkeypatch.setattr(base.model, "get_input_embeddings", lambda: SimpleNamespace(weight=broken))
+    assert scope_of(trained(INSIDE), base, embedded) is None
 
 
 def test_the_papers_adapters_answer_everything():
