@@ -20,10 +20,10 @@ from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
 MAX_CONFIG_BYTES = 1 << 16
 MAX_HEADER_BYTES = 8 << 20
 LENGTH_BYTES = 8  # of a safetensors header, little-endian, in front of it
-_VALUES_AT_ONCE = 1 << 22
-_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 SCORES = "scores"
 """The tensor of a scope: [1, vocabulary size], fp32."""
+_VALUES_AT_ONCE = 1 << 22
+_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _BF16_EXPONENT = 0x7F80  # all ones: infinite, or not a number
 
 

@@ -40,7 +40,7 @@ def publish(
     """Stores the revision's files and returns its row for the catalogue, which is not written here.
 
     `weights` have PEFT's names; their rank may be below the trained one, which `hyperparameters` hold. `scope`
-    [vocabulary size]: what it is about, where it is not about everything.
+    [vocabulary size], fp32: what it is about, where it is not about everything.
     RevisionRejected: they are none that an engine would load. StoreUnavailable.
     """
     with tempfile.TemporaryDirectory(prefix="lift-revision-") as name:
@@ -101,7 +101,7 @@ def _described(
     write_adapter(folder, weights, base_model=base.name, scaling=hyperparameters.scaling)
     names = [CONFIG, WEIGHTS]
     if scope is not None:
-        (folder / SCOPE).write_bytes(save({SCORES: scope.float().unsqueeze(0).contiguous()}))
+        (folder / SCOPE).write_bytes(save({SCORES: scope.unsqueeze(0)}))
         names.append(SCOPE)
     return Manifest(
         files=describe(folder, names),

@@ -34,7 +34,7 @@ class Prepared:
     ref: RevisionRef
     folder: Path
     template: PromptTemplate
-    scope: Scope | None = None
+    scope: Scope | None
     fetch_seconds: float
     validate_seconds: float
 

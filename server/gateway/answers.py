@@ -119,8 +119,8 @@ class Answers:
         if end is None:
             raise errors.EngineUnavailable()
         ended = time.monotonic()
-        is_taught = question.max_evidence and not end.out_of_scope
-        evidence = await self._evidence(request, question, text) if is_taught else ()
+        wants_evidence = question.max_evidence > 0 and not end.out_of_scope
+        evidence = await self._evidence(request, question, text) if wants_evidence else ()
         yield Answered(
             adapter=question.adapter,
             revision=request.revision.digest or None,

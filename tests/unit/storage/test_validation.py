@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from lift.errors import RevisionRejected
-from storage.files import CONFIG, MANIFEST, WEIGHTS
-from storage.validation import validate
+from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
+from storage.validation import SCORES, validate
 
 BASE = {
     "hidden_size": 12,
@@ -372,6 +373,43 @@ def test_an_adapter_of_a_base_model_of_another_shape_is_refused(folder: Path, ch
 @pytest.mark.parametrize(("layers", "problem"), [(1, "belong"), (3, "missing")])
 def test_an_adapter_of_a_base_model_of_another_depth_is_refused(folder: Path, layers: int, problem: str) -> None:
     rejected(folder, problem, {**BASE, "num_hidden_layers": layers})
+
+
+VOCABULARY = 6
+MODEL = {**BASE, "vocab_size": VOCABULARY}
+
+
+def scores(*values: float, dtype: str = "<f4") -> np.ndarray[Any, Any]:
+    return np.array([values], dtype=dtype)
+
+
+def test_an_adapter_may_say_what_it_is_about(folder: Path) -> None:
+    validate(folder, MODEL, MAX_RANK)
+    save_file({SCORES: scores(3, -1, -1, 0, 0, -9)}, folder / SCOPE)
+    validate(folder, MODEL, MAX_RANK)
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        ({}, "a tensor is missing"),
+        ({"weights": scores(*[0] * VOCABULARY)}, "does not belong"),
+        ({SCORES: scores(*[0] * VOCABULARY), "more": scores(1)}, "does not belong"),
+        ({SCORES: scores(*[0] * (VOCABULARY - 1))}, "wrong shape"),
+        ({SCORES: scores(*[0] * VOCABULARY).T.copy()}, "wrong shape"),
+        ({SCORES: scores(*[0] * VOCABULARY, dtype="<f2")}, "not of the type"),
+        ({SCORES: scores(*[0] * (VOCABULARY - 1), np.nan)}, "not finite"),
+        ({SCORES: scores(*[0] * (VOCABULARY - 1), np.inf)}, "not finite"),
+    ],
+)
+def test_a_scope_that_is_none_is_refused(folder: Path, found: dict[str, np.ndarray[Any, Any]], problem: str) -> None:
+    save_file(found, folder / SCOPE)
+    rejected(folder, problem, MODEL)
+
+
+def test_a_scope_whose_bytes_are_no_tensors_is_refused(folder: Path) -> None:
+    (folder / SCOPE).write_bytes(b"\x80\x04N.")
+    rejected(folder, "impossible length", MODEL)
 
 
 def test_it_needs_neither_torch_nor_a_model_library(folder: Path) -> None:
