@@ -64,8 +64,7 @@ class Answers:
         RevisionNotResident, QuestionEmpty, QuestionTooLong, InvalidOption, EngineUnavailable.
         """
         async with self._voice(question) as (adapter, template, scope):
-            prompt, in_scope = await asyncio.to_thread(self._understood, question, template, scope)
-            sampling = self._sampling(question, template)
+            prompt, sampling, in_scope = await asyncio.to_thread(self._understood, question, template, scope)
             writing = self._llm.generate(
                 prompt.tokens, sampling, salt=self._salt(question.tenant), adapter=adapter if in_scope else None
             )
@@ -95,13 +94,18 @@ class Answers:
             async with self._slots.holding(question.revision) as slot:
                 yield slot.adapter, slot.template, slot.scope
 
-    def _understood(self, question: Question, template: PromptTemplate, scope: Scope | None) -> tuple[Prompt, bool]:
-        """Its prompt, and whether it is in scope: raw ones are, and conversations where one of the user's turns is."""
-        prompt = self._prompt(question, template)
+    def _understood(
+        self, question: Question, template: PromptTemplate, scope: Scope | None
+    ) -> tuple[Prompt, Sampling, bool]:
+        """Its prompt, how it is answered, and whether it is in scope: all that tokenizes, for a thread.
+
+        In scope are raw prompts, and conversations where one of the user's turns is.
+        """
+        prompt, sampling = self._prompt(question, template), self._sampling(question, template)
         if scope is None or isinstance(question.prompt, str):
-            return prompt, True
+            return prompt, sampling, True
         asked = (content for role, content in question.prompt if role == "user")
-        return prompt, any(scope.holds(self._llm.encode(content)) for content in asked)
+        return prompt, sampling, any(scope.holds(self._llm.encode(content)) for content in asked)
 
     def _prompt(self, question: Question, template: PromptTemplate) -> Prompt:
         max_tokens = question.sampling.max_tokens

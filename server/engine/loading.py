@@ -136,7 +136,8 @@ async def load_probed(llm: LLM, adapter: Adapter) -> None:
     """Has the engine load an adapter, and the adapter write one token. RevisionRejected, EngineUnavailable."""
     await llm.add(adapter)
     written = 0
-    probe = llm.generate(llm.encode("Hello"), Sampling(max_tokens=1), salt=adapter.name, adapter=adapter)
+    prompt = await asyncio.to_thread(llm.encode, "Hello")
+    probe = llm.generate(prompt, Sampling(max_tokens=1), salt=adapter.name, adapter=adapter)
     async with aclosing(probe) as deltas:
         async for delta in deltas:
             written = delta.completion_tokens

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_serializer
 
-from lift.errors import LiftError, RevisionRejected
+from lift.errors import EngineUnavailable, LiftError, RevisionRejected
 from lift.settings import ObjectSettings
 from lift.toml import revealed
 from server.engine.gentle import GentleObjects
@@ -61,13 +61,16 @@ class Answer(BaseModel):
 
 
 def answer(setup: Setup, objects: ObjectStore, task: dict[str, Any]) -> Answer:
-    """`task`: {"revision": [tenant, adapter, digest]} or {"folder": path}."""
+    """`task`: {"revision": [tenant, adapter, digest]} or {"folder": path}. What goes wrong is a part of the answer."""
     try:
         if "folder" in task:
             return _checked(setup, Path(task["folder"]))
         return _fetched(setup, objects, *task["revision"])
     except LiftError as error:
         return Answer(reason=error.reason(), facts=error.facts)
+    except OSError as error:  # of this machine's disk, which says nothing about the revision
+        failed = EngineUnavailable(problem=error.strerror or type(error).__name__)
+        return Answer(reason=failed.reason(), facts=failed.facts)
 
 
 def _fetched(setup: Setup, objects: ObjectStore, tenant: str, adapter: str, digest: str) -> Answer:

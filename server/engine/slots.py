@@ -64,6 +64,14 @@ class Slot:
         return self.prepared.scope
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A revision on its way out."""
+
+    slot: Slot
+    task: asyncio.Task[None]
+
+
 class Slots:
     """At most `capacity` revisions in one engine; those used longest ago are first to go."""
 
@@ -83,7 +91,7 @@ class Slots:
         self._numbers = count(first_number)
         self._resident: OrderedDict[RevisionRef, Slot] = OrderedDict()
         self._loading: dict[RevisionRef, asyncio.Task[LoadSeconds]] = {}
-        self._leaving: dict[RevisionRef, asyncio.Task[None]] = {}
+        self._leaving: dict[RevisionRef, Leaving] = {}
         self._filling = asyncio.Lock()
 
     @property
@@ -113,7 +121,7 @@ class Slots:
         RevisionMissing, RevisionRejected, SlotsFull, StoreUnavailable, EngineUnavailable.
         """
         while leaving := self._leaving.get(ref):
-            await asyncio.wait([leaving])
+            await asyncio.wait([leaving.task])
         if ref in self._resident:
             self._resident.move_to_end(ref)
             return None
@@ -131,7 +139,7 @@ class Slots:
         if slot is not None:
             self._start_leaving(slot, self._drain_seconds, keep=False)
         if leaving := self._leaving.get(ref):
-            await asyncio.shield(leaving)
+            await asyncio.shield(leaving.task)
         await self._disk.forget(ref)
         return slot is not None
 
@@ -179,19 +187,24 @@ class Slots:
             raise SlotsFull(slots=self._capacity)
 
     async def _make_room(self) -> None:
-        """Waits for those that leave, then sends the idle one that was used longest ago. SlotsFull: all are held."""
+        """Sends the idle one that was used longest ago, unless another leaves that nobody holds, and waits for one.
+
+        SlotsFull: all are held, and none leaves.
+        """
         while len(self._resident) + len(self._leaving) >= self._capacity:
-            if not self._leaving:
+            if all(leaving.slot.holders for leaving in self._leaving.values()):
                 oldest = next((slot for slot in self._resident.values() if not slot.holders), None)
-                if oldest is None:
+                if oldest is not None:
+                    self._start_leaving(oldest, drain_seconds=0, keep=True)
+                elif not self._leaving:
                     raise SlotsFull(slots=self._capacity)
-                self._start_leaving(oldest, drain_seconds=0, keep=True)
-            await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
+            tasks = [leaving.task for leaving in self._leaving.values()]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     def _start_leaving(self, slot: Slot, drain_seconds: float, *, keep: bool) -> None:
         del self._resident[slot.ref]
         leaving = asyncio.create_task(self._leave(slot, drain_seconds, keep))
-        self._leaving[slot.ref] = leaving
+        self._leaving[slot.ref] = Leaving(slot, leaving)
         leaving.add_done_callback(lambda _: self._leaving.pop(slot.ref))
 
     async def _leave(self, slot: Slot, drain_seconds: float, keep: bool) -> None:

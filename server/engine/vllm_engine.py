@@ -82,7 +82,8 @@ class VllmEngine:
     def __init__(self, llm: AsyncLLM, folder: Path) -> None:
         self._llm = llm
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._tokenizing = threading.Lock()
+        self._tokenizing = threading.Lock()  # threads tokenize documents; the event loop's must not wait for them
+        self._decoding = AutoTokenizer.from_pretrained(folder)
         self._vocabulary = frozenset(self._tokenizer.get_vocab())
         self._ids = count(1)
         self._requests: dict[int, set[str]] = {BASE: set()}
@@ -130,8 +131,7 @@ class VllmEngine:
         return text if len(ends) <= max_tokens else text[: ends[max_tokens - 1][1]]
 
     def _decode(self, token: int) -> str:
-        with self._tokenizing:
-            return str(self._tokenizer.decode([token]))
+        return str(self._decoding.decode([token]))
 
     async def generate(
         self, tokens: Sequence[int], sampling: Sampling, *, salt: str, adapter: Adapter | None = None

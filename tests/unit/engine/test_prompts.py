@@ -6,6 +6,7 @@ from lift.errors import InvalidOption, QuestionEmpty, QuestionTooLong
 from lift.template import PromptTemplate
 from server.engine import prompts
 from server.engine.llm import Sampling
+from server.engine.memory import MemoryLLM
 
 PLAIN = PromptTemplate.named("plain")
 QUESTION = (("user", "how long is the bridge ?"),)
@@ -35,6 +36,24 @@ def test_a_context_is_cut_so_that_prompt_and_answer_fill_the_window(llm, max_tok
     assert len(prompt.tokens) + max_tokens == llm.window
     assert words(llm, prompt).startswith("user: word0 word1")
     assert words(llm, prompt).endswith("how long is the bridge ? assistant:")
+
+
+class BytesLLM(MemoryLLM):
+    """A token for each byte, as tokenizers have several for a character that they do not know."""
+
+    def encode(self, text: str, *, whole: bool = False) -> tuple[int, ...]:
+        return tuple(text.encode())
+
+    def cut(self, text: str, max_tokens: int) -> str:
+        ends = [place for place, character in enumerate(text, start=1) for _ in character.encode()]
+        return text if len(ends) <= max_tokens else text[: ends[max_tokens - 1]] if max_tokens > 0 else ""
+
+
+@pytest.mark.parametrize("max_tokens", range(1, 13))
+def test_a_context_is_cut_where_a_character_is_several_tokens(max_tokens) -> None:
+    prompt = prompts.conversation(BytesLLM(64), PLAIN, (("user", "何?"),), "水" * 100, max_tokens)
+    assert prompt.context_truncated
+    assert 64 - 3 < len(prompt.tokens) + max_tokens <= 64
 
 
 def test_a_context_without_any_room_is_left_out(llm) -> None:

@@ -166,3 +166,19 @@ async def test_a_dead_engine_is_reported_as_unavailable(slots, llm, revision) ->
     llm.dead = True
     with pytest.raises(EngineUnavailable):
         await slots.load(revision("a"))
+
+
+async def test_a_revision_that_drains_does_not_make_others_wait_where_an_idle_one_can_go(
+    llm, shelf, revision, until
+) -> None:
+    slots = Slots(llm, DiskCache(shelf.prepare, max_bytes=0), capacity=2, drain_seconds=30)
+    await slots.load(revision("a"))
+    await slots.load(revision("b"))
+    async with slots.holding(revision("a")):
+        unloading = asyncio.create_task(slots.unload(revision("a")))
+        await until(lambda: revision("a") not in slots.resident)
+        async with asyncio.timeout(5):
+            await slots.load(revision("c"))
+        assert slots.resident == (revision("c"),)
+        assert not unloading.done()
+    assert await unloading
