@@ -22,7 +22,6 @@ _CONNECTIONS = 32
 _CHUNK_BYTES = 1 << 20
 _RETRY_STATUSES = (500, 502, 503, 504)
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
-_OVERLOADED = {"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "XMinioServerNotInitialized"}
 
 
 class S3Objects:
@@ -130,8 +129,7 @@ def _translated(key: str) -> Iterator[None]:
     except S3Error as error:
         if error.code in _MISSING:
             raise ObjectMissing(key=key) from error
-        if error.code in _OVERLOADED:
-            raise StoreUnavailable(code=str(error.code)) from error
-        raise
+        # Overloaded, or it refuses the key or the bucket: either is for its operator to mend, and no object's fault.
+        raise StoreUnavailable(code=str(error.code)) from error
     except (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError) as error:
         raise StoreUnavailable(problem=type(error).__name__) from error

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from lift.errors import RevisionMissing, RevisionRejected, StoreUnavailable
+from lift.errors import EngineUnavailable, RevisionMissing, RevisionRejected, StoreUnavailable
 from server.engine import loading, preparing
 from server.engine.loading import Preparation
 from server.engine.preparing import NICENESS, Setup
@@ -156,3 +156,23 @@ async def test_an_error_of_its_own_ends_the_process_and_takes_the_folder_along(s
     with pytest.raises(ZeroDivisionError):
         preparing.answer(setup, press.objects, {"revision": [ref.tenant, ref.adapter, ref.digest]})
     assert not list(setup.folder.iterdir())
+
+
+async def test_a_store_that_refuses_the_key_says_nothing_about_the_revision(setup, press) -> None:
+    objects = setup.objects.model_copy(update={"secret_key": SecretStr("another")})
+    preparation = Preparation(setup.model_copy(update={"objects": objects}))
+    try:
+        with pytest.raises(StoreUnavailable, match=r"Signature|Access"):
+            await preparation.prepare(press.publish("bakery"))
+    finally:
+        await preparation.close()
+
+
+async def test_a_disk_that_cannot_be_written_says_nothing_about_the_revision(setup, press) -> None:
+    (setup.folder.parent / "file").touch()
+    preparation = Preparation(setup.model_copy(update={"folder": setup.folder.parent / "file"}))
+    try:
+        with pytest.raises(EngineUnavailable, match="Not a directory"):
+            await preparation.prepare(press.publish("bakery"))
+    finally:
+        await preparation.close()
