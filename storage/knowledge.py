@@ -52,4 +52,5 @@ def read(objects: ObjectStore, ref: RevisionRef) -> tuple[SentenceKnowledge, ...
     key = keys.knowledge(ref)
     if objects.size(key) is None:
         return ()
-    return tuple(map(SentenceKnowledge.model_validate_json, objects.get(key).decode().splitlines()))
+    lines = filter(None, objects.get(key).split(b"\n"))  # str.splitlines would cut at U+2028 within a sentence too
+    return tuple(map(SentenceKnowledge.model_validate_json, lines))
