@@ -81,10 +81,12 @@ def evaluate(
         questions=questions,
     )
     cases = limited(merged(chosen.load(data, choices)), limit, shuffle)
-    helping = helpers({name: models[name] for name in names if name in models})
+    asked = {name: model for name, model in models.items() if name in names}
+    helping = helpers(asked)
     with Client(state_dir=state) as client:
         client.query(None, "Are you there?", max_tokens=1)
-        results = Results(out, benchmark, {"max_tokens": max_tokens, "train": given, **chosen.settings_of(choices)})
+        settings = {"max_tokens": max_tokens, "train": given, **chosen.settings_of(choices)}
+        results = Results(out, benchmark, settings, {**asked, **({"judge": judge_model} if judge_model else {})})
         plan = Plan(
             cases=cases,
             methods=names,

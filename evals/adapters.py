@@ -30,25 +30,21 @@ class Adapters:
         self._options = options
         self._seen = seen
         self._trained: dict[str, Trained] = {}
-        self._used: set[str] = set()
 
     def of(self, document: Document) -> Trained:
         """The document's adapter, once it can be asked. JobFailed."""
         id_ = f"{self._name}-{document.digest}"
-        self._used.add(id_)
         if id_ not in self._trained:
             seconds = self._followed(self._begun(id_, document), document).progress.seconds
             self._trained[id_] = Trained(id=id_, seconds=seconds.total - seconds.queue)
         return self._trained[id_]
 
     def delete(self, document: Document) -> None:
-        """Deletes the document's adapter where this run has used it, and waits until it is gone."""
+        """Deletes the document's adapter, if an earlier part of the run made it too, and waits until it is gone."""
         id_ = f"{self._name}-{document.digest}"
-        if id_ in self._used:
-            with suppress(AdapterMissing):  # what could not even be created
-                self._client.jobs.wait(self._client.adapters.delete(id_).id)
-            self._used.remove(id_)
-            self._trained.pop(id_, None)
+        with suppress(AdapterMissing):  # all its questions failed, or were answered before it was deleted
+            self._client.jobs.wait(self._client.adapters.delete(id_).id)
+        self._trained.pop(id_, None)
 
     def _begun(self, id_: str, document: Document) -> str:
         """The id of the job that trains the adapter or has trained it, begun or resumed where need be."""

@@ -49,14 +49,17 @@ class Row:
 class Results:
     """The output folder of one evaluation; safe to use from several threads."""
 
-    def __init__(self, folder: Path, benchmark: str, settings: Mapping[str, Any]) -> None:
-        """Begins a folder or goes on in it.
+    def __init__(
+        self, folder: Path, benchmark: str, settings: Mapping[str, Any], models: Mapping[str, str] | None = None
+    ) -> None:
+        """Begins a folder or goes on in it. `models`: by option, those of methods and judge, which may be added later.
 
-        OutputTaken: it holds another benchmark, or was begun with other settings. OSError: it cannot be written.
+        OutputTaken: it holds another benchmark, or was begun with other settings or models. OSError: it cannot be
+        written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.run = _entered(folder, benchmark, settings)
+        self.run = _entered(folder, benchmark, settings, models or {})
         self._path = folder / ROWS
         self._rows = {row.key: row for row in _read(self._path)}
         self._lock = threading.Lock()
@@ -79,24 +82,24 @@ class Results:
             self._rows[row.key] = row
 
 
-def _entered(folder: Path, benchmark: str, settings: Mapping[str, Any]) -> str:
+def _entered(folder: Path, benchmark: str, settings: Mapping[str, Any], models: Mapping[str, str]) -> str:
     """The name of the run in this folder, new where it is empty."""
     file = folder / RUN
-    if not file.exists():
-        run = f"eval-{secrets.token_hex(4)}"
-        content = {"benchmark": benchmark, "run": run, "settings": settings}
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        return run
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        run, was, before = str(found["run"]), found["benchmark"], found["settings"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataMalformed(file=str(file), problem="it is not what an evaluation leaves there") from error
-    if was != benchmark:
-        raise OutputTaken(out=str(folder), benchmark=str(was))
-    for name in before.keys() | settings.keys():
-        if before.get(name) != settings.get(name):
-            raise OutputTaken(out=str(folder), **{name: str(before.get(name))}, wanted=str(settings.get(name)))
+    run, known = f"eval-{secrets.token_hex(4)}", {}
+    if file.exists():
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            run, was, before, known = str(found["run"]), found["benchmark"], found["settings"], found.get("models", {})
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataMalformed(file=str(file), problem="it is not what an evaluation leaves there") from error
+        if was != benchmark:
+            raise OutputTaken(out=str(folder), benchmark=str(was))
+        for name, value in {**settings, **models}.items():
+            first = {**models, **known, **before}.get(name)  # a model that is named for the first time is the first one
+            if value != first:
+                raise OutputTaken(out=str(folder), **{name: str(first)}, wanted=str(value))
+    content = {"benchmark": benchmark, "run": run, "settings": settings, "models": {**known, **models}}
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return run
 
 
@@ -104,13 +107,13 @@ def _read(path: Path) -> Iterable[Row]:
     """The rows of a file. A last line that was cut off by the end of a process is passed over."""
     if not path.exists():
         return
-    text = path.read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):
-        text = text[: text.rfind("\n") + 1]
-        path.write_text(text, encoding="utf-8")
-    for number, line in enumerate(text.splitlines(), start=1):
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.write_bytes(whole)
+    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):  # an answer may hold other ends of lines
         try:
-            content = json.loads(line)
-            yield Row(**{**content, "references": tuple(content["references"])})
+            row = json.loads(line)
+            yield Row(**{**row, "references": tuple(row["references"])})
         except (ValueError, TypeError, KeyError) as error:
             raise DataMalformed(file=str(path), line=number, problem="not a row of results") from error

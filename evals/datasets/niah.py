@@ -38,6 +38,8 @@ def niah(
     sample = text[:SAMPLE_CHARACTERS]
     characters_per_token = len(sample) / tokens(sample)
     straw = sentences(text)
+    if instances > len(straw):
+        raise InvalidOption(option="instances", value=instances, expected=f"at most {len(straw)}, the text's sentences")
     return tuple(
         _case(straw, length, int(length * characters_per_token), depth, instance * len(straw) // instances)
         for instance in range(instances)
@@ -65,7 +67,7 @@ def haystack(straw: Sequence[str], characters: int, depth: int, start: int) -> s
 def _case(straw: Sequence[str], length: int, characters: int, depth: int, start: int) -> Case:
     text = haystack(straw, characters, depth, start)
     question = Question(
-        id=digest_of(text, QUESTION),
+        id=digest_of(text, QUESTION, str(length), str(depth)),  # two cells may come to one haystack
         text=QUESTION,
         references=(REFERENCE,),
         keywords=KEYWORDS,

@@ -63,6 +63,7 @@ class FakeClient:
         return SimpleNamespace(state=AdapterState.READY, job=id_)
 
     def _delete(self, id_):
+        self._adapter(id_)
         del self.taught[id_]
         return SimpleNamespace(id=id_)
 

@@ -114,6 +114,15 @@ def test_niah_has_a_case_for_each_length_depth_and_instance(tmp_path):
     assert contains("Sit in Dolores Park on a sunny day.", question.references, question.keywords) == 0
 
 
+def test_two_cells_of_one_haystack_are_asked_each(tmp_path):
+    file = tmp_path / "straw.txt"
+    file.write_text(" ".join(f"This is sentence number {number}." for number in range(10, 60)))
+    cases = niah([file], lengths=(100,), depths=(0, 1, 100), instances=1, tokens=lambda text: len(text) // 5)
+    assert [len(case.questions) for case in merged(cases)] == [2, 1]
+    with pytest.raises(InvalidOption, match="at most 50"):
+        niah([file], lengths=(100,), depths=(0,), instances=51, tokens=len)
+
+
 def test_niah_refuses_a_depth_beyond_the_end(tmp_path):
     with pytest.raises(InvalidOption, match="depths"):
         niah([tmp_path], lengths=(1000,), depths=(120,), instances=1, tokens=len)

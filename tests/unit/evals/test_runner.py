@@ -99,6 +99,25 @@ def test_a_line_that_was_cut_off_is_asked_again(evaluated, client, island, tmp_p
     assert all(json.loads(line) for line in file.read_text().splitlines())
 
 
+def test_rows_may_hold_any_end_of_line_and_be_cut_within_a_character(evaluated, client, tmp_path):
+    (tmp_path / "mill.txt").write_text("The mill\u2028is of\u0085stone — all of it.")
+    (tmp_path / "mill.tsv").write_text("Of what is the mill?\tstone\n")
+    (first,) = evaluated([tmp_path / "mill.txt"], ["lift"])
+    assert evaluated([tmp_path / "mill.txt"], ["lift"]) == (first,)
+    file = tmp_path / "out" / "results.jsonl"
+    content = file.read_bytes()
+    file.write_bytes(content[: content.index("—".encode()) + 1])
+    (again,) = evaluated([tmp_path / "mill.txt"], ["lift"])
+    assert (again.answer, len(client.asked)) == (first.answer, 2)
+
+
+def test_an_adapter_of_an_earlier_part_of_the_run_is_deleted_too(evaluated, client, island):
+    evaluated([island], ["lift"], keep_adapters=True)
+    assert client.taught
+    evaluated([island], ["lift", "raw"])
+    assert client.taught == {}
+
+
 def test_a_document_that_cannot_be_learned_costs_its_questions_and_is_tried_again(evaluated, client, tmp_path, island):
     (tmp_path / "dull.txt").write_text("This is unteachable.")
     (tmp_path / "dull.tsv").write_text("Is it?\tno\n")
@@ -136,6 +155,10 @@ def test_a_folder_of_another_evaluation_is_refused(evaluated, island, tmp_path):
         Results(tmp_path / "out", "squad", {"max_tokens": 64})
     with pytest.raises(OutputTaken, match="max_tokens: 64, wanted: 8"):
         Results(tmp_path / "out", "own", {"max_tokens": 8})
+    Results(tmp_path / "out", "own", {"max_tokens": 64}, {"judge": "one"})
+    Results(tmp_path / "out", "own", {"max_tokens": 64}, {"llamaindex": "minilm"})
+    with pytest.raises(OutputTaken, match="judge: one, wanted: another"):
+        Results(tmp_path / "out", "own", {"max_tokens": 64}, {"judge": "another"})
     (tmp_path / "out" / "results.jsonl").write_text("{}\n")
     with pytest.raises(DataMalformed, match="line: 1"):
         Results(tmp_path / "out", "own", {"max_tokens": 64})
