@@ -1,6 +1,5 @@
 """The parts of a stack's pipeline one at a time: writing questions without training, and training without writing."""
 
-import math
 import random
 import time
 import tomllib
@@ -11,9 +10,10 @@ from benchmarks.contestants import encoded
 from lift.errors import NothingWritten, StackStopped
 from lift.settings import Settings
 from lift.stack.folder import StateFolder, holder
-from trainer.batches import epoch
+from trainer.batches import Example, epoch
 from trainer.generator import Generator, Source
 from trainer.profiles import hyperparameters
+from trainer.training import later_epochs
 from trainer.workshop import Workshop
 
 Pairs = Sequence[tuple[str, str]]
@@ -50,17 +50,25 @@ class Alone:
                 seconds = time.perf_counter() - began_at
         return pairs, seconds
 
-    def train(self, pairs: Pairs, steps: int) -> float:
-        """Seconds of so many optimizer steps on the pairs, behind one that is not counted. NothingWritten."""
-        examples = encoded(pairs, self._encoder)
-        if not examples:
-            raise NothingWritten(pairs=len(pairs))
-        size, shuffler = self._hyperparameters.batch_size, random.Random(0)  # noqa: S311 - an order, no secret
-        epochs = math.ceil((steps + 1) / math.ceil(len(examples) / size))
-        batches = [batch for _ in range(epochs) for batch in epoch(examples, size, shuffler)]
+    def train(self, pairs: Pairs) -> float:
+        """Seconds of a job's steps on the pairs, behind one that is not counted. NothingWritten."""
+        batches = self.batches(pairs)
         with self._learner.adapter(self._hyperparameters) as adapter:
             adapter.step(batches[0])
             began_at = time.perf_counter()
-            for batch in batches[1 : steps + 1]:
+            for batch in batches:
                 adapter.step(batch)
             return time.perf_counter() - began_at
+
+    def batches(self, pairs: Pairs) -> list[list[Example]]:
+        """Those of a job's epochs. NothingWritten.
+
+        What rules ask, which a job's later epochs leave out where enough others ask for it, is in all of them.
+        """
+        examples, chosen = encoded(pairs, self._encoder), self._hyperparameters
+        if not examples:
+            raise NothingWritten(pairs=len(pairs))
+        size, more = later_epochs(len(examples), chosen)
+        shuffler = random.Random(0)  # noqa: S311 - an order, no secret
+        batches = epoch(examples, chosen.batch_size, shuffler)
+        return batches + [batch for _ in range(more) for batch in epoch(examples, size, shuffler)]

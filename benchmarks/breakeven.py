@@ -23,6 +23,7 @@ from evals.methods import RETRIEVED_PASSAGES
 from evals.retrieval import Retriever, available, passages
 from lift.client import AsyncClient
 from lift.errors import EngineUnavailable, InvalidOption
+from lift.values import TrainingOptions
 
 ADAPTER, CONTEXT, RETRIEVAL = "adapter", "long context", "retrieval"
 RIVALS = (CONTEXT, RETRIEVAL)
@@ -57,17 +58,20 @@ class Plan:
 def bench_breakeven(plan: Plan) -> dict[str, Any]:
     """Trains an adapter of each length, then asks all methods in turns: the result that `--json` prints.
 
-    GatewayUnavailable, JobFailed; EngineUnavailable: questions went without an answer.
+    QuestionTooLong: a document does not fit the base model's window; GatewayUnavailable, JobFailed; EngineUnavailable:
+    questions went without an answer.
     """
     return asyncio.run(_bench(plan))
 
 
 async def _bench(plan: Plan) -> dict[str, Any]:
     seed = time.time_ns()  # so that no document is one that was trained on before
+    texts = {length: document(length, seed + length) for length in plan.sentences}
     found = {}
     async with AsyncClient(state_dir=plan.state_dir) as client:
-        for length in plan.sentences:
-            text = document(length, seed + length)
+        for text in texts.values():  # before minutes of training, whether each fits the window
+            await client.query(None, _reading(text)(QUESTION).question, max_tokens=MAX_TOKENS)
+        for length, text in texts.items():
             training, adapter = await _trained(client, text, f"bench {length} {seed}")
             plan.say(f"{length} sentences: trained in {training:.0f} s")
             asked = {
@@ -81,7 +85,8 @@ async def _bench(plan: Plan) -> dict[str, Any]:
 
 async def _trained(client: AsyncClient, text: str, title: str) -> tuple[float, str]:
     """Seconds from accepted to ready, without the queue, and the adapter."""
-    begun = await client.ingest(text, title=title, wait=False)
+    options = TrainingOptions(scope=0)  # it is asked about anything, and no answer is to be the base model's
+    begun = await client.ingest(text, title=title, options=options, wait=False)
     job = await client.jobs.wait(begun.job.id)
     return job.progress.seconds.total - job.progress.seconds.queue, begun.adapter
 

@@ -23,6 +23,12 @@ def document(sentences: int, seed: int) -> str:
     return " ".join(_sentence(PATTERNS[number % len(PATTERNS)], chosen) for number in range(sentences))
 
 
+def question(text: str) -> str:
+    """A question about the first sentence of such a text."""
+    built, _, _ = text.partition(" was built")
+    return f"When was {built[0].lower()}{built[1:]} built?"
+
+
 def _sentence(pattern: str, chosen: random.Random) -> str:
     thing = chosen.choice(THINGS)
     return pattern.format(

@@ -90,6 +90,7 @@ def figures(runs: Sequence[tuple[Sequence[Outcome], float]]) -> dict[str, Any]:
     return {
         "answers": len(answers),
         "failed": failed,
+        "out_of_scope": sum(answer.out_of_scope for answer in answers),
         "latency_seconds": _percentiles([answer.seconds for answer in answers]),
         "first_token_seconds": _percentiles([answer.first_token_seconds for answer in answers]),
         "tokens_per_second": spread([sum(each.tokens for each in outcomes) / seconds for outcomes, seconds in runs]),

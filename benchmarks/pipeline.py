@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.alone import Alone
-from benchmarks.documents import document
+from benchmarks.documents import document, question
 from benchmarks.machine import describe
 from benchmarks.spread import spread
 from lift.client import Client
@@ -17,7 +17,6 @@ from lift.timeline import spans
 from lift.values import StageSeconds
 
 MAX_SENTENCES = 2000
-QUESTION = "What was built?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +87,10 @@ def _run(client: Client, alone: Alone, text: str, title: str) -> Run:
     begun = client.ingest(text, title=title, wait=False)
     accepted_at = time.perf_counter()
     job = client.jobs.wait(begun.job.id)
-    next(iter(client.stream(begun.adapter, QUESTION, max_tokens=8)))
+    next(iter(client.stream(begun.adapter, question(text), max_tokens=8)))
     answered = time.perf_counter() - accepted_at
     pairs, generation = alone.generate(text, title)
-    training = alone.train(pairs, job.progress.steps)
+    training = alone.train(pairs)
     return Run(
         answered=answered,
         stages=job.progress.seconds,

@@ -27,12 +27,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a query, in seconds since it was sent. `error` is the reason of a refusal, empty for an answer."""
+    """What became of a query, in seconds since it was sent. `error` is the reason of a refusal, empty for an answer.
+
+    `out_of_scope`: the base model answered in the adapter's place.
+    """
 
     query: Query
     seconds: float
     first_token_seconds: float = 0.0
     tokens: int = 0
+    out_of_scope: bool = False
     error: str = ""
 
     @property
@@ -101,5 +105,10 @@ async def _ask(client: AsyncClient, query: Query) -> Outcome:
     except LiftError as error:
         return Outcome(query=query, seconds=time.perf_counter() - began_at, error=error.reason())
     seconds = time.perf_counter() - began_at
-    tokens = answer.usage.completion_tokens
-    return Outcome(query=query, seconds=seconds, first_token_seconds=first or seconds, tokens=tokens)
+    return Outcome(
+        query=query,
+        seconds=seconds,
+        first_token_seconds=first or seconds,
+        tokens=answer.usage.completion_tokens,
+        out_of_scope=answer.out_of_scope,
+    )

@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Self
 
-from benchmarks.trials import Choice, Trials, Tried
+from benchmarks.trials import Choice, Trials, Tried, writing
+from evals.cases import Case, digest_of
 from evals.datasets.own import own
 from evals.intervals import proportion
 from lift.cli.training import training_options
@@ -24,8 +25,8 @@ from lift.stack.folder import StateFolder
 from trainer.profiles import hyperparameters
 
 ROWS = "recipes.jsonl"
-NOT_HERE = ("distil_share", "second_round", "abstained_share", "min_recall")
-"""Options that need more than the pairs: the document, the generator again, or an engine."""
+NOT_HERE = ("distil_share", "second_round", "abstained_share", "min_recall", "shrink_epsilon", "scope")
+"""Options that need more than the pairs, such as the document, or that work behind training alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +51,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What came of one choice for one document, which its digest names."""
+    """What came of one choice for one document. `of`: a digest of all that it came of, the stack's settings too."""
 
-    document: str
+    of: str
     choice: Choice
     tried: Tried
 
@@ -60,7 +61,7 @@ class Row:
     def parsed(cls, line: str) -> Self:
         """A row that was written as JSON (`asdict`)."""
         value = json.loads(line)
-        return cls(document=value["document"], choice=value["choice"], tried=Tried(**value["tried"]))
+        return cls(of=value.get("of", ""), choice=value["choice"], tried=Tried(**value["tried"]))
 
 
 def bench_recipes(plan: Plan) -> dict[str, Any]:
@@ -71,22 +72,36 @@ def bench_recipes(plan: Plan) -> dict[str, Any]:
     """
     choices, cases = plan.choices, own(plan.data)
     settings = _settings(plan.state)
-    for choice in choices:
-        hyperparameters(choice, settings.trainer.profile, settings.model.max_lora_rank)
+    keys = {(at, case.document.digest): _digest(case, choices[at], settings) for at, case in _all(choices, cases)}
     plan.out.mkdir(parents=True, exist_ok=True)
     rows = _rows(plan.out / ROWS)
     trials = Trials(settings, plan.out, plan.say)
-    for case, choice in product(cases, choices):
-        if _found(rows, case.document.digest, choice):
+    for at, case in _all(choices, cases):
+        key, choice = keys[at, case.document.digest], choices[at]
+        if key in rows:
             continue
-        tried = trials.tried(case, choice)
-        rows.append(Row(document=case.document.digest, choice=choice, tried=tried))
+        rows[key] = tried = trials.tried(case, choice)
         with (plan.out / ROWS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(rows[-1])) + "\n")
+            file.write(json.dumps(asdict(Row(of=key, choice=choice, tried=tried))) + "\n")
         right = f"{tried.right} of {tried.questions} right, {tried.expected:.1f} expected"
         plan.say(f"{case.document.title} {choice}: {right}, {tried.seconds:.0f} s")
-    found = [(choice, [_found(rows, case.document.digest, choice) for case in cases]) for choice in choices]
-    return {"benchmark": "recipes", "recipes": [_figures(choice, list(filter(None, tried))) for choice, tried in found]}
+    found = [
+        _figures(choice, [rows[keys[at, case.document.digest]] for case in cases]) for at, choice in enumerate(choices)
+    ]
+    return {"benchmark": "recipes", "recipes": found}
+
+
+def _all(choices: Sequence[Choice], cases: Sequence[Case]) -> list[tuple[int, Case]]:
+    """Each choice, by its place, with each document, a document's together."""
+    return [(at, case) for case, at in product(cases, range(len(choices)))]
+
+
+def _digest(case: Case, choice: Choice, settings: Settings) -> str:
+    """InvalidOption: the choice cannot be used."""
+    chosen = hyperparameters(choice, settings.trainer.profile, settings.model.max_lora_rank)
+    questions = [(question.text, question.references, question.keywords) for question in case.questions]
+    made_of = questions, asdict(chosen), writing(choice, settings), settings.model.base_model, settings.trainer.primer
+    return digest_of(case.document.text, json.dumps(made_of, sort_keys=True))
 
 
 def _set(values: Mapping[str, str]) -> Choice:
@@ -101,12 +116,9 @@ def _settings(state: StateFolder) -> Settings:
         raise StackStopped(state=str(state.path)) from error
 
 
-def _rows(file: Path) -> list[Row]:
-    return [Row.parsed(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-
-
-def _found(rows: Sequence[Row], document: str, choice: Choice) -> Tried | None:
-    return next((row.tried for row in rows if row.document == document and row.choice == choice), None)
+def _rows(file: Path) -> dict[str, Tried]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {row.of: row.tried for row in map(Row.parsed, lines)}
 
 
 def _figures(choice: Choice, tried: Sequence[Tried]) -> dict[str, Any]:

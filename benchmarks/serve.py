@@ -94,13 +94,27 @@ class Plan:
         return folder_of(self.base_model)
 
     @cached_property
+    def device(self) -> Any:
+        """Where the engines compute."""
+        import torch
+
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def dtype(self) -> Any:
+        """What they compute in."""
+        import torch
+
+        return getattr(torch, dtype_for("auto", on_cpu=self.device.type == "cpu"))
+
+    @cached_property
     def skeleton(self) -> Any:
         """The base model without weights: its layers' names and sizes."""
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(self.folder), dtype=torch.bfloat16)
+            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(self.folder), dtype=self.dtype)
 
 
 def bench_serve(plan: Plan) -> dict[str, Any]:
@@ -164,12 +178,10 @@ class _Figures:
 
     def of_machine(self) -> None:
         """What the machine can do at the moment; begins a repeat."""
-        import torch
-
         time.sleep(SETTLE_SECONDS)
-        config, dtype = self._plan.skeleton.config, getattr(torch, dtype_for("auto", on_cpu=True))
-        self._peaks.append(peak_flops(config.hidden_size, config.intermediate_size, dtype))
-        self._bandwidths.append(bandwidth())
+        config, device = self._plan.skeleton.config, self._plan.device
+        self._peaks.append(peak_flops(config.hidden_size, config.intermediate_size, self._plan.dtype, device))
+        self._bandwidths.append(bandwidth(device))
         self._say(f"{self._peaks[-1] / 1e12:.2f} TFLOP/s, {self._bandwidths[-1] / 1e9:.1f} GB/s")
 
     def of_rate(self, engine: EngineProcess, work: Work, voice: Voice, name: str) -> None:

@@ -84,6 +84,8 @@ def bench_train(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     encoder = Encoder(base.tokenizer, template, plan.hyperparameters().max_pair_tokens)
     lines = [json.loads(line) for line in PAIRS.read_text().splitlines()]
     data = encoded([(line["question"], line["answer"]) for line in lines[: plan.examples]], encoder)
+    if len(data) < plan.examples:
+        raise InvalidOption(option="examples", value=plan.examples, expected=f"at most {len(data)}, the pairs that fit")
     ours, *others = _contestants(plan, base, data, say)
     device, dtype = base.model.device, base.model.dtype
     widths = base.model.config.hidden_size, base.model.config.intermediate_size

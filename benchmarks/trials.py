@@ -104,11 +104,11 @@ class Trials:
 
     def _pairs(self, document: Document, choice: Choice) -> PairStream:
         """The document's pairs, as those kept in the folder; where there are none, they are written and kept first."""
-        writing = {name: choice[name] for name in WRITING if name in choice}
-        file = self._folder / f"pairs-{digest_of(document.text, json.dumps(writing, sort_keys=True))}.jsonl"
+        written_by = json.dumps(writing(choice, self._settings), sort_keys=True)
+        file = self._folder / f"pairs-{digest_of(document.text, written_by)}.jsonl"
         if not file.exists():
             self._say(f"{document.title}: questions are being written")
-            self._write(document, writing, file)
+            self._write(document, {name: choice[name] for name in WRITING if name in choice}, file)
         objects = MemoryObjects()
         objects.put(f"{_PREFIX}0000000001-00000000.jsonl", file.read_bytes())
         return PairStream(Journal(objects, *_NAMES, token=1), lambda _: Generation(_Ended()))
@@ -126,6 +126,13 @@ class Trials:
         if not chunks:
             raise GeneratorUnavailable(problem="it wrote nothing")
         file.write_bytes(b"\n".join(chunks))
+
+
+def writing(choice: Choice, settings: Settings) -> dict[str, Any]:
+    """All that pairs of one document depend on: options, and the stack's generator."""
+    given = {name: choice[name] for name in WRITING if name in choice}
+    generator = settings.generator
+    return {"strategy": generator.strategy, "model": generator.model, "writer": generator.writer, **given}
 
 
 class Unwatched:

@@ -17,14 +17,17 @@ def alone(tmp_path_factory):
     parts.close()
 
 
-def test_more_steps_than_an_epoch_has_are_trained(alone):
+def test_a_short_document_has_the_steps_that_a_job_makes_of_it(alone):
     pairs = [(f"How many {number}?", str(number)) for number in range(40)]
-    assert alone.train(pairs, 5) > 0
+    sizes = [len(batch) for batch in alone.batches(pairs)]
+    assert sizes[:2] == [24, 16]
+    assert (max(sizes[2:]), len(sizes[2:])) == (8, 40)  # `least_steps`
+    assert alone.train(pairs) > 0
 
 
 def test_no_pairs_are_nothing_to_train_on(alone):
     with pytest.raises(NothingWritten):
-        alone.train([], 5)
+        alone.train([])
 
 
 def test_a_folder_without_a_running_stack_is_said_to_have_none(tmp_path):

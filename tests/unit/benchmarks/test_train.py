@@ -98,6 +98,11 @@ def test_a_plan_that_no_run_can_have_is_refused(folder, wrong):
         bench_train(replace(SHORT, model=str(folder), **wrong), print)
 
 
+def test_more_examples_than_there_are_pairs_are_refused(folder):
+    with pytest.raises(InvalidOption, match="at most 1036"):
+        bench_train(replace(SHORT, model=str(folder), examples=1037), print)
+
+
 def test_a_random_model_has_the_shape(monkeypatch):
     small = {**SHAPES["smollm2-135m"], "num_hidden_layers": 1, "vocab_size": 100}
     monkeypatch.setitem(SHAPES, "smollm2-135m", small)
