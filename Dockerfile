@@ -10,6 +10,7 @@ FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PATH=/opt/lift/bin:$PATH LIFT_STATE_DIR=/var/lib/lift
 RUN groupadd --gid 10001 lift && useradd --uid 10001 --gid lift --home-dir /var/lib/lift --create-home lift \
+ && install --directory --owner lift --group lift /var/lib/lift/.cache \
  && python -m venv /opt/lift
 WORKDIR /src
 
