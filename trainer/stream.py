@@ -78,13 +78,15 @@ class PairStream:
             return self._ended and not self._fresh
 
     def take(self, at_least: int, check: Callable[[], None]) -> list[Pair]:
-        """All pairs that have come since the last call; blocks until there are `at_least` of them or no more will come.
+        """All pairs that have come since the last call.
+
+        Blocks until there are `at_least` of them and the plan is known, or no more will come.
 
         Raises what ended the stream early; what `check` raises, which is called every CHECK_SECONDS; TimedOut after
         STALL_SECONDS without a sign of the generator.
         """
         with self._changed:
-            while len(self._fresh) < at_least and not self._ended and self._error is None:
+            while (len(self._fresh) < at_least or not self.plan) and not self._ended and self._error is None:
                 self._changed.wait(CHECK_SECONDS)
                 check()
                 if time.monotonic() - self._heard_at > STALL_SECONDS:
@@ -117,7 +119,9 @@ class PairStream:
             self._heard_at = time.monotonic()
             match event.WhichOneof("event"):
                 case "plan":
-                    self.plan = tuple(event.plan.sentences)
+                    with self._changed:
+                        self.plan = tuple(event.plan.sentences)
+                        self._changed.notify_all()
                 case "pair":
                     pair = _pair(event.pair)
                     recorder.record(pair)
