@@ -71,9 +71,10 @@ class Trials:
         chosen = hyperparameters(choice, self._settings.trainer.profile, self._settings.model.max_lora_rank)
         stream = self._pairs(case.document, choice)
         encoder = self._workshop.encoder(chosen.max_pair_tokens)
+        beside = self._workshop.beside(chosen)
         with stream, self._workshop.learner.adapter(chosen, self._workshop.primer) as adapter:
             began_at = time.perf_counter()
-            training = train(stream, encoder, adapter, chosen, Unwatched(), beside=self._workshop.beside(chosen))
+            training = train(stream, encoder, adapter, chosen, Unwatched(), beside=beside)
             seconds = time.perf_counter() - began_at
             weights = adapter.weights()
         with merged(self._workshop, weights, chosen.scaling):

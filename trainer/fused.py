@@ -12,7 +12,7 @@ product. `PeftLearner` is the reference for all of this.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -64,6 +64,11 @@ class FusedLearner:
         """
         whitened = whiteners(self.kept, hyperparameters.whitening, self._base.embedding)
         yield FusedAdapter(self, Lora(self._base, hyperparameters, whitened, primer))
+
+    @staticmethod
+    def unadapted() -> AbstractContextManager[object]:
+        """See `Learner`; adapters are no part of the model here."""
+        return nullcontext()
 
     def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[float]:
         """One optimizer step of each adapter on its examples, as if it were alone; the number is `left`.

@@ -227,6 +227,7 @@ class Trainer:
         job = hold.lease.job
         encoder = workshop.encoder(chosen.max_pair_tokens)
         journal = Journal(self._objects, job.tenant, job.id, hold.lease.token)
+        beside = workshop.beside(chosen)
         with (
             workshop.learner.adapter(chosen, workshop.primer) as adapter,
             PairStream(journal, lambda done: self._generator.generate(sources, job.options, done)) as stream,
@@ -237,7 +238,7 @@ class Trainer:
                 adapter,
                 chosen,
                 hold,
-                beside=workshop.beside(chosen),
+                beside=beside,
                 teacher=_teacher(workshop.base, encoder, sources, stream, chosen.distil_share),
                 again=lambda weak: self._again(journal, sources, job, set(range(stream.sentences)) - weak),
             )

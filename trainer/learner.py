@@ -44,3 +44,6 @@ class Learner(Protocol):
 
         The base is never changed.
         """
+
+    def unadapted(self) -> AbstractContextManager[object]:
+        """Inside the block the base model computes what is its own; not to be asked for in a block of `adapter`."""

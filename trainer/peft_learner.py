@@ -42,8 +42,9 @@ class PeftLearner:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
+        # Not while it is in use: spectra that are not known yet are looked for in an `unadapted` block.
+        whitened = whiteners(self._kept, hyperparameters.whitening, self._model.get_input_embeddings().weight)
         with self._in_use:
-            whitened = whiteners(self._kept, hyperparameters.whitening, self._model.get_input_embeddings().weight)
             with torch.random.fork_rng(enabled=True):
                 torch.manual_seed(hyperparameters.seed)
                 adapted = peft.get_peft_model(self._model, config, autocast_adapter_dtype=False)
@@ -51,6 +52,10 @@ class PeftLearner:
                 yield PeftAdapter(adapted, hyperparameters, whitened, primer)
             finally:
                 adapted.unload()
+
+    def unadapted(self) -> contextlib.AbstractContextManager[object]:
+        """See `Learner`; an adapter is a part of the model here, so it waits for the one that is there."""
+        return self._in_use
 
 
 class PeftAdapter:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -65,6 +65,10 @@ class SharedLearner:
         finally:
             self._count(-1)
             self.computed(block.__exit__, None, None, None)
+
+    def unadapted(self) -> AbstractContextManager[object]:
+        """See `Learner`."""
+        return self.unshared.unadapted()
 
     def computed(self, compute: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """What it returns or raises, in the thread that computes."""

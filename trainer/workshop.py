@@ -67,17 +67,22 @@ class Workshop:
     def own_answers(self) -> tuple[Example, ...]:
         """What the base model says to unrelated questions; it is asked once."""
         with self._finding_out:
-            self._own_answers = self._own_answers or kept_answers(self._folder, self.base, self.template)
+            if not self._own_answers:
+                with self.learner.unadapted():
+                    self._own_answers = kept_answers(self._folder, self.base, self.template)
             return self._own_answers
 
     def spectra(self) -> KeptSpectra:
         """What directions the base model's inputs have while it answers those; looked at once."""
         with self._finding_out:
-            self._spectra = self._spectra or KeptSpectra.of(self._folder, self.base, self.own_answers())
+            if self._spectra is None:
+                answers = self.own_answers()
+                with self.learner.unadapted():
+                    self._spectra = KeptSpectra.of(self._folder, self.base, answers)
             return self._spectra
 
     def beside(self, chosen: Hyperparameters) -> list[Share]:
-        """What an adapter is trained on besides its document."""
+        """What an adapter is trained on besides its document; found out in an `unadapted` block of the learner."""
         shares = []
         if chosen.retained_share:
             shares.append(Share(examples=self.own_answers(), share=chosen.retained_share))

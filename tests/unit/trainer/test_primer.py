@@ -14,8 +14,10 @@ from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
+from trainer.retention import own_answers
 from trainer.whitening import KeptSpectra
 
+QUESTIONS = ("Hello?", "Who are you and why?", "What is it?", "How many are there?")
 LAYER = "base_model.model.model.layers.1.self_attn.q_proj"
 PRIMED = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, seed=1, primer=1.0)  # as the primer of the tests
 
@@ -104,3 +106,15 @@ def test_a_job_s_adapter_begins_at_the_trainer_s_primer(bench, primer_folder):
         assert read_manifest(bench.objects, revision.ref).hyperparameters["primer"] == share
         losses.append(revision.losses[0])
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_what_the_base_model_says_is_found_out_before_the_primer_is_a_part_of_it(bench, primer_folder, monkeypatch):
+    monkeypatch.setattr(FusedLearner, "takes", staticmethod(lambda _: False))
+    monkeypatch.setattr("trainer.retention.unrelated_questions", lambda: QUESTIONS)
+    trainer = bench.settings.trainer.model_copy(update={"primer": str(primer_folder)})
+    bench.settings = bench.settings.model_copy(update={"trainer": trainer})
+    worker, job = bench.worker("worker-2"), bench.job(primer=1.0, retained_share=0.5)
+    worker.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+    workshop = worker._workshop
+    assert workshop.own_answers() == own_answers(workshop.base, workshop.template, QUESTIONS)
