@@ -7,6 +7,7 @@ token is no longer the newest (fencing): a worker that was believed dead can cha
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import (
@@ -186,15 +187,17 @@ class Jobs:
     def joinable(self, limit: int, waited: float) -> tuple[str, ...]:
         """Training jobs that a busy worker may take beside its own, oldest first; nothing is changed.
 
-        No idle worker has taken them for `waited` seconds, and none has died over them.
+        No idle worker has taken them for `waited` seconds, and none has died over them. One that a worker died over
+        has to lead, so those made after it wait for that: a worker whom younger ones join is never free for it.
         """
         j = schema.jobs
         with self._database.read() as connection:
             time = now(connection)
-            fresh = and_(j.c.crashes == 0, j.c.state != JobState.RUNNING)
+            fresh = and_(j.c.crashes == 0, j.c.state != JobState.RUNNING).label("fresh")
             old = j.c.created_at <= time - timedelta(seconds=waited)
-            query = select(j.c.id).where(j.c.state.in_(ACTIVE), j.c.kind == JobKind.TRAIN, _claimable(time), fresh, old)
-            return tuple(connection.execute(query.order_by(j.c.created_at).limit(limit)).scalars())
+            query = select(j.c.id, fresh).where(j.c.state.in_(ACTIVE), j.c.kind == JobKind.TRAIN, _claimable(time), old)
+            rows = connection.execute(query.order_by(j.c.created_at).limit(limit)).all()
+        return tuple(row.id for row in takewhile(lambda row: row.fresh, rows))
 
     def _settle_cancellations(self, limit: int) -> None:
         j = schema.jobs

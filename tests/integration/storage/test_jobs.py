@@ -240,6 +240,19 @@ def test_only_what_nobody_took_and_nobody_died_over_may_join_a_busy_worker(catal
     assert abandoned.id not in catalogue.jobs.joinable(10, 0)
 
 
+def test_nothing_joins_that_is_younger_than_a_due_job_that_has_to_lead(catalogue: Catalogue, job: Job) -> None:
+    abandoned, later = another_job(catalogue, "1"), another_job(catalogue, "2")
+    held = claimed(catalogue, abandoned)
+    assert catalogue.jobs.joinable(10, 0) == (job.id, later.id)
+    catalogue.jobs.heartbeat(held, EXPIRED)
+    assert catalogue.jobs.joinable(10, 0) == (job.id,)
+    leading = claimed(catalogue, abandoned)
+    assert catalogue.jobs.joinable(10, 0) == (job.id, later.id)
+    catalogue.jobs.wait(leading, "again", 3600)
+    assert catalogue.jobs.joinable(10, 0) == (job.id, later.id)
+    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (job.id, later.id)
+
+
 def test_a_deletion_is_due_once_no_training_is_active(catalogue: Catalogue, job: Job) -> None:
     training = claimed(catalogue, job)
     deletion = catalogue.adapters.start_deletion("acme", job.adapter)
