@@ -14,7 +14,7 @@ class Crew:
     """Jobs in threads of one process, at most `at_once()` of them.
 
     Should the process die of one of them, all of them are claimed again when their leases run out. A job that has seen
-    that once is no longer taken in beside another.
+    that once has the next process to itself: who names those that may join sees to that.
     """
 
     def __init__(

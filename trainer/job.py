@@ -86,6 +86,7 @@ class Trainer:
         self._engines = engines
         self._worker = worker
         self._stopping = stopping
+        self._in_hand: list[Job] = []
         self._workshop: Workshop | None = None
         self._loading = threading.Lock()
         self._examiner = Examiner(engines, objects, settings.trainer.asked_pairs)
@@ -128,8 +129,9 @@ class Trainer:
         return self._settings.trainer.jobs_at_once if shared and not self._stopping() else 1
 
     def joinable(self, limit: int) -> tuple[str, ...]:
-        """Jobs that no idle trainer takes."""
-        return self._catalogue.jobs.joinable(limit, JOIN_AFTER_SECONDS) if limit else ()
+        """Jobs that no idle trainer takes; none until one is in hand, nor beside one that a trainer died over."""
+        alone = not self._in_hand or any(job.crashes for job in self._in_hand)
+        return self._catalogue.jobs.joinable(limit, JOIN_AFTER_SECONDS) if limit and not alone else ()
 
     def run(self, job_id: str) -> None:
         """Does the job, where it is still waiting to be done, and writes down how it ended."""
@@ -140,10 +142,13 @@ class Trainer:
         job = lease.job
         with logs.bound(job=job.id, tenant=job.tenant, adapter=job.adapter):
             log.info("job_claimed", attempt=job.attempts, crashes=job.crashes, token=lease.token)
+            self._in_hand.append(job)
             try:
                 self._settle(lease, lease_seconds)
             except LeaseLost:
                 log.warning("lease_lost", token=lease.token)
+            finally:
+                self._in_hand.remove(job)
 
     def _settle(self, lease: Lease, lease_seconds: float) -> None:
         """Does the job and turns every way it can end into one write.

@@ -1,7 +1,9 @@
 import threading
 import time
 
-from storage.records import JobState
+import pytest
+
+from storage.records import JobKind, JobState
 from trainer.crew import Crew
 
 
@@ -78,3 +80,30 @@ def test_a_short_job_ends_while_a_long_one_waits_for_its_generator(bench, wait_u
     bench.generator.release()
     thread.join(30)
     assert bench.state(long).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_nobody_joins_a_job_that_a_trainer_died_over(bench, wait_until, monkeypatch, crashed):
+    monkeypatch.setattr("trainer.job.JOIN_AFTER_SECONDS", 0.0)
+    bench.trainer.warm_up()
+    older, leader = bench.job(content=b"one\n"), bench.job(content=b"two\n")
+    if crashed:
+        bench.catalogue.jobs.claim(leader.id, JobKind.TRAIN, "dead", 0.0)
+    bench.generator.hold_before(0)
+    looks = []
+
+    def joinable(limit):
+        looks.append(bench.trainer.joinable(limit))
+        return ()
+
+    crew = Crew(bench.trainer.run, joinable, bench.trainer.at_once)
+    thread = threading.Thread(target=crew.run, args=[leader.id])
+    thread.start()
+    wait_until(lambda: bench.generator.requests)
+    before = len(looks)
+    wait_until(lambda: len(looks) > before + 1)
+    bench.generator.release()
+    thread.join(30)
+    assert bench.state(leader).state is JobState.SUCCEEDED
+    assert looks[before + 1] == (() if crashed else (older.id,))
+    assert not (crashed and any(looks))
