@@ -139,7 +139,7 @@ class Teaching:
             batches = epoch(examples, chosen.batch_size, shuffler)
             for at, batch in enumerate(batches):
                 taken = dropout.of(batch) if number else batch
-                adapter.step(beside.added_to(taken), 1 - (number + at / len(batches)) / chosen.epochs)
+                adapter.step(beside.added_to(taken), chosen.left_after((number + at / len(batches)) / chosen.epochs))
 
     def _examples(self, pairs: Sequence[Pair]) -> list[Example]:
         """Those that are not too long."""

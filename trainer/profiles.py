@@ -69,9 +69,12 @@ class Hyperparameters:
         return self.alpha / self.rank
 
     def learning_rate_at(self, step: int, left: float = 1.0) -> float:
-        """The rate of step `step`, counted from 0; `left`: share of the steps after the first epoch that is to come."""
-        decayed = left if self.decay else 1.0
-        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps)) * decayed
+        """The rate of step `step`, counted from 0; `left`: what is left of the peak rate."""
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps)) * left
+
+    def left_after(self, share: float) -> float:
+        """What is left of the peak rate once that share of the steps over which it may fall is made."""
+        return 1 - share if self.decay else 1.0
 
 
 # LIFT, appendix A: rank 128 everywhere, tables 5 and 6. Batch size and alpha are those of the paper's code.

@@ -97,7 +97,8 @@ def train(
         watch.report(steps=meter.steps + len(batches) * (epochs - number))
         for at, batch in enumerate(batches):
             watch.check()
-            meter.step(others.added_to(dropout.of(batch)), 1 - (number + at / len(batches)) / epochs)
+            left = hyperparameters.left_after((number + at / len(batches)) / epochs)
+            meter.step(others.added_to(dropout.of(batch)), left)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(

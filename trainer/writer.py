@@ -120,7 +120,7 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
             )
         ]
         for number, batch in enumerate(steps):
-            loss = adapter.step(batch, 1 - number / len(steps))
+            loss = adapter.step(batch, hyperparameters.left_after(number / len(steps)))
             if number % SAID_EVERY == 0:
                 log.info("teaching", step=number, steps=len(steps), loss=round(loss, 3))
         after = _mean_loss(adapter, measured)

@@ -73,9 +73,14 @@ def test_the_learning_rate_rises_during_warm_up_and_then_stays():
     assert [chosen.learning_rate_at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
-def test_the_rate_decays_with_what_is_left_where_that_is_asked_for():
-    assert Hyperparameters(learning_rate=1.0, decay=True).learning_rate_at(50, left=0.25) == 0.25
-    assert Hyperparameters(learning_rate=1.0).learning_rate_at(50, left=0.25) == 1.0
+@pytest.mark.parametrize("decay", [True, False])
+def test_a_step_has_what_is_left_of_the_rate(decay):
+    assert Hyperparameters(learning_rate=1.0, decay=decay).learning_rate_at(50, left=0.25) == 0.25
+
+
+def test_the_rate_falls_over_the_epochs_where_that_is_asked_for():
+    assert [Hyperparameters(decay=True).left_after(share) for share in (0.0, 0.75)] == [1.0, 0.25]
+    assert [Hyperparameters().left_after(share) for share in (0.0, 0.75)] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("epsilon", [-0.1, 11, float("nan"), "small"])

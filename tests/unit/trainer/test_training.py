@@ -43,10 +43,17 @@ class Recorded:
     """An adapter that only writes down what it is trained on, and a watch that lets it."""
 
     def __init__(self):
-        self.worst, self.steps = {}, []
+        self.worst, self.steps, self.left = {}, [], []
 
     def step(self, examples, left=1.0):
         self.steps.append([example.tokens for example in examples])
+        self.left.append(left)
+        return 1.0
+
+    def weights(self):
+        return {}
+
+    def loss_with(self, weights, examples):
         return 1.0
 
     def check(self):
@@ -59,14 +66,19 @@ class Recorded:
         pass
 
 
-def trained(encoder, pairs, settings):
-    """What a recorded adapter is trained on, and what came out."""
+def streamed(pairs):
+    """The pairs as a generator writes them."""
     call = MagicMock()
     call.__iter__.return_value = iter(
         [*(GenerateResponse(pair=pair) for pair in pairs), GenerateResponse(coverage=Coverage())]
     )
+    return PairStream(Journal(MemoryObjects(), "acme", "job", token=1), lambda _: Generation(call))
+
+
+def trained(encoder, pairs, settings):
+    """What a recorded adapter is trained on, and what came out."""
     recorded = Recorded()
-    with PairStream(Journal(MemoryObjects(), "acme", "job", token=1), lambda _: Generation(call)) as stream:
+    with streamed(pairs) as stream:
         return recorded.steps, train(stream, encoder, recorded, settings, recorded)
 
 
@@ -101,3 +113,16 @@ def test_what_is_learned_in_order_is_learned_piece_by_piece_and_never_again(enco
     first, second, third = ([encoder.text(piece).tokens for piece in pieces[at : at + 2]] for at in (0, 2, 4))
     assert steps == [first] * 3 + [second] * 3 + [third] * 3
     assert (training.steps, training.losses) == (9, (1.0,))
+
+
+@pytest.mark.parametrize(("decay", "of_the_epochs"), [(False, [1.0, 1.0, 1.0]), (True, [1.0, 1.0, 0.5])])
+def test_a_second_round_is_at_half_the_rate_and_falling_whether_the_epochs_decay_or_not(encoder, decay, of_the_epochs):
+    pairs = [Pair(question=f"Who was it {n}?", answer="Ada", sentence_index=0) for n in range(4)]
+    settings = Hyperparameters(epochs=3, batch_size=8, held_out=0.0, second_round=1.0, decay=decay)
+    recorded = Recorded()
+    with streamed(pairs) as stream:
+        train(stream, encoder, recorded, settings, recorded, again=lambda _: streamed([]))
+    assert recorded.left[:3] == of_the_epochs
+    assert [settings.learning_rate_at(9, left) for left in recorded.left[3:]] == pytest.approx(
+        [settings.learning_rate * share for share in (3 / 6, 2 / 6, 1 / 6)]
+    )
