@@ -157,7 +157,7 @@ def _second_round(
     others: Beside,
 ) -> None:
     """One more round for the weak sentences. A generator that fails costs the new questions, not the job."""
-    weak = weak_sentences(adapter, material.learned)
+    weak = weak_sentences(adapter, material.learned(hyperparameters.enough_questions))
     log.info("second_round", weak_sentences=len(weak))
     if not weak:
         return
@@ -170,7 +170,8 @@ def _second_round(
         log.warning("second_round_without_new_pairs", error=str(outage))
     log.info("second_round_written", pairs=len(material.examples) - before)
     meter.new_epoch()
-    batches = list(second_round(material.learned, weak, meter.steps, hyperparameters))
+    learned = material.learned(hyperparameters.enough_questions)
+    batches = list(second_round(learned, weak, meter.steps, hyperparameters))
     watch.report(steps=meter.steps + len(batches))
     for batch, left in batches:
         watch.check()
@@ -226,23 +227,21 @@ class _Material:
         answered = _fact(pair) in self._taught
         return len(self.held_out) + 1 <= due and answered and pair.kind not in UNLIKE_A_PERSONS
 
-    @property
-    def learned(self) -> list[tuple[int, Example]]:
-        """The examples, each with its sentence."""
-        return [(pair.sentence_index, example) for pair, example in zip(self.pairs, self.examples, strict=True)]
-
-    def in_order(self, enough: int = 0) -> list[Example]:
-        """The examples in an order that does not depend on which pair came first, so that a seed repeats a run.
+    def learned(self, enough: int = 0) -> list[tuple[int, Example]]:
+        """The examples behind the first epoch, each with its sentence.
 
         Without what rules ask where `enough` other questions have the answer; 0: all.
         """
         asked_for = Counter(_fact(pair) for pair in self.pairs if pair.kind not in UNLIKE_A_PERSONS)
-        taken = (
-            example
+        return [
+            (pair.sentence_index, example)
             for pair, example in zip(self.pairs, self.examples, strict=True)
             if not (enough and pair.kind in OF_RULES and asked_for[_fact(pair)] >= enough)
-        )
-        return sorted(taken, key=lambda example: example.tokens)
+        ]
+
+    def in_order(self, enough: int = 0) -> list[Example]:
+        """What is learned, in an order that does not depend on which pair came first, so that a seed repeats a run."""
+        return sorted((example for _, example in self.learned(enough)), key=lambda example: example.tokens)
 
     def sha256(self) -> str:
         """Identifies the set of pairs."""

@@ -43,7 +43,7 @@ class Recorded:
     """An adapter that only writes down what it is trained on, and a watch that lets it."""
 
     def __init__(self):
-        self.worst, self.steps, self.left = {}, [], []
+        self.worst, self.steps, self.left, self.judged = {}, [], [], []
 
     def step(self, examples, left=1.0):
         self.steps.append([example.tokens for example in examples])
@@ -54,6 +54,7 @@ class Recorded:
         return {}
 
     def loss_with(self, weights, examples):
+        self.judged += [example.tokens for example in examples]
         return 1.0
 
     def check(self):
@@ -126,3 +127,21 @@ def test_a_second_round_is_at_half_the_rate_and_falling_whether_the_epochs_decay
     assert [settings.learning_rate_at(9, left) for left in recorded.left[3:]] == pytest.approx(
         [settings.learning_rate * share for share in (3 / 6, 2 / 6, 1 / 6)]
     )
+
+
+def test_what_the_epochs_left_out_neither_makes_a_sentence_weak_nor_is_learned_in_the_second_round(encoder):
+    def of(kind, question):
+        return Pair(kind=kind, question=question, answer="1802", sentence_index=0)
+
+    needless = of(Pair.KIND_CLOZE, "It was built when?")
+    once_more = [of(Pair.KIND_GROUNDED, "And the year?"), of(Pair.KIND_INVERTED, "When was it built?")]
+    others = [of(Pair.KIND_GROUNDED, f"Which year was it {n}?") for n in range(2)]
+    settings = Hyperparameters(epochs=2, batch_size=8, held_out=0.0, enough_questions=2, second_round=1.0)
+    recorded = Recorded()
+    with streamed([needless, *others]) as stream:
+        train(stream, encoder, recorded, settings, recorded, again=lambda _: streamed(once_more))
+    kept, added = (
+        {encoder.encode(pair.question, pair.answer).tokens for pair in each} for each in (others, once_more[:1])
+    )
+    assert set(recorded.judged) == kept
+    assert [set(step) for step in recorded.steps[1:]] == [kept, kept | added, kept | added]
