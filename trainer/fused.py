@@ -91,6 +91,7 @@ class FusedLearner:
         losses = [adapter.lora.gradients.new_zeros((), dtype=torch.float32) for adapter, _, _ in work]
         for adapter, _, _ in work:
             adapter.lora.gradients.zero_()
+            adapter.worst = {}
         # On a GPU a pass of one adapter is replayed, which is faster than launching one of several (`recorded`).
         together = not self._base.embedding.is_cuda
         for taken in _passes([examples for _, examples, _ in work], answer_tokens, together=together):

@@ -22,9 +22,9 @@ class Adapter(Protocol):
 
     @property
     def worst(self) -> Mapping[Example, float]:
-        """Of the examples it was trained on, the greatest loss of an answer token, in nats, when each was last seen.
+        """Of the examples of its last step, the greatest loss of an answer token, in nats.
 
-        Those whose share of a step another process computed are not among them. Empty where no pair may rest.
+        Those whose share of the step another process computed are not among them. Empty where no pair may rest.
         """
 
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:

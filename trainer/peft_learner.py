@@ -103,7 +103,7 @@ class PeftAdapter:
         loss = of_tokens.mean()
         loss.backward()
         if self._hyperparameters.rest_below:  # nobody else asks
-            self.worst.update(worst(examples, of_tokens.detach()))
+            self.worst = worst(examples, of_tokens.detach())
         for weight, master, whitener in zip(self._weights, self._masters, self._whiteners, strict=True):
             gradient = weight.grad.float()
             master.grad, weight.grad = whitener(gradient) if whitener else gradient, None

@@ -20,3 +20,8 @@ def awake(
     """The examples of an epoch. `worst`: the greatest loss of each one's answer tokens; those without one are taken."""
     taken = [example for example in examples if worst.get(example, math.inf) >= below or shuffler.random() < AWAKE]
     return taken or list(examples)  # all are learned: they are few, and none was drawn
+
+
+def seen(batch: Sequence[Example], learned: Sequence[Example], worst: Mapping[Example, float]) -> dict[Example, float]:
+    """The losses of a step by the examples of its batch; `learned`: what was learned in the place of each."""
+    return {example: worst[own] for example, own in zip(batch, learned, strict=True) if own in worst}

@@ -20,7 +20,7 @@ from trainer.hold import Watch
 from trainer.learner import Adapter
 from trainer.memory import give_back
 from trainer.profiles import Hyperparameters
-from trainer.rest import EPOCHS_BEFORE, awake
+from trainer.rest import EPOCHS_BEFORE, awake, seen
 from trainer.second_round import second_round, weak_sentences
 from trainer.stream import PairStream
 from trainer.teacher import Teacher
@@ -88,17 +88,20 @@ def train(
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
+    worst: dict[Example, float] = {}
     watch.report(stage=Stage.TRAIN)
     for number in range(epochs):
         meter.new_epoch()
         rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
-        taken = awake(examples, adapter.worst, hyperparameters.rest_below, shuffler) if rests else examples
+        taken = awake(examples, worst, hyperparameters.rest_below, shuffler) if rests else examples
         batches = epoch(taken, batch_size, shuffler)
         watch.report(steps=meter.steps + len(batches) * (epochs - number))
         for at, batch in enumerate(batches):
             watch.check()
             left = hyperparameters.left_after((number + at / len(batches)) / epochs)
-            meter.step(others.added_to(dropout.of(batch)), left)
+            learned = dropout.of(batch)
+            meter.step(others.added_to(learned), left)
+            worst |= seen(batch, learned, adapter.worst)
     if again and hyperparameters.second_round:
         _second_round(again, material, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(

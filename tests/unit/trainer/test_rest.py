@@ -9,7 +9,7 @@ from trainer.batches import Example
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
-from trainer.rest import AWAKE, awake
+from trainer.rest import AWAKE, awake, seen
 from trainer.shared import SharedLearner
 
 EXAMPLES = [Example(tokens=(1, 2, number), answer_start=2) for number in range(400)]
@@ -30,6 +30,14 @@ def test_an_epoch_is_never_empty():
     assert awake(EXAMPLES[:1], {EXAMPLES[0]: 0.0}, 0.5, random.Random(1)) == EXAMPLES[:1]
 
 
+def test_a_loss_is_that_of_the_example_in_whose_place_it_came_about():
+    one, thinned, other, elsewhere = EXAMPLES[:4]
+    assert seen([one, other, elsewhere], [thinned, other, elsewhere], {thinned: 0.1, other: 0.2}) == {
+        one: 0.1,
+        other: 0.2,
+    }
+
+
 @pytest.fixture(params=[PeftLearner, FusedLearner, lambda model: SharedLearner(FusedLearner(model))])
 def learner(request, base):
     return request.param(base.model)
@@ -39,10 +47,11 @@ def test_a_learner_says_of_each_example_how_badly_its_worst_token_went(learner, 
     one, other = (encoder.encode(*pair) for pair in (("What is blue?", "the sky"), ("Who left?", "Ada")))
     with learner.adapter(Hyperparameters(rank=8, alpha=16.0, learning_rate=1e-8, rest_below=0.5)) as adapter:
         mean = adapter.step([one, other])
-        together = dict(adapter.worst)
+        together = adapter.worst
         alone = {}
         for example in (one, other):
             adapter.step([example])
+            assert adapter.worst.keys() == {example}
             alone[example] = adapter.worst[example]
     assert together.keys() == {one, other}
     assert max(together.values()) > mean
