@@ -57,6 +57,14 @@ def test_a_sentence_that_two_workers_finished_counts_once(objects: MemoryObjects
     assert journal(objects, 3).read() == (pair(1, "zombie"), done(1))
 
 
+def test_more_about_a_sentence_is_kept_where_the_worker_that_finished_it_wrote_it(objects: MemoryObjects) -> None:
+    first, second = journal(objects, 1), journal(objects, 2)
+    first.append([pair(0), done(0), pair(1), done(1)])
+    first.append([pair(0, "Who else?"), done(0)])
+    second.append([pair(1, "Who else?"), done(1)])
+    assert journal(objects, 3).read() == (pair(0), pair(0, "Who else?"), done(0), pair(1), done(1))
+
+
 def test_workers_with_different_tokens_never_write_over_each_other(objects: MemoryObjects) -> None:
     zombie, successor = journal(objects, 9), journal(objects, 10)
     for sentence in range(3):
