@@ -50,10 +50,11 @@ class PairReader:
 def _pair(text: str) -> tuple[str, str] | None:
     try:
         found = json.loads(_TRAILING_COMMA.sub("}", text), strict=False)
-    except json.JSONDecodeError:
+        question, answer = (found.get(name) for name in ("question", "answer"))
+        if not isinstance(question, str) or not isinstance(answer, str | int | float):
+            return None
+        question, answer = " ".join(question.split()), str(answer).strip()
+        f"{question}{answer}".encode()  # half of an escaped emoji is JSON, and no text that can be sent
+    except ValueError:
         return None
-    question, answer = (found.get(name) for name in ("question", "answer"))
-    if not isinstance(question, str) or not isinstance(answer, str | int | float):
-        return None
-    question, answer = " ".join(question.split()), str(answer).strip()
     return (question, answer) if question and answer else None

@@ -227,4 +227,5 @@ def _proposing(temperature: float) -> Sampling:
 
 
 def _in_one_line(question: str) -> str:
-    return " ".join(question.split()).replace(" ?", "?")
+    sendable = question.encode(errors="replace").decode()  # half of an emoji becomes one more "?", so it is not asked
+    return " ".join(sendable.split()).replace(" ?", "?")

@@ -48,10 +48,19 @@ def test_a_truncated_reply_gives_the_pairs_that_are_whole(kept):
             [],
         ),
         ("no JSON at all } } {", []),
+        (
+            '{"question": "Which face?", "answer": "\\ud83d"} {"question": "\\ude00?", "answer": "A"} '
+            '{"question": "Which face?", "answer": "\\ud83d\\ude00"}',
+            [("Which face?", "\U0001f600")],
+        ),
+        (
+            '{"question": "How many?", "answer": ' + "1" * 5000 + '} {"question": "Who?", "answer": "Ada"}',
+            [("Who?", "Ada")],
+        ),
         ('{"q" {"question": "Who?", "answer": "Ada"}', [("Who?", "Ada")]),
         ('{"question": "' + "x" * 20_000 + '{"question": "Who?", "answer": "Ada"}', [("Who?", "Ada")]),
     ],
 )
 def test_what_is_around_and_between_pairs_does_no_harm(reply, pairs):
     found = read(reply)
-    assert found[-len(pairs) :] == pairs if pairs else found == []
+    assert found == pairs

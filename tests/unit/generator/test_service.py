@@ -117,7 +117,12 @@ async def test_sentences_that_are_done_are_not_written_about_again(scripted):
     assert events[-1].coverage.sentences == 1
 
 
-@pytest.mark.parametrize("bad", [Reply(status=400), Reply(text="I cannot."), Reply(body=b"data: {nonsense\n\n")])
+HALF_AN_EMOJI = '{"question": "Which face was carved in 1748?", "answer": "\\ud83d"}'
+
+
+@pytest.mark.parametrize(
+    "bad", [Reply(status=400), Reply(text="I cannot."), Reply(text=HALF_AN_EMOJI), Reply(body=b"data: {nonsense\n\n")]
+)
 async def test_one_sentence_that_fails_never_stops_the_rest(scripted, bad):
     def one_fails(body: dict[str, Any]) -> Reply:
         return bad if "built in 1748" in body["messages"][-1]["content"].rsplit("\n", 1)[-1] else two_pairs(body)

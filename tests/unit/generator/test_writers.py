@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from generator.llm import RequestFailed, Usage
+from generator.matching import can_be_asked
 from generator.openings import Opening
 from generator.pairs import Kind
 from generator.profiles import QUESTIONS_PER_ANSWER, chosen_profile
@@ -93,6 +94,12 @@ async def test_an_opening_that_says_nothing_yet_and_is_not_gone_on_from_is_no_qu
     complete = Opening(text="When was the bridge built", may_end=True)
     ((draft, _),) = await drafts_of(shown(client), openings=[complete])
     assert draft == Draft(question="When was the bridge built?")
+
+
+async def test_a_question_that_cannot_be_sent_is_none(asking):
+    client, _ = await asking(lambda _: Reply(text=" built \ud83d?"))
+    ((draft, _),) = await drafts_of(shown(client), openings=[WHEN])
+    assert not can_be_asked(draft.question, "1802", "When was the bridge built?")
 
 
 async def test_a_taught_writer_goes_on_from_its_likeliest_beginnings(asking):
