@@ -1,7 +1,8 @@
 """Turns the pieces of an LLM's reply into question-answer pairs, each as soon as its last brace has come.
 
 Replies are meant to be {"qa_list": [{"question": ..., "answer": ...}, ...]}. Text around it, code fences, missing
-brackets and a truncated end do no harm: every innermost {...} is read by itself.
+brackets and a truncated end do no harm: every innermost {...} is read by itself. A quotation mark that is not escaped
+costs its own pair: what reads {"question" begins an object, even where it seems to stand in a string.
 """
 
 import json
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 MAX_OBJECT_CHARACTERS = 8000
 
 _TRAILING_COMMA = re.compile(r",\s*}\Z")
+_BEGUN = re.compile(r'{\s*"question"\Z')
+_BEGUN_CHARACTERS = 64  # at most, white space included
 
 
 class PairReader:
@@ -41,6 +44,9 @@ class PairReader:
             self._escaped = self._in_string
         elif character == '"':
             self._in_string = not self._in_string
+            begun = _BEGUN.search("".join(self._object[-_BEGUN_CHARACTERS:]))
+            if begun:
+                self._object, self._in_string = [begun.group()], False
         ended = (character == "}" and not self._in_string) or len(self._object) > MAX_OBJECT_CHARACTERS
         if ended:
             self._in_object = self._in_string = False

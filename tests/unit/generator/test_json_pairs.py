@@ -57,6 +57,12 @@ def test_a_truncated_reply_gives_the_pairs_that_are_whole(kept):
             '{"question": "How many?", "answer": ' + "1" * 5000 + '} {"question": "Who?", "answer": "Ada"}',
             [("Who?", "Ada")],
         ),
+        (
+            '[{"question": "How wide is the 6" pipe?", "answer": "1"}, {"question": "Who?", "answer": "Ada"}, '
+            '{\n  "question": "When?", "answer": "in "02"}, {"question": "Where?", "answer": "Oss"}]',
+            [("Who?", "Ada"), ("Where?", "Oss")],
+        ),
+        ('{"question": "What is {\\"question\\"}?", "answer": "a key"}', [('What is {"question"}?', "a key")]),
         ('{"q" {"question": "Who?", "answer": "Ada"}', [("Who?", "Ada")]),
         ('{"question": "' + "x" * 20_000 + '{"question": "Who?", "answer": "Ada"}', [("Who?", "Ada")]),
     ],
