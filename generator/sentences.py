@@ -5,7 +5,7 @@ are part of the window of what follows; a document of headings alone is read lin
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import sentencex
@@ -19,6 +19,8 @@ SECTION_SENTENCES = 12
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _HEADING = re.compile(r" {0,3}#{1,6}\s+\S")
 _UNDERLINE = re.compile(r" {0,3}(?:={3,}|-{3,})\s*\Z")
+_NUMBER = re.compile(r"[\s>]*(\d{1,3})[.)]\s")
+_WRAPPED_NUMBER = re.compile(r"\n(?=[ \t]*\d)")
 _ITEM = re.compile(r"[\s>]*(?:[-*+•]|\d{1,3}[.)])\s+|\s*\|\s*|[\s>]+")
 _MARKS = re.compile(r"^[ \t]*(?:#+|>|[-*+•|]|\d{1,3}[.)]|```\w*|[=-]{3,}|[|:-]+)(?:[ \t]+|$)|[ \t]*\|$", re.MULTILINE)
 _FENCE = re.compile(r"\s*(?:```|~~~)")
@@ -102,7 +104,7 @@ def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: 
         start = max(earliest, text.find(" ", earliest, place.start))
     return Passage(
         title=title,
-        window=_plain(text[start : place.start]),
+        window=_plain("".join(_unwrapped(text, places[max(first - 1, 0) : at], start, place.start))),
         sentence=said_at(text, place),
         preceding=tuple(said_at(text, before) for before in places[first:at]),
         section=tuple(said_at(text, said) for said in places[_section_start(at, len(places)) : at + 1]),
@@ -111,7 +113,21 @@ def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: 
 
 def said_at(text: str, place: SentencePlace) -> str:
     """The sentence on one line, without Markdown's marks."""
-    return _plain(text[place.start : place.end])
+    return _plain(_part(text, place.start, place.end))
+
+
+def _unwrapped(text: str, places: Sequence[SentencePlace], start: int, end: int) -> Iterator[str]:
+    """The text from start to end piece by piece, which holds parts of these sentences alone."""
+    for place in places:
+        yield text[start : place.start]
+        yield _part(text, max(start, place.start), place.end)
+        start = max(start, place.end)
+    yield text[start:end]
+
+
+def _part(text: str, start: int, end: int) -> str:
+    """A part of a sentence. A wrapped line of it that begins with a number begins no list item."""
+    return _WRAPPED_NUMBER.sub(" ", text[start:end])
 
 
 def _section_start(at: int, sentences: int) -> int:
@@ -142,25 +158,39 @@ def guess_language(text: str) -> str:
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Paragraphs, list items and table rows of Markdown or plain text, as start and end; no headings, no fences."""
     start = end = lines = 0
+    before, in_list = "", False
     for match in _LINE.finditer(text):
         line = match.group()
-        is_title = lines == 1 and _UNDERLINE.match(line) and not _ENDED.search(text[start:end])
-        item = _ITEM.match(line)
-        if is_title:
-            lines = 0
-        elif not line.strip() or _HEADING.match(line) or _FENCE.match(line):
-            if lines:
+        is_title = lines == 1 and _UNDERLINE.match(line) and not _ENDED.search(before)
+        if is_title or not line.strip() or _HEADING.match(line) or _FENCE.match(line):
+            if lines and not is_title:
                 yield start, end
             lines = 0
-        elif item and item.group().strip():
+            continue
+        mark = _mark(line)
+        if lines and _goes_on(line, before, in_list):
+            mark = 0
+        if mark or not lines:
             if lines:
                 yield start, end
-            start, end, lines = match.start() + item.end(), match.end(), 1
-        else:
-            start = start if lines else match.start()
-            end, lines = match.end(), lines + 1
+            start, lines, in_list = match.start() + mark, 0, bool(mark and _NUMBER.match(line))
+        end, lines, before = match.end(), lines + 1, line
     if lines:
         yield start, end
+
+
+def _mark(line: str) -> int:
+    """How many characters mark the line as an item, a row or a quotation."""
+    item = _ITEM.match(line)
+    return item.end() if item and item.group().strip() else 0
+
+
+def _goes_on(line: str, before: str, in_list: bool) -> bool:
+    """Whether a line that begins with a number goes on with the sentence before: "when he was", "84. It has ..."."""
+    number = _NUMBER.match(line)
+    if number is None or number[1] == "1" or in_list:  # as in CommonMark, a list that begins with 1 ends a paragraph
+        return False
+    return not before.rstrip().endswith((":", "\uff1a")) and not _ENDED.search(before)
 
 
 def _sentences(text: str, start: int, end: int, language: str) -> Iterator[SentencePlace]:

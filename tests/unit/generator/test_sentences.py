@@ -5,7 +5,14 @@ from itertools import pairwise
 
 import pytest
 
-from generator.sentences import MAX_SENTENCE_CHARACTERS, SECTION_SENTENCES, guess_language, passage_of, sentence_places
+from generator.sentences import (
+    MAX_SENTENCE_CHARACTERS,
+    SECTION_SENTENCES,
+    guess_language,
+    passage_of,
+    said_at,
+    sentence_places,
+)
 
 
 def said(text: str) -> list[str]:
@@ -44,6 +51,33 @@ def test_the_language_is_guessed_from_script_and_common_words():
 
 def test_a_wrapped_line_ends_no_sentence():
     assert said("The mill stands\non the river.\nIt is old.") == ["The mill stands\non the river.", "It is old."]
+
+
+def test_a_wrapped_line_that_begins_with_a_number_is_no_list_item():
+    text = "It was opened by the mayor when he was\n84. It has served (since he was\n85) the town for\n112.\nIt is old."
+    assert said(text) == [
+        "It was opened by the mayor when he was\n84.",
+        "It has served (since he was\n85) the town for\n112.",
+        "It is old.",
+    ]
+    places = sentence_places(text)
+    assert said_at(text, places[0]) == "It was opened by the mayor when he was 84."
+    passage = passage_of(title="", text=text, places=places, at=2, window_characters=30)
+    assert passage.window == "he was 85) the town for 112."
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Steps\n1. Wash it\n2. Rinse it\nwell\n4) Dry it", ["Steps", "Wash it", "Rinse it\nwell", "Dry it"]),
+        ("The rooms are:\n12. Kitchen\n13. Hall", ["The rooms are:", "Kitchen", "Hall"]),
+        ("The wall is old.\n13. The hall is new.", ["The wall is old.", "The hall is new."]),
+        ("It has two parts\n\n2. A door", ["It has two parts", "A door"]),
+        ("- a lamp of\n12. It is green\n- a door", ["a lamp of\n12.", "It is green", "a door"]),
+    ],
+)
+def test_a_number_begins_an_item_of_a_list(text, sentences):
+    assert said(text) == sentences
 
 
 def test_markdown_headings_are_no_sentences_and_list_items_and_rows_are():
