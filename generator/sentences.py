@@ -23,6 +23,8 @@ _NUMBER = re.compile(r"[\s>]*(\d{1,3})[.)]\s")
 _WRAPPED_NUMBER = re.compile(r"\n(?=[ \t]*\d)")
 _ITEM = re.compile(r"[\s>]*(?:[-*+•]|\d{1,3}[.)])\s+|\s*\|\s*|[\s>]+")
 _MARKS = re.compile(r"^[ \t]*(?:#+|>|[-*+•|]|\d{1,3}[.)]|```\w*|[=-]{3,}|[|:-]+)(?:[ \t]+|$)|[ \t]*\|$", re.MULTILINE)
+_RECORD = re.compile(r"[ \t]*(?![a-z])(?:[^\s:]+[ \t]+){0,3}[^\s:]+:[*_]*[ \t]+\S")
+_RULE = re.compile(r"[ \t]*:?-+:?(?:[ \t]*\|[ \t]*:?-+:?)+[ \t|]*(?:\n|\Z)")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _SAID = re.compile(r"[^\W_]")
 _ENDED = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019\u00bb]*\s*\Z")
@@ -156,13 +158,18 @@ def guess_language(text: str) -> str:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Paragraphs, list items and table rows of Markdown or plain text, as start and end; no headings, no fences."""
+    """Paragraphs, list items and table rows of Markdown or plain text, as start and end; no headings, no fences.
+
+    Lines such as "Capital: Oss" that follow one another are records, each a block of its own.
+    """
     start = end = lines = 0
-    before, in_list = "", False
+    before, in_list, in_table = "", False, False
     for match in _LINE.finditer(text):
         line = match.group()
         is_title = lines == 1 and _UNDERLINE.match(line) and not _ENDED.search(before)
-        if is_title or not line.strip() or _HEADING.match(line) or _FENCE.match(line):
+        is_rule = _RULE.match(line)
+        in_table = bool(is_rule) or (in_table and "|" in line)
+        if is_title or is_rule or not line.strip() or _HEADING.match(line) or _FENCE.match(line):
             if lines and not is_title:
                 yield start, end
             lines = 0
@@ -170,7 +177,8 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         mark = _mark(line)
         if lines and _goes_on(line, before, in_list):
             mark = 0
-        if mark or not lines:
+        is_row = in_table or ("|" in line and _RULE.match(text, match.end()))
+        if mark or is_row or not lines or (_RECORD.match(before) and _RECORD.match(line)):
             if lines:
                 yield start, end
             start, lines, in_list = match.start() + mark, 0, bool(mark and _NUMBER.match(line))

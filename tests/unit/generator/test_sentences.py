@@ -86,6 +86,25 @@ def test_markdown_headings_are_no_sentences_and_list_items_and_rows_are():
     assert said(text) == ["It is old.", "one wheel", "a second.", "It turns.", "a | b |", "c | d |"]
 
 
+def test_lines_that_are_records_are_sentences_of_their_own():
+    assert said("Capital: Oss\nYear it was built: 1802\n**Mayor:** Ada Holm\nof Lind\n") == [
+        "Capital: Oss",
+        "Year it was built: 1802",
+        "**Mayor:** Ada Holm\nof Lind",
+    ]
+
+
+def test_a_colon_in_a_wrapped_line_ends_no_sentence():
+    text = "It has three parts: a wall of stone that is\nnew: it was built in 1802, a door\nand a lamp: all green."
+    assert said(text) == [text]
+
+
+@pytest.mark.parametrize("rule", ["--- | ---", ":--|:-: |"])
+def test_tables_without_outer_pipes_have_rows_too(rule):
+    text = f"They were:\nName | Year\n{rule}\nAda | 1871\nTom|1880\n\nA | B."
+    assert said(text) == ["They were:", "Name | Year", "Ada | 1871", "Tom|1880", "A | B."]
+
+
 def test_a_document_of_headings_alone_is_read_all_the_same():
     assert len(said("# The mill burned down\n## It was rebuilt")) == 2
 
