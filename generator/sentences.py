@@ -13,6 +13,7 @@ import sentencex
 from generator.words import word_set
 
 MAX_SENTENCE_CHARACTERS = 600
+SPLIT_CHARACTERS = 6 * MAX_SENTENCE_CHARACTERS  # without white space: the splitter takes quadratic time there
 LANGUAGE_SAMPLE_CHARACTERS = 4000
 SECTION_SENTENCES = 12
 
@@ -28,6 +29,10 @@ _RULE = re.compile(r"[ \t]*:?-+:?(?:[ \t]*\|[ \t]*:?-+:?)+[ \t|]*(?:\n|\Z)")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _SAID = re.compile(r"[^\W_]")
 _ENDED = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019\u00bb]*\s*\Z")
+_UNSPACED = re.compile(r"\S+")
+_STOP = re.compile(
+    r"[!?\u3002\uff01\uff1f\u0964][!?\u3002\uff01\uff1f\u0964\"')\]\u201d\u2019\u300d\u300f\uff09]*+(?=.)"
+)
 _CUTS = (re.compile(r"[;:\u3002\uff1b\uff1a]\s*"), re.compile(r"[,\uff0c\u3001]\s*"), re.compile(r"\s+"))
 
 _SCRIPTS = (
@@ -90,7 +95,8 @@ def sentence_places(text: str) -> tuple[SentencePlace, ...]:
     """The sentences of a text in order, none empty: each begins and ends with what is said, without white space."""
     language = guess_language(text[:LANGUAGE_SAMPLE_CHARACTERS])
     blocks = list(_blocks(text)) or [match.span() for match in _LINE.finditer(text)]
-    return tuple(place for start, end in blocks for place in _sentences(text, start, end, language))
+    pieces = (piece for start, end in blocks for piece in _pieces(text, start, end, language))
+    return tuple(place for start, end in pieces for place in _sentences(text, start, end, language))
 
 
 def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: int, window_characters: int) -> Passage:
@@ -199,6 +205,19 @@ def _goes_on(line: str, before: str, in_list: bool) -> bool:
     if number is None or number[1] == "1" or in_list:  # as in CommonMark, a list that begins with 1 ends a paragraph
         return False
     return not before.rstrip().endswith((":", "\uff1a")) and not _ENDED.search(before)
+
+
+def _pieces(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
+    """A block, cut behind a sentence, or else anywhere, where SPLIT_CHARACTERS come without white space."""
+    runs = () if language in _COMMON_WORDS else _UNSPACED.finditer(text, start, end)  # with spaces it is fast
+    for run in runs:
+        at = run.start()
+        while run.end() - at > SPLIT_CHARACTERS:
+            limit = at + SPLIT_CHARACTERS
+            at = max((stop.end() for stop in _STOP.finditer(text, at, limit)), default=limit)
+            yield start, at
+            start = at
+    yield start, end
 
 
 def _sentences(text: str, start: int, end: int, language: str) -> Iterator[SentencePlace]:

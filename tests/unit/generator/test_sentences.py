@@ -1,6 +1,7 @@
 """Sentences: where they stand, that none is lost, and what is shown with them."""
 
 import random
+import time
 from itertools import pairwise
 
 import pytest
@@ -47,6 +48,18 @@ def test_the_language_is_guessed_from_script_and_common_words():
     assert guess_language("Der Hund und die Katze sind nicht mit dem Boot gekommen.") == "de"
     assert guess_language("これはペンです。") == "ja"
     assert guess_language("1802 1803") == "en"
+
+
+@pytest.mark.parametrize("sentence", ["它建于年。", "他说：“我喜欢这座桥！”", "यह।"])  # noqa: RUF001
+def test_a_paragraph_without_white_space_takes_time_by_its_length_alone(sentence):
+    began = time.thread_time()
+    assert said(sentence * 80_000) == [sentence] * 80_000
+    assert time.thread_time() - began < 10
+
+
+def test_a_wall_of_another_script_is_cut_anywhere_and_loses_nothing():
+    text = "它" * 10_000 + "\u0589" * 10_000 + "它建于年。"
+    assert "".join(said(text)).replace("\u0589", "") == text.replace("\u0589", "")
 
 
 def test_a_wrapped_line_ends_no_sentence():
