@@ -13,15 +13,15 @@ from grpc_reflection.v1alpha import reflection
 from generator.llm import Endpoint
 from generator.service import GeneratorServicer
 from lift.internal.v1 import generator_pb2, generator_pb2_grpc
-from lift.settings import MIB, Settings
+from lift.limits import MAX_GENERATION_BYTES
+from lift.settings import Settings
 
 log = structlog.get_logger()
 
-MAX_REQUEST_BYTES = 64 * MIB
 DRAIN_SECONDS = 10.0  # a stream that is cut off is resumed by its job, from the journal
 NAME = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 _OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_receive_message_length", MAX_GENERATION_BYTES),
     ("grpc.max_concurrent_streams", 64),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 MAX_LOGPROBS = 5
 """So many likeliest tokens of a place can be asked for, as at OpenAI's."""
 
+MAX_GENERATION_BYTES = 256 << 20
+"""Of a message between trainer and generator, which holds whole documents or where all their sentences are."""
+
 RANKS = (8, 16, 32, 64, 128, 256)
 """Ranks that an adapter may have."""
 

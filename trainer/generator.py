@@ -10,8 +10,7 @@ from lift import status
 from lift.errors import GeneratorUnavailable, JobCancelled, LiftError, TimedOut, Unavailable
 from lift.internal.v1.generator_pb2 import GenerateRequest, GenerateResponse, SourceDocument
 from lift.internal.v1.generator_pb2_grpc import GeneratorServiceStub
-
-MAX_MESSAGE_BYTES = 256 << 20  # a request holds whole documents, and a plan all of their sentences
+from lift.limits import MAX_GENERATION_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +44,8 @@ class Generator:
 
     def __init__(self, address: str, token: str) -> None:
         limits = [
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_GENERATION_BYTES),
+            ("grpc.max_receive_message_length", MAX_GENERATION_BYTES),
         ]
         self._channel = grpc.insecure_channel(address, options=limits)
         self._stub = GeneratorServiceStub(self._channel)

@@ -18,7 +18,7 @@ from generator.testing import Reply
 from lift import errors, status
 from lift.internal.v1 import generator_pb2 as pb
 from lift.internal.v1.generator_pb2_grpc import GeneratorServiceStub
-from lift.settings import GeneratorSettings, Settings
+from lift.settings import MIB, GeneratorSettings, Settings
 
 TEXT = "The mill stands on the Teasel. It was built in 1748. It burned down in 1856."
 
@@ -222,6 +222,13 @@ async def test_a_document_of_many_megabytes_is_taken(scripted):
         call = GeneratorServiceStub(channel).Generate(request("lorem " * 1_500_000))
         assert len((await call.read()).plan.sentences) > 10_000
         call.cancel()
+
+
+async def test_a_request_may_be_as_long_as_a_trainer_sends_it(scripted):
+    endpoint = await scripted(two_pairs)
+    long = pb.GenerateRequest(documents=[pb.SourceDocument(title=" " * (65 * MIB), text="")])
+    async with served(endpoint.url) as channel:
+        assert kinds(await events_of(channel, long)) == ["plan", "coverage"]
 
 
 async def test_it_says_that_it_is_healthy(scripted):
