@@ -120,7 +120,7 @@ def _of_subject(found: Sequence[Word], span: AnswerSpan) -> tuple[Opening, ...]:
 def subject_inside(about: Predication, found: Sequence[Word]) -> str:
     """The subject as it reads inside a question: "The door" with a small letter, a name as it is."""
     first = next(word for word in found if word.start == about.subject_start)
-    named = first.part == "NP0" or found[1].is_capital or first.lower.endswith("'s")
+    named = first.part == "NP0" or any(word.is_capital for word in found[1:2]) or first.lower.endswith("'s")
     is_name = first.tag is Tag.CONTENT and (first.start > 0 or named)
     return about.subject if is_name else words.uncapitalised(about.subject)
 

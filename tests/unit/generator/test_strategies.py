@@ -214,6 +214,12 @@ async def test_the_needle_profile_asks_for_the_whole_sentence(asking):
     assert [pair.answer for pair in pairs] == ["The bridge of Oss was built in 1802 by Ada Holm."]
 
 
+async def test_the_needle_profile_asks_for_a_sentence_of_one_verb(asking):
+    client, _ = await asking(Reader({"What should you": " do by the bridge?"}, {}))
+    about = Passage(title="The bridge", window="", sentence="decide")
+    assert await pairs_of(strategy(GroundedStrategy, client, name="needle"), about) == []
+
+
 async def test_the_single_fact_profile_asks_for_no_clauses(asking):
     client, _ = await asking(GOOD)
     passage = Passage(title="", window="", sentence="The mill closed because the river had fallen very low.")
