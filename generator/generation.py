@@ -86,6 +86,16 @@ class Reading:
             for place in places
         )
 
+    async def read_before(self, index: int) -> None:
+        """Reads what comes before a sentence of its document and lets others go on between sentences.
+
+        `passage` would do so at once: of a job that goes on late in a long document it takes seconds.
+        """
+        number = self.plan[index].document
+        for at in range(self._persons[number].sentences_read, index - self._first[number]):
+            self._persons[number].meant(at)
+            await asyncio.sleep(0)
+
     def passage(self, index: int) -> Passage:
         """Sentence number `index` with its window."""
         number = self.plan[index].document
@@ -110,6 +120,11 @@ class _Persons:
         self._people = People()
         self._meant: list[str] = []
 
+    @property
+    def sentences_read(self) -> int:
+        """How many, from the first."""
+        return len(self._meant)
+
     def meant(self, at: int) -> str:
         """The person of the sentence at a position."""
         for place in self._places[len(self._meant) : at + 1]:
@@ -130,6 +145,7 @@ async def generate(
             async with asyncio.TaskGroup() as sentences:
                 for index in todo:
                     await room.acquire()
+                    await reading.read_before(index)
                     passage = reading.passage(index)
                     sentences.create_task(_write_one(index, strategy, passage, usage, asked=asked, events=events))
         finally:
