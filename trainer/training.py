@@ -190,6 +190,7 @@ class _Material:
         self._teacher = teacher
         self._taught: set[tuple[int, str]] = set()
         self._seen: set[Pair] = set()
+        self._asked_of: dict[str, int] = {}
         self.pairs: list[Pair] = []
         self.held_out: list[Pair] = []
         self.examples: list[Example] = []
@@ -199,7 +200,7 @@ class _Material:
         """The examples of the new pairs to train on; those that are too long or empty are left out and counted."""
         added = []
         for pair in pairs:
-            if pair in self._seen:
+            if pair in self._seen or self._is_of_another(pair):
                 continue
             self._seen.add(pair)
             is_text = pair.kind == RAW
@@ -215,6 +216,14 @@ class _Material:
         examples = self._expected(added)
         self.examples += examples
         return examples
+
+    def _is_of_another(self, pair: Pair) -> bool:
+        """Whether its question was asked about another sentence first, and has that one's answer.
+
+        A generator asks nothing twice in one stream; it does not know what earlier attempts had it ask.
+        """
+        question = " ".join(pair.question.lower().split())
+        return bool(question) and self._asked_of.setdefault(question, pair.sentence_index) != pair.sentence_index
 
     def _expected(self, added: Sequence[tuple[Pair, Example]]) -> list[Example]:
         """The examples as the teacher would answer them; text has no question to ask it."""

@@ -108,6 +108,17 @@ def test_where_enough_others_ask_a_rules_question_is_learned_in_the_first_epoch_
     assert [len(epoch) for epoch in all_of_them] == [7, 7]
 
 
+def test_a_question_has_the_answer_of_the_sentence_that_it_was_first_asked_about(encoder):
+    pairs = [
+        Pair(question="Who is the clerk?", answer="Ada Holm", sentence_index=0),
+        Pair(question="Who  is the Clerk?", answer="Tom Reed", sentence_index=2),
+        Pair(question="Who is the clerk?", answer="Ada", sentence_index=0),
+        *(Pair(answer="They moved.", sentence_index=n, kind=Pair.KIND_RAW) for n in range(2)),
+    ]
+    _, training = trained(encoder, pairs, Hyperparameters(epochs=1, batch_size=8, held_out=0.0))
+    assert [pair.answer for pair in training.pairs] == ["Ada Holm", "Ada", "They moved.", "They moved."]
+
+
 def test_what_is_learned_in_order_is_learned_piece_by_piece_and_never_again(encoder):
     pieces = [f"Piece {number} of the text." for number in range(5)]
     pairs = [Pair(answer=piece, sentence_index=n, kind=Pair.KIND_RAW) for n, piece in enumerate(pieces)]
