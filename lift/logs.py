@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -26,7 +26,7 @@ def configure(*, level: str = "INFO", as_json: bool = True, role: str) -> None:
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -38,6 +38,17 @@ def configure(*, level: str = "INFO", as_json: bool = True, role: str) -> None:
     )
     logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), handlers=[handler], force=True)
     structlog.contextvars.bind_contextvars(role=role)
+
+
+class _Lines(structlog.WriteLogger):
+    """Writes lines. One that cannot be written (a full disk) is lost, as with the standard library's handlers."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 @contextmanager

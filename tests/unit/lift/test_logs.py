@@ -1,0 +1,51 @@
+"""What becomes of an event where it cannot be written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EVENTS = """
+import json, sys
+import structlog
+from lift import logs
+logs.configure(level="DEBUG", as_json=json.loads(sys.argv[1]), role="engine")
+log = structlog.get_logger()
+for say in (log.debug, log.info, log.warning, log.error, log.critical):
+    say("something_happened")
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("something_failed")
+print("went on", flush=True)
+"""
+
+WITHOUT_ROOM = """
+import resource
+import structlog
+from lift import logs
+logs.configure(role="engine")
+log = structlog.get_logger()
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+for number in range(1000):
+    log.info("not_written", number=number)
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+log.info("written")
+"""
+
+
+@pytest.mark.parametrize("as_json", ["true", "false"])
+def test_an_event_that_cannot_be_written_does_not_fail_what_it_is_about(as_json: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", EVENTS, as_json], stdout=subprocess.PIPE, stderr=full, check=False, timeout=60
+        )
+    assert ended.stdout == b"went on\n"
+
+
+def test_events_are_written_again_once_there_is_room(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        subprocess.run([sys.executable, "-c", WITHOUT_ROOM], stderr=log, check=True, timeout=60)
+    assert '"event": "written"' in (tmp_path / "log").read_text()
