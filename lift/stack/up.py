@@ -28,6 +28,7 @@ log = structlog.get_logger()
 TENANT = "default"
 FIRST_ANSWER_SECONDS = 120.0
 RETRY_SECONDS = 0.2
+RECORD_RETRY_SECONDS = 5.0
 
 
 def up(state: StateFolder, ready: Callable[[ClientFile], None]) -> None:
@@ -135,10 +136,11 @@ async def _first_answer(client_file: ClientFile) -> None:
 
 
 class _Recorder:
-    """Keeps stack.json as the stack is."""
+    """Keeps stack.json as the stack is; where it cannot be written, the stack goes on and it is tried again later."""
 
     def __init__(self, state: StateFolder) -> None:
         self._path = state.record
+        self._again: asyncio.TimerHandle | None = None
         self._record = StackRecord(supervisor=os.getpid(), ready=False, processes=())
 
     def processes(self, processes: tuple[ProcessRecord, ...]) -> None:
@@ -155,7 +157,13 @@ class _Recorder:
 
     def _write(self, content: StackRecord) -> None:
         self._record = content
-        record.write(self._path, content)
+        if self._again is not None:
+            self._again.cancel()
+        try:
+            record.write(self._path, content)
+        except OSError as error:
+            log.error("record_not_written", error=str(error))
+            self._again = asyncio.get_running_loop().call_later(RECORD_RETRY_SECONDS, self._write, content)
 
 
 def _end_leftovers(state: StateFolder) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from lift.errors import StackFailed, StackRunning
-from lift.stack import guard
+from lift.stack import guard, up
 from lift.stack.children import Program
 from lift.stack.folder import StateFolder, held, holder
 from lift.stack.logfiles import last_lines
 from lift.stack.probes import Probe, ProbeKind
-from lift.stack.record import ProcessRecord, ProcessState
+from lift.stack.record import ProcessRecord, ProcessState, read
 from lift.stack.supervisor import Supervisor
 
 SAY_AND_STAY = "import signal, sys; print('here I am', flush=True); signal.pause()"
@@ -141,6 +141,33 @@ async def test_a_guard_that_is_killed_is_replaced(tmp_path):
         os.kill(role, signal.SIGKILL)
         await until(lambda: seen.latest["role"].state is ProcessState.READY and seen.latest["role"].pid != role)
         assert supervisor._guard._process.pid != first
+
+
+async def test_a_stack_goes_on_while_its_record_cannot_be_written_and_catches_up_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(up, "RECORD_RETRY_SECONDS", 0.05)
+    state, seen = StateFolder(tmp_path), Seen()
+    recorder = up._Recorder(state)
+    unfinished = tmp_path / ".stack.json"
+
+    def changed(records: tuple[ProcessRecord, ...]) -> None:
+        seen(records)
+        recorder.processes(records)
+
+    def recorded() -> tuple[ProcessRecord, ...]:
+        last = read(state.record)
+        return last.processes if last else ()
+
+    async with Supervisor([program(tmp_path, "store"), program(tmp_path, "role")], changed) as supervisor:
+        await supervisor.ready()
+        unfinished.symlink_to("/dev/full")
+        first = seen.latest["role"].pid
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: seen.latest["role"].state is ProcessState.READY and seen.latest["role"].pid != first)
+        assert recorded()[1].pid == first
+        unfinished.unlink()
+        await until(lambda: recorded() == tuple(seen.latest.values()))
+        unfinished.symlink_to("/dev/full")
+    assert seen.states_of(ProcessState.STOPPED) == ["role", "store"]
 
 
 def test_only_one_supervisor_has_a_folder(tmp_path):
