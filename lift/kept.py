@@ -21,5 +21,8 @@ def written_whole(file: Path) -> Iterator[Path]:
     """A path to write to in the block, which then takes the file's place: all of it, or nothing. OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(f".{os.getpid()}")
-    yield unfinished
-    unfinished.rename(file)
+    try:
+        yield unfinished
+        unfinished.rename(file)
+    finally:
+        unfinished.unlink(missing_ok=True)

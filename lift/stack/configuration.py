@@ -1,6 +1,5 @@
 """Turns a state folder and what the user set into the settings of the embedded stack, ports and secrets included."""
 
-import json
 import os
 import random
 import secrets
@@ -13,9 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
-from lift.errors import InvalidOption
+from lift.errors import InvalidOption, StackFailed
+from lift.kept import written_whole
 from lift.settings import Settings
 from lift.stack.folder import StateFolder
 from lift.toml import revealed, to_toml
@@ -56,11 +57,19 @@ class Configuration:
     own_model: bool
 
 
+class _Assigned(BaseModel):
+    """The content of assigned.json."""
+
+    ports: dict[str, int]
+    secrets: dict[str, str]
+
+
 def configure(state: StateFolder) -> Configuration:
     """What a stack in this folder runs with; written to the folder for its processes.
 
     What the user set, in the file that LIFT_CONFIG names or in LIFT_* variables, goes before what the stack would
-    choose: a queue or an object store of the user's is used as it is.
+    choose: a queue or an object store of the user's is used as it is. InvalidOption: something that was set cannot be.
+    StackFailed: the ports and secrets of last time are damaged. OSError.
     """
     ports, secret = _assigned(state)
     user = _set_by_user(state)
@@ -147,14 +156,21 @@ def _set_by_user(state: StateFolder) -> dict[str, Any]:
 
 def _assigned(state: StateFolder) -> tuple[dict[str, int], dict[str, str]]:
     """The ports and secrets of last time, as far as the ports are still free: clients find the stack where it was."""
-    try:
-        last = json.loads(state.assigned.read_text())
-    except FileNotFoundError:
-        last = {"ports": {}, "secrets": {}}
-    ports = _free_ports(last["ports"])
-    secret = {name: last["secrets"].get(name) or secrets.token_urlsafe(32) for name in SECRETS}
-    _write_privately(state.assigned, json.dumps({"ports": ports, "secrets": secret}, indent=2) + "\n")
+    last = _last_assigned(state)
+    ports = _free_ports(last.ports)
+    secret = {name: last.secrets.get(name) or secrets.token_urlsafe(32) for name in SECRETS}
+    _write_privately(state.assigned, _Assigned(ports=ports, secrets=secret).model_dump_json(indent=2) + "\n")
     return ports, secret
+
+
+def _last_assigned(state: StateFolder) -> _Assigned:
+    try:
+        return _Assigned.model_validate_json(state.assigned.read_bytes())
+    except FileNotFoundError:
+        return _Assigned(ports={}, secrets={})
+    except ValidationError:
+        problem = "damaged; where it is deleted, ports and secrets are chosen anew"
+        raise StackFailed(file=str(state.assigned), problem=problem) from None  # pydantic's error quotes secrets
 
 
 def _free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
@@ -191,5 +207,6 @@ def _tables(below: Mapping[str, Any], above: Mapping[str, Any], name: str) -> bo
 
 
 def _write_privately(path: Path, content: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(content)
+    with written_whole(path) as unfinished:
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(content)

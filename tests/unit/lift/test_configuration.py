@@ -1,12 +1,15 @@
 """What the stack runs with: its own choices below the user's, the same ports and secrets every time."""
 
+import resource
 import socket
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from lift.errors import InvalidOption
+from lift.errors import InvalidOption, StackFailed
 from lift.settings import Settings
 from lift.stack.configuration import FRESH_PORTS, configure
 from lift.stack.logfiles import KEPT, last_lines, rotate
@@ -38,6 +41,37 @@ def test_ports_and_secrets_stay_and_a_port_that_is_taken_is_replaced(state):
     assert {name for name in first.ports if first.ports[name] != second.ports[name]} == {"gateway"}
     assert len(set(second.ports.values())) == len(second.ports)
     assert all(port in FRESH_PORTS for port in second.ports.values())  # nobody else is given one before it is bound
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Files cannot grow in the block."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_ports_and_secrets_outlive_a_start_on_a_full_disk(state):
+    first = configure(state)
+    with no_room(), pytest.raises(OSError, match="File too large"):
+        configure(state)
+    assert sorted(path.name for path in state.path.iterdir()) == ["assigned.json", "lift.toml", "logs"]
+    second = configure(state)
+    assert (second.ports, second.secrets) == (first.ports, first.secrets)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"ports": {}, "secrets": {"s3": "a-secret"', b'{"ports": "a-secret"}', b"\xff"]
+)
+def test_damaged_ports_and_secrets_are_said_and_not_quoted(state, content):
+    state.assigned.write_bytes(content)
+    with pytest.raises(StackFailed, match=r"assigned\.json") as failed:
+        configure(state)
+    assert "a-secret" not in str(failed.value)
+    assert state.assigned.read_bytes() == content
 
 
 def test_what_the_user_sets_goes_first_and_what_follows_from_it_follows(state, tmp_path, monkeypatch):
