@@ -8,6 +8,7 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
 from lift.settings import Settings
+from lift.stack.folder import StateFolder
 from storage.catalogue import Catalogue
 from storage.wakeups import CeleryWakeups
 from trainer.sweeper import Sweeper
@@ -66,6 +67,9 @@ def run(settings: Settings) -> int:
     @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def say_so(**_: Any) -> None:
         log.info("worker_ready")
+        state = StateFolder(settings.state_dir)
+        state.make()
+        state.trainer_ready.touch()
 
     wakeups = CeleryWakeups(settings.queue.url.get_secret_value(), settings.queue.name)
     with Sweeper(

@@ -43,7 +43,8 @@ class Child:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._log_start = program.log.stat().st_size if program.log.exists() else 0
+        if program.probe.kind is ProbeKind.FILE:
+            Path(program.probe.target).unlink(missing_ok=True)  # of the process before
         with program.log.open("ab") as output:
             self._process = subprocess.Popen(
                 program.command,
@@ -70,8 +71,6 @@ class Child:
     async def is_ready(self) -> bool:
         """Whether it does its work by now."""
         probe = self._program.probe
-        if probe.kind is ProbeKind.LOG:
-            return probe.target.encode() in self._said()
         return probe.kind is not ProbeKind.EXIT and await asyncio.to_thread(answers, probe)
 
     async def _ended(self) -> int:
@@ -91,11 +90,6 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         if not self.exit.done():
             os.kill(self.pid, number)
-
-    def _said(self) -> bytes:
-        with self._program.log.open("rb") as file:
-            file.seek(self._log_start)
-            return file.read()
 
 
 class Guard:

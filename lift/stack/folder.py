@@ -45,6 +45,11 @@ class StateFolder:
         return self.path / "catalogue.sqlite"
 
     @property
+    def trainer_ready(self) -> Path:
+        """Created by the trainer, which listens on no port, once it receives wake-ups."""
+        return self.path / "trainer.ready"
+
+    @property
     def models(self) -> Path:
         """Base models that were prepared here."""
         return self.path / "models"

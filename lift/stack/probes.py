@@ -4,6 +4,7 @@ import socket
 import urllib.request
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import grpc
 
@@ -17,7 +18,7 @@ class ProbeKind(StrEnum):
     VALKEY = "valkey"
     HTTP = "http"
     GRPC = "grpc"
-    LOG = "log"
+    FILE = "file"
     EXIT = "exit"
 
 
@@ -25,8 +26,8 @@ class ProbeKind(StrEnum):
 class Probe:
     """How to tell that a process is ready.
 
-    `target` is host:port of a Valkey or gRPC server; URLs with spaces between them; for LOG, what the process writes to
-    its log when it is ready. EXIT: it is ready when it has ended well.
+    `target` is host:port of a Valkey or gRPC server; URLs with spaces between them; for FILE, what the process creates
+    when it is ready. EXIT: it is ready when it has ended well.
     """
 
     kind: ProbeKind
@@ -34,7 +35,7 @@ class Probe:
 
 
 def answers(probe: Probe) -> bool:
-    """Whether the process answers now. One that is asked by its log or its exit cannot be asked again: true."""
+    """Whether the process answers now. One that is asked by its exit cannot be asked again: true."""
     match probe.kind:
         case ProbeKind.VALKEY:
             return _valkey_answers(probe.target)
@@ -42,6 +43,8 @@ def answers(probe: Probe) -> bool:
             return all(map(_http_answers, probe.target.split()))
         case ProbeKind.GRPC:
             return _grpc_answers(probe.target)
+        case ProbeKind.FILE:
+            return Path(probe.target).exists()
         case _:
             return True
 

@@ -45,8 +45,6 @@ clears its pages anew: a tenth of all processor time, while other threads wait. 
 
 OF_ROLES = {"engine": OF_ENGINE, "trainer": OF_TRAINER}
 
-TRAINER_READY = '"worker_ready"'
-
 
 def programs(state: StateFolder, configuration: Configuration) -> tuple[Program, ...]:
     """Valkey, SeaweedFS, the base model's preparation and the four roles. StackFailed: a wheel is not installed."""
@@ -173,7 +171,7 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
 
     yield role("engine", "server.engine", _health(engine.host, engine.port), (engine.port, engine.http_port), 300)
     yield role("generator", "generator", _health(generator.host, generator.port), (generator.port,), 60)
-    yield role("trainer", "trainer", Probe(kind=ProbeKind.LOG, target=TRAINER_READY), (), 120)
+    yield role("trainer", "trainer", Probe(kind=ProbeKind.FILE, target=str(state.trainer_ready)), (), 120)
     doors = (gateway.port, gateway.admin_port, gateway.http_port)
     yield role("gateway", "server.gateway", _health(gateway.host, gateway.port), doors, 60)
 

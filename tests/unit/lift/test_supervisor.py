@@ -21,13 +21,14 @@ from lift.stack.probes import Probe, ProbeKind
 from lift.stack.record import ProcessRecord, ProcessState, read
 from lift.stack.supervisor import Supervisor
 
-SAY_AND_STAY = "import signal, sys; print('here I am', flush=True); signal.pause()"
-READY = Probe(kind=ProbeKind.LOG, target="here I am")
+SAY_AND_STAY = "import signal, sys; open(sys.argv[1], 'x'); signal.pause()"
 
 
 def program(folder: Path, name: str, code: str = SAY_AND_STAY, **changes: object) -> Program:
-    command = (sys.executable, "-c", code)
-    return Program(**{"name": name, "command": command, "probe": READY, "log": folder / f"{name}.log", **changes})  # type: ignore[arg-type]
+    """Its code is ready when it has created the file that its argument names, which is not there yet."""
+    ready = str(folder / f"{name}.ready")
+    command, probe = (sys.executable, "-c", code, ready), Probe(kind=ProbeKind.FILE, target=ready)
+    return Program(**{"name": name, "command": command, "probe": probe, "log": folder / f"{name}.log", **changes})  # type: ignore[arg-type]
 
 
 class Seen:
@@ -62,7 +63,7 @@ async def until(true: Callable[[], bool], seconds: float = 10) -> None:
 
 
 async def test_a_program_starts_once_those_before_it_are_ready_and_they_stop_in_the_reverse_order(tmp_path):
-    slow = "import time, signal; time.sleep(0.3); print('here I am', flush=True); signal.pause()"
+    slow = f"import time; time.sleep(0.3); {SAY_AND_STAY}"
     programs = (
         program(tmp_path, "store", slow),
         program(tmp_path, "role", after=("store",)),
@@ -86,7 +87,7 @@ async def test_a_process_that_crashes_is_started_again_and_counted(tmp_path):
 async def test_what_a_crashed_process_had_started_goes_with_it(tmp_path):
     parent = (
         "import subprocess, sys, signal; child = subprocess.Popen(['sleep', '600']);"
-        "print(child.pid, flush=True); print('here I am', flush=True); signal.pause()"
+        "print(child.pid, flush=True); open(sys.argv[1], 'x'); signal.pause()"
     )
     async with running([program(tmp_path, "role", parent)]) as (_, seen):
         grandchild = int((tmp_path / "role.log").read_text().split()[0])
@@ -126,7 +127,7 @@ async def test_a_preparation_is_ready_when_it_has_ended_well_and_is_not_repeated
 
 
 async def test_a_process_that_ignores_the_request_to_stop_is_killed(tmp_path):
-    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here I am', flush=True)\n"
+    stubborn = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1], 'x')\n"
     stubborn += "while True: signal.pause()"
     async with running([program(tmp_path, "role", stubborn, stop_seconds=0.3)]) as (_, seen):
         pid = seen.latest["role"].pid
@@ -201,10 +202,10 @@ from lift.stack.probes import Probe, ProbeKind
 from lift.stack.supervisor import Supervisor
 logs.configure(role="supervisor")
 folder = Path(sys.argv[1])
-code = "import subprocess, signal; subprocess.Popen(['sleep', '600']); print('here I am', flush=True); signal.pause()"
+code = "import subprocess, signal, sys; subprocess.Popen(['sleep', '600']); open(sys.argv[1], 'x'); signal.pause()"
 programs = [
-    Program(name=name, command=(sys.executable, "-c", code), log=folder / f"{name}.log",
-            probe=Probe(kind=ProbeKind.LOG, target="here I am"))
+    Program(name=name, command=(sys.executable, "-c", code, str(folder / name)), log=folder / f"{name}.log",
+            probe=Probe(kind=ProbeKind.FILE, target=str(folder / name)))
     for name in ("store", "role")
 ]
 async def main():
