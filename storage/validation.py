@@ -268,11 +268,17 @@ def _read_json(path: Path, max_bytes: int) -> dict[str, Any]:
 
 def _parsed(content: bytes, file: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(content.decode("utf-8"), object_pairs_hook=_each_once)
+        parsed = json.loads(content.decode("utf-8"), object_pairs_hook=_each_once, parse_int=_integer)
+        json.dumps(parsed, ensure_ascii=False).encode("utf-8")  # an escaped half of a character is none
     except (ValueError, RecursionError) as error:
-        raise RevisionRejected(problem="not JSON, or a name is there twice", file=file) from error
+        raise RevisionRejected(problem="not JSON of UTF-8, or a name is there twice", file=file) from error
     _require(isinstance(parsed, dict), "not a JSON object", file=file)
     return dict(parsed)
+
+
+def _integer(digits: str) -> int | float:
+    """As safetensors reads it, for which -0 is none."""
+    return -0.0 if digits == "-0" else int(digits)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

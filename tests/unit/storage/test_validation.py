@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from lift.errors import RevisionRejected
 from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
@@ -288,6 +289,9 @@ UNSOUND: dict[str, tuple[str, Callable[[Header], object]]] = {
     "an entry that is no object": ("malformed", lambda h: h.update({A_TENSOR: [1, 2]})),
     "metadata that are no text": ("metadata", lambda h: h.update({"__metadata__": {"a": 1}})),
     "metadata that are a list": ("metadata", lambda h: h.update({"__metadata__": []})),
+    "metadata with half a character": ("UTF-8", lambda h: h.update({"__metadata__": {"format": "\ud800"}})),
+    "metadata of half a character": ("UTF-8", lambda h: h.update({"__metadata__": {"\udc00": "pt"}})),
+    "a name with half a character": ("UTF-8", lambda h: h.update({f"{A_TENSOR}\ud800": h.pop(A_TENSOR)})),
     "no tensors": ("long", lambda h: h.clear()),
 }
 
@@ -337,6 +341,14 @@ def test_a_tensor_that_is_there_twice_is_refused(folder: Path) -> None:
     again = f',"{A_TENSOR}":{json.dumps(header[A_TENSOR])}}}'
     write_weights(folder, (text[:-1] + again).encode(), data)
     rejected(folder, "twice")
+
+
+def test_an_offset_of_minus_zero_is_refused_as_safetensors_does(folder: Path) -> None:
+    header, data = header_and_data(tensors(), "F32")
+    write_weights(folder, json.dumps(header).replace("[0, ", "[-0, ", 1).encode(), data)
+    with pytest.raises(SafetensorError, match="expected usize"):
+        load_file(folder / WEIGHTS)
+    rejected(folder, "malformed")
 
 
 @pytest.mark.parametrize("cut", [1, 1000])
