@@ -20,7 +20,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from lift.errors import CatalogueUnavailable
 
 _BUSY_SECONDS = 30
-_CONNECT_SECONDS = 5
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""libpq's, in seconds, the last in milliseconds: whoever waits for a host that vanishes waits for 15 to 20 s."""
 _POOL_SIZE = 8
 _POOL_OVERFLOW = 32
 _MIGRATION_LOCK = 0x6C696674  # "lift"
@@ -90,7 +97,7 @@ def _engine(url: URL) -> Engine:
         pool_size=_POOL_SIZE,
         max_overflow=_POOL_OVERFLOW,
         pool_pre_ping=not sqlite,
-        connect_args={"timeout": _BUSY_SECONDS} if sqlite else {"connect_timeout": _CONNECT_SECONDS},
+        connect_args={"timeout": _BUSY_SECONDS} if sqlite else _POSTGRESQL,
     )
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)

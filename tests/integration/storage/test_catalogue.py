@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from lift.errors import (
@@ -34,6 +35,7 @@ from lift.errors import (
     TenantMissing,
 )
 from storage.catalogue import Catalogue
+from storage.catalogue.database import Database
 from storage.records import (
     Adapter,
     AdapterState,
@@ -751,6 +753,17 @@ def test_a_database_that_is_not_there_is_said_to_be_unavailable(tmp_path: object
         with pytest.raises(CatalogueUnavailable):
             catalogue.tenants.get("acme")
         catalogue.close()
+
+
+def test_a_postgresql_host_that_vanishes_is_not_waited_for_long(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    with database.read() as connection:
+        session = connection.connection.driver_connection
+        assert isinstance(session, psycopg.Connection)
+        parameters = session.info.get_parameters()
+    database.close()
+    names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+    assert [parameters.get(name) for name in names] == ["5", "5", "3", "15000"]
 
 
 def at_once(calls: list[Callable[[], object]]) -> list[object]:
