@@ -57,6 +57,8 @@ class Admission:
 
     def _make_room(self, tenant: str) -> None:
         """In a full line the tenant with the most queries gives up its newest; it may be the one that comes."""
+        if sum(map(len, self._lines.values())) >= self._max_waiting:
+            self._forget_the_gone()
         if sum(map(len, self._lines.values())) < self._max_waiting:
             return
         longest = max(self._lines, key=lambda name: len(self._lines[name]), default=tenant)
@@ -65,6 +67,11 @@ class Admission:
         newest = self._lines[longest][-1]
         self._leave(longest, newest)
         newest.set_exception(QueueFull(limit=self._max_waiting))
+
+    def _forget_the_gone(self) -> None:
+        """Takes queries out of the lines that were cancelled and have not run since."""
+        lines = ((tenant, deque(turn for turn in line if not turn.done())) for tenant, line in self._lines.items())
+        self._lines = OrderedDict((tenant, line) for tenant, line in lines if line)
 
     def _leave(self, tenant: str, turn: asyncio.Future[None]) -> None:
         line = self._lines.get(tenant, deque())
@@ -75,11 +82,11 @@ class Admission:
 
     def _call_next(self) -> None:
         """Gives a free place to the first in the line of the tenant whose turn it is; that tenant goes to the end."""
-        if self._running >= self._max_running or not self._lines:
-            return
-        tenant, line = self._lines.popitem(last=False)
-        turn = line.popleft()
-        if line:
-            self._lines[tenant] = line
-        self._running += 1
-        turn.set_result(None)
+        while self._running < self._max_running and self._lines:
+            tenant, line = self._lines.popitem(last=False)
+            turn = line.popleft()
+            if line:
+                self._lines[tenant] = line
+            if not turn.done():  # a query that was cancelled and has not run since stands in the line still
+                self._running += 1
+                turn.set_result(None)

@@ -117,6 +117,35 @@ async def test_a_query_that_gives_up_the_moment_it_is_called_passes_the_place_on
     await last
 
 
+async def test_clients_that_leave_all_at_once_take_no_place_with_them():
+    crowd = Crowd(Admission(max_running=2, max_waiting=10))
+    gone = [crowd.comes(str(n), tenant("gone")) for n in range(6)]
+    await settled()
+    for task in gone:
+        task.cancel()
+    ended = await asyncio.gather(*gone, return_exceptions=True)
+    assert {type(error) for error in ended} == {asyncio.CancelledError}
+    stayed = [crowd.comes(name, tenant("t")) for name in ("one", "two")]
+    await settled()
+    assert crowd.entered == ["0", "1", "one", "two"]
+    for name in ("one", "two"):
+        await crowd.goes(name)
+    await asyncio.gather(*stayed)
+
+
+async def test_room_is_not_made_by_a_query_that_has_just_given_up():
+    crowd = Crowd(Admission(max_running=1, max_waiting=3))
+    greedy = [crowd.comes(name, tenant("greedy")) for name in ("g1", "g2", "g3", "g4")]
+    await settled()
+    modest = crowd.comes("m1", tenant("modest"))
+    greedy[3].cancel()
+    await settled()
+    for name in ("g1", "g2", "m1", "g3"):
+        await crowd.goes(name)
+    await asyncio.gather(*greedy[:3], modest)
+    assert greedy[3].cancelled()
+
+
 async def test_a_tenants_quota_counts_waiting_and_running_and_is_given_back():
     crowd = Crowd(Admission(max_running=1, max_waiting=10))
     limited = tenant("t", max_concurrent_queries=2)
