@@ -6,6 +6,7 @@ import re
 from lift.errors import DocumentBinary, DocumentEmpty, DocumentUndecodable, MediaTypeUnknown
 
 MEDIA_TYPES = ("text/plain", "text/markdown")
+MAX_MEDIA_TYPE_CHARACTERS = 200
 
 # A mark at the start says more than the charset parameter. UTF-32's little-endian mark starts with UTF-16's.
 _MARKS = (
@@ -21,7 +22,8 @@ _CHARSETS = re.compile(
     r"|gb2312|gbk|gb18030|big5(hkscs)?|euc_(jp|kr|jis_2004)|shift_jis(_2004)?|iso2022_jp"
 )
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,39}")
-_PARAMETER = re.compile(r"\s*([A-Za-z0-9-]+)\s*=\s*\"?([^\";]*)\"?\s*")
+# Nothing is given back (*+): spaces may be of the value or stand around it, and to try each would take their cube.
+_PARAMETER = re.compile(r"\s*+([A-Za-z0-9-]++)\s*+=\s*+\"?+([^\";]*+)\"?+\s*+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _CONTROL_BYTE = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _MAX_CONTROL_SHARE = 0.05
@@ -53,6 +55,8 @@ def read_text(content: bytes, media_type: str) -> str:
 
 
 def _charset(media_type: str) -> str:
+    if len(media_type) > MAX_MEDIA_TYPE_CHARACTERS:
+        raise MediaTypeUnknown(media_type=media_type[:80], limit_characters=MAX_MEDIA_TYPE_CHARACTERS)
     kind, *parameters = media_type.split(";")
     if kind.strip().lower() not in MEDIA_TYPES:
         raise MediaTypeUnknown(media_type=media_type[:80], known=", ".join(MEDIA_TYPES))

@@ -36,7 +36,7 @@ class Document(_message.Message):
     title: _builtins.str
     """What people call it; used in prompts. At most 200 characters."""
     media_type: _builtins.str
-    """text/plain or text/markdown, with an optional charset parameter (UTF-8 where absent)."""
+    """text/plain or text/markdown, with an optional charset parameter (UTF-8 where absent). At most 200 characters."""
     sha256: _builtins.str
     """Lower-case hexadecimal SHA-256 of the bytes."""
     size_bytes: _builtins.int

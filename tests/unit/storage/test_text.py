@@ -1,11 +1,13 @@
 """How a document's bytes become text."""
 
 import codecs
+import time
 import zlib
 
 import pytest
 
 from lift.errors import DocumentBinary, DocumentEmpty, DocumentUndecodable, LiftError, MediaTypeUnknown
+from storage import text
 from storage.text import read_text
 
 
@@ -93,12 +95,20 @@ def test_bytes_that_are_not_of_the_character_set_are_undecodable(content: bytes,
         "text/plain; charset=unicode_escape",
         "text/plain; charset=../../etc/passwd",
         "text/plain; charset=" + "u" * 10_000,
+        "text/plain; x=" + "u" * 10_000,
     ],
 )
 def test_what_cannot_be_read_is_said_so(media_type: str) -> None:
     with pytest.raises(MediaTypeUnknown) as caught:
         read_text(b"text", media_type)
     assert len(str(caught.value)) < 300
+
+
+def test_a_parameter_is_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "MAX_MEDIA_TYPE_CHARACTERS", 10_000)
+    started = time.process_time()
+    assert read_text(b"text", "text/plain; a=" + " " * 2_000 + '"x"y') == "text"
+    assert time.process_time() - started < 1
 
 
 def test_an_error_never_quotes_the_document() -> None:
