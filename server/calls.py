@@ -27,6 +27,8 @@ LONG_DEADLINES_SECONDS = {
     "DownloadRevision": 600.0,
     "Query": 600.0,
     "StreamQuery": 600.0,
+    "Answer": 600.0,
+    "LoadRevision": 600.0,
     "WatchOperation": 3600.0,
     "WaitOperation": 3600.0,
 }

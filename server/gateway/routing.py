@@ -34,9 +34,11 @@ SHOWN = (
 class Router:
     """Spreads answers over the engines. A node that cannot take one is passed over, as long as nothing was said yet."""
 
-    def __init__(self, catalogue: Catalogue, nodes: Nodes) -> None:
+    def __init__(self, catalogue: Catalogue, nodes: Nodes, timeout_seconds: float) -> None:
+        """No call to an engine takes longer than `timeout_seconds`; who asks may leave before."""
         self._catalogue = catalogue
         self._nodes = nodes
+        self._timeout_seconds = timeout_seconds
         self._asked: Counter[str] = Counter()
         self._loading = _Loading()
 
@@ -85,7 +87,8 @@ class Router:
         raise errors.EngineUnavailable()
 
     async def _asking(self, node: Node, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
-        call = self._nodes.engine(node).Answer(request, metadata=self._nodes.metadata)
+        engine, metadata = self._nodes.engine(node), self._nodes.metadata
+        call = engine.Answer(request, metadata=metadata, timeout=self._timeout_seconds)
         self._asked[node.id] += 1
         try:
             async for message in call:
@@ -99,8 +102,9 @@ class Router:
     async def _load(self, node: Node, revision: pb.RevisionRef) -> None:
         async with self._loading.one_of(revision.tenant):
             try:
+                engine, metadata = self._nodes.engine(node), self._nodes.metadata
                 request = pb.LoadRevisionRequest(revision=revision)
-                await self._nodes.engine(node).LoadRevision(request, metadata=self._nodes.metadata)
+                await engine.LoadRevision(request, metadata=metadata, timeout=self._timeout_seconds)
             except grpc.aio.AioRpcError as error:
                 raise shown(error, node) from error
         log.info("revision_loaded", node=node.id, adapter=revision.adapter, revision=revision.digest)

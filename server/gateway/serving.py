@@ -72,7 +72,8 @@ async def serving(
         catalogue, node_token=settings.node_token.get_secret_value(), timeout_seconds=limits.node_timeout_seconds
     )
     admission = Admission(max_running=limits.max_concurrent_queries, max_waiting=limits.max_queued_queries)
-    answers = Answers(catalogue, objects, Router(catalogue, nodes), admission, limits)
+    router = Router(catalogue, nodes, limits.query_timeout_seconds)
+    answers = Answers(catalogue, objects, router, admission, limits)
     tenant_keys = TenantKeys(catalogue)
     deletions = Deletions(catalogue, objects, nodes)
     trainings = Trainings(catalogue, wakeups, settings.model)

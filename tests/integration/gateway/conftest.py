@@ -41,6 +41,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
         self.resident: set[tuple[str, str, str]] = set()
         self.refuses_to_load: LiftError | None = None
         self.asked: list[pb.AnswerRequest] = []
+        self.seconds_given: dict[str, float | None] = {}
         self.loads: list[str] = []
         self.unloads: list[str] = []
         self.answering = 0
@@ -67,6 +68,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
 
     async def LoadRevision(self, request: pb.LoadRevisionRequest, context: Any) -> pb.LoadRevisionResponse:
         await self._check(context)
+        self.seconds_given["LoadRevision"] = context.time_remaining()
         if self.refuses_to_load is not None:
             await status.abort(context, self.refuses_to_load)
         tenant = request.revision.tenant
@@ -91,6 +93,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
         if request.HasField("revision") and _name(request.revision) not in self.resident:
             await status.abort(context, RevisionNotResident())
         self.asked.append(request)
+        self.seconds_given["Answer"] = context.time_remaining()
         self.answering += 1
         words = self.words if request.max_tokens else ()
         try:

@@ -366,6 +366,17 @@ async def test_an_answer_that_takes_too_long_times_out(running, refused, eventua
         await eventually(lambda: gateway.engine.answering == 0)
 
 
+async def test_an_engine_is_given_all_the_time_that_an_answer_may_take(running):
+    async with running(query_timeout_seconds=300) as gateway:
+        client = gateway.tenant("acme")
+        gateway.ready("acme", "tides")
+        await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
+        assert gateway.engine.seconds_given == {
+            "LoadRevision": pytest.approx(300, abs=10),
+            "Answer": pytest.approx(300, abs=10),
+        }
+
+
 async def test_every_answer_and_every_error_carries_a_request_id_of_its_own(gateway):
     client = gateway.tenant("acme")
     call = client.queries.Query(pb.QueryRequest(question=QUESTION))
