@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from storage.text import read_text
 
 # An engine cuts the context to its window; more than this fits no window, nor into one message between nodes.
 MAX_CONTEXT_CHARACTERS = 500_000
+CONTEXTS_READ_AT_ONCE = 4
 MAX_EVIDENCE = 20
 
 log = structlog.get_logger()
@@ -86,6 +88,8 @@ class Answers:
         self._admission = admission
         self._limits = limits
         self._witness = Witness(objects)
+        # Documents are long, and the threads that every call needs must not wait for them.
+        self._readers = ThreadPoolExecutor(CONTEXTS_READ_AT_ONCE, thread_name_prefix="context")
 
     async def answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[Piece | Answered]:
         """Pieces as they are written, then the facts. One task must both start and finish the iteration.
@@ -107,8 +111,8 @@ class Answers:
         text = ""
         end: pb.AnswerEnd | None = None
         self._check(question)
-        request = await asyncio.to_thread(self._resolved, tenant, question)
-        async with self._admission.admitted(tenant), aclosing(self._router.answer(request)) as messages:
+        request, documents = await asyncio.to_thread(self._resolved, tenant, question)
+        async with aclosing(self._messages(tenant, request, documents)) as messages:
             async for message in messages:
                 if message.delta or message.tokens:
                     first = first or time.monotonic()
@@ -132,6 +136,18 @@ class Answers:
             out_of_scope=end.out_of_scope,
             evidence=evidence,
         )
+
+    async def _messages(
+        self, tenant: Tenant, request: pb.AnswerRequest, documents: Sequence[str]
+    ) -> AsyncGenerator[pb.AnswerResponse]:
+        """An engine's, asked with the text of the documents, within the tenant's share of what runs at once."""
+        async with self._admission.admitted(tenant):
+            if documents:
+                reading = asyncio.get_running_loop().run_in_executor
+                request.context = await reading(self._readers, self._context, tenant.id, documents)
+            async with aclosing(self._router.answer(request)) as messages:
+                async for message in messages:
+                    yield message
 
     async def _evidence(self, request: pb.AnswerRequest, question: Question, answer: str) -> tuple[Evidence, ...]:
         """None where the store is away: the answer is there already."""
@@ -164,8 +180,8 @@ class Answers:
         if turns[-1][0] != "user":
             raise errors.InvalidOption(option="messages", expected="a last turn of the user's")
 
-    def _resolved(self, tenant: Tenant, question: Question) -> pb.AnswerRequest:
-        """The engine's request, with the revision and the documents that the catalogue gives."""
+    def _resolved(self, tenant: Tenant, question: Question) -> tuple[pb.AnswerRequest, Sequence[str]]:
+        """The engine's request with the revision that the catalogue gives, and the documents to put into its prompt."""
         default = min(self._limits.default_max_tokens, self._limits.max_tokens)
         request = pb.AnswerRequest(
             tenant=tenant.id,
@@ -180,6 +196,7 @@ class Answers:
             request.prompt = question.prompt
         else:
             request.turns.extend(pb.Turn(role=role, content=content) for role, content in question.prompt)
+        documents: Sequence[str] = ()
         if question.adapter is not None:
             adapter = self._catalogue.adapters.get(tenant.id, question.adapter)
             digest = current_digest(adapter)
@@ -188,15 +205,15 @@ class Answers:
                 digest = self._catalogue.revisions.get(pinned).ref.digest
             request.revision.CopyFrom(pb.RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=digest))
             if question.with_documents:
-                request.context = self._context(adapter)
-        return request
+                documents = adapter.documents
+        return request, documents
 
-    def _context(self, adapter: Adapter) -> str:
+    def _context(self, tenant: str, documents: Sequence[str]) -> str:
         texts: list[str] = []
         room = MAX_CONTEXT_CHARACTERS
-        for id_ in adapter.documents:
-            document = self._catalogue.documents.get(adapter.tenant, id_)
-            content = self._objects.get(keys.document(adapter.tenant, id_, document.sha256))
+        for id_ in documents:
+            document = self._catalogue.documents.get(tenant, id_)
+            content = self._objects.get(keys.document(tenant, id_, document.sha256))
             texts.append(read_text(content, document.media_type)[:room])
             room -= len(texts[-1])
             if not room:

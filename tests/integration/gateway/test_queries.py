@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -111,6 +112,49 @@ async def test_document_context_is_the_adapters_documents(gateway):
     request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
     await client.queries.Query(request)
     assert gateway.engine.asked[0].context == "The tide bell rings at dusk."
+
+
+def withheld(gateway, monkeypatch):
+    """(keys that were read so far, what lets the readers of objects go on), from now on."""
+    read, get, goes_on = [], gateway.objects.get, threading.Event()
+
+    def slow(key):
+        read.append(key)
+        goes_on.wait(30)
+        return get(key)
+
+    monkeypatch.setattr(gateway.objects, "get", slow)
+    return read, goes_on
+
+
+async def test_documents_are_read_for_no_more_queries_than_a_tenant_may_have_at_once(
+    gateway, refused, eventually, monkeypatch
+):
+    client = gateway.tenant("acme", Quotas(max_concurrent_queries=1))
+    gateway.ready("acme", "tides")
+    read, goes_on = withheld(gateway, monkeypatch)
+    request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
+    admitted = asyncio.ensure_future(client.queries.Query(request))
+    await eventually(lambda: len(read) == 1)
+    assert type(await refused(client.queries.Query(request, timeout=5))) is errors.QuotaExceeded
+    goes_on.set()
+    await admitted
+    assert len(read) == 1
+
+
+async def test_a_store_that_is_slow_with_documents_keeps_nobody_else_waiting(gateway, eventually, monkeypatch):
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
+    client, other = gateway.tenant("acme"), gateway.tenant("other")
+    gateway.ready("acme", "tides")
+    read, goes_on = withheld(gateway, monkeypatch)
+    request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
+    slow = [asyncio.ensure_future(client.queries.Query(request)) for _ in range(8)]
+    await eventually(lambda: len(read) == 4)
+    try:
+        await other.queries.Query(pb.QueryRequest(question=QUESTION), timeout=5)
+    finally:
+        goes_on.set()
+    await asyncio.gather(*slow)
 
 
 async def test_an_adapter_that_is_not_resident_is_loaded_once(gateway):
