@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lift.errors import InvalidOption
-from lift.limits import MAX_LOGPROBS
+from lift.limits import MAX_LOGPROBS, MAX_TURNS
 
 Prompt: TypeAlias = str | tuple[tuple[str, str], ...]
 """Raw text to go on from, or a conversation of (role, content) turns; roles are system, user and assistant."""
@@ -104,7 +104,7 @@ class _ChatMessage(BaseModel):
 class ChatRequest(SampledRequest):
     """Body of POST /v1/chat/completions."""
 
-    messages: list[_ChatMessage] = Field(min_length=1, max_length=1000)
+    messages: list[_ChatMessage] = Field(min_length=1, max_length=MAX_TURNS)
     max_completion_tokens: int | None = Field(default=None, gt=0)
 
     def prompts(self) -> list[Prompt]:

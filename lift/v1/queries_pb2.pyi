@@ -184,7 +184,7 @@ class QueryRequest(_message.Message):
     """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
-        """A conversation whose last turn is the user's."""
+        """A conversation whose last turn is the user's; at most 1000 turns."""
 
     @_builtins.property
     def sampling(self) -> Global___Sampling:

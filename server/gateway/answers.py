@@ -12,6 +12,7 @@ import structlog
 from lift import errors
 from lift.ids import name_of
 from lift.internal.v1 import engine_pb2 as pb
+from lift.limits import MAX_TURNS
 from lift.settings import GatewaySettings
 from server.gateway import checks
 from server.gateway.admission import Admission
@@ -172,6 +173,8 @@ class Answers:
         if question.adapter is None and (question.revision or question.with_documents or question.max_evidence):
             raise errors.InvalidOption(option="adapter", expected="one, since its revision or its documents are wanted")
         turns = (("user", question.prompt),) if isinstance(question.prompt, str) else question.prompt
+        if len(turns) > MAX_TURNS:
+            raise errors.InvalidOption(option="messages", value=len(turns), expected=f"at most {MAX_TURNS} turns")
         characters = sum(len(content) for _, content in turns)
         if characters > self._limits.max_question_characters:
             raise errors.QuestionTooLong(characters=characters, limit=self._limits.max_question_characters)

@@ -293,6 +293,12 @@ BAD = {
         errors.InvalidOption,
     ),
     "a turn of nobody's": (pb.QueryRequest(messages=[pb.Message(content="x")]), errors.InvalidOption),
+    "a conversation of turns without end": (
+        pb.QueryRequest(
+            messages=[pb.Message(role=pb.Message.ROLE_USER, content=content) for content in [""] * 1000 + ["x"]]
+        ),
+        errors.InvalidOption,
+    ),
     "negative max_tokens": (pb.QueryRequest(question="x", max_tokens=-1), errors.InvalidOption),
     "too many tokens": (pb.QueryRequest(question="x", max_tokens=2049), errors.InvalidOption),
     "too hot": (pb.QueryRequest(question="x", sampling=pb.Sampling(temperature=2.1)), errors.InvalidOption),
