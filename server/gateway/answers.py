@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import structlog
 
@@ -28,6 +29,7 @@ from storage.text import read_text
 # An engine cuts the context to its window; more than this fits no window, nor into one message between nodes.
 MAX_CONTEXT_CHARACTERS = 500_000
 CONTEXTS_READ_AT_ONCE = 4
+UNREAD_PIECES = 16
 MAX_EVIDENCE = 20
 
 log = structlog.get_logger()
@@ -72,6 +74,9 @@ class Answered:
     evidence: tuple[Evidence, ...] = ()
 
 
+_Unread: TypeAlias = asyncio.Queue[Piece | Answered | Exception | None]
+
+
 class Answers:
     """Writes answers for any tenant."""
 
@@ -93,18 +98,38 @@ class Answers:
         self._readers = ThreadPoolExecutor(CONTEXTS_READ_AT_ONCE, thread_name_prefix="context")
 
     async def answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[Piece | Answered]:
-        """Pieces as they are written, then the facts. One task must both start and finish the iteration.
+        """Pieces as they are written, then the facts. Once the time is over nothing is held, whoever reads or does not.
 
         QuestionEmpty, QuestionTooLong, InvalidOption, AdapterMissing, AdapterTraining, AdapterFailed, AdapterDeleting,
         RevisionMissing, QuotaExceeded, QueueFull, EngineUnavailable, SlotsFull, TimedOut.
         """
+        unread: _Unread = asyncio.Queue(UNREAD_PIECES)
+        writing = asyncio.create_task(self._write(tenant, question, unread))
         try:
-            async with asyncio.timeout(self._limits.query_timeout_seconds):
-                async with aclosing(self._answer(tenant, question)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-        except TimeoutError as error:
-            raise errors.TimedOut(limit_seconds=self._limits.query_timeout_seconds) from error
+            while (piece := await unread.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+        finally:
+            writing.cancel()
+            await asyncio.wait([writing])
+
+    async def _write(self, tenant: Tenant, question: Question, unread: _Unread) -> None:
+        """Puts the pieces there, and behind them None or the error with which they end.
+
+        In a task of its own: a time limit around the caller's reading would end the caller instead of the answer.
+        """
+        limit = self._limits.query_timeout_seconds
+        end: Exception | None = None
+        try:
+            async with asyncio.timeout(limit), aclosing(self._answer(tenant, question)) as pieces:
+                async for piece in pieces:
+                    await unread.put(piece)
+        except TimeoutError:
+            end = errors.TimedOut(limit_seconds=limit)
+        except Exception as error:  # raised where the pieces are read
+            end = error
+        await unread.put(end)
 
     async def _answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[Piece | Answered]:
         began = time.monotonic()

@@ -219,6 +219,18 @@ async def test_an_answer_that_breaks_off_says_so_in_the_stream(gateway, client):
             pass
 
 
+async def test_a_client_that_reads_slowly_is_told_in_the_stream_that_its_time_is_over(running, eventually):
+    async with running(query_timeout_seconds=0.5) as gateway:
+        client = gateway.openai(gateway.key_of("acme"))
+        gateway.engine.words = ["x" * 10_000] * 5_000
+        stream = await client.chat.completions.create(model="base", messages=CHAT, stream=True)
+        await anext(aiter(stream))
+        await eventually(lambda: gateway.engine.answering == 0)
+        with pytest.raises(openai.APIError, match="deadline"):
+            async for _ in stream:
+                pass
+
+
 async def test_a_quota_is_a_rate_limit(gateway, eventually):
     client = gateway.openai(gateway.key_of("small", Quotas(max_concurrent_queries=1)))
     gateway.engine.goes_on.clear()
