@@ -18,6 +18,7 @@ from lift.logs import bound
 log = structlog.get_logger()
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 REQUEST_ID = "x-request-id"
@@ -67,15 +68,23 @@ class Calls(grpc.aio.ServerInterceptor):
         inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
         async def unary(request: Any, context: Any) -> Any:
-            async with self._around(details, context):
-                return await inner(request, context)
+            async with self._around(details, context) as head:
+                response = await inner(request, context)
+                await context.send_initial_metadata(head)
+                return response
 
         async def stream(request: Any, context: Any) -> None:
             # Written, not yielded: a client that leaves then interrupts this very task, wherever it is, and all that is
             # held inside is let go of at once.
-            async with self._around(details, context), aclosing(inner(request, context)) as responses:
+            async with self._around(details, context) as head, aclosing(inner(request, context)) as responses:
+                sent = False
                 async for response in responses:
+                    if not sent:
+                        await context.send_initial_metadata(head)
+                        sent = True
                     await context.write(response)
+                if not sent:
+                    await context.send_initial_metadata(head)
 
         made = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -87,25 +96,26 @@ class Calls(grpc.aio.ServerInterceptor):
         return made(behaviour, handler.request_deserializer, handler.response_serializer)
 
     @asynccontextmanager
-    async def _around(self, details: grpc.HandlerCallDetails, context: Any) -> AsyncIterator[None]:
+    async def _around(self, details: grpc.HandlerCallDetails, context: Any) -> AsyncIterator[Metadata]:
+        """Gives the metadata to send before the first response, and not sooner: no client may retry what has begun."""
         method = details.method.rsplit("/", 1)[-1]
         request, began = new_id("request"), time.monotonic()
         code = grpc.StatusCode.CANCELLED
         with bound(request=request), self._counted(method):
-            context.set_trailing_metadata(((REQUEST_ID, request),))
+            metadata = ((REQUEST_ID, request),)
+            context.set_trailing_metadata(metadata)
             try:
                 async with asyncio.timeout(_seconds(method, context)) as limit:
-                    await context.send_initial_metadata(((REQUEST_ID, request),))
                     if self._refusing:
                         raise GatewayUnavailable()
                     await self._admit(_authorization(details))
-                    yield
+                    yield metadata
                 code = grpc.StatusCode.OK
             except Exception as error:  # the one place where errors meet gRPC
                 known = _known(error, request, timed_out=limit.expired())
                 code = status.code_of(known)
                 failed = rpc_status.to_status(status.to_proto(known))
-                await context.abort(failed.code, failed.details, (*failed.trailing_metadata, (REQUEST_ID, request)))
+                await context.abort(failed.code, failed.details, (*failed.trailing_metadata, *metadata))
             finally:
                 log.info("call_ended", method=method, code=code.name, seconds=round(time.monotonic() - began, 4))
 

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from lift import errors, status
+from lift.client import AsyncClient
 from lift.v1 import documents_pb2
 from lift.v1 import queries_pb2 as pb
 from server import calls
@@ -452,6 +453,23 @@ async def test_every_answer_and_every_error_carries_a_request_id_of_its_own(gate
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
     assert dict(failed.value.trailing_metadata())["x-request-id"] != initial["x-request-id"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_our_client_asks_again_where_no_engine_could_answer(gateway, eventually, streamed):
+    gateway.engine.fails = errors.EngineUnavailable()
+    async with AsyncClient(f"127.0.0.1:{gateway.ports.tenants}", gateway.key_of("acme")) as client:
+        asking = asyncio.ensure_future(answered(client, streamed))
+        await eventually(lambda: len(gateway.engine.asked) == 1)
+        gateway.engine.fails = None
+        assert await asking == "The tide bell."
+
+
+async def answered(client, streamed):
+    """What the base model answers our client, in one piece or in many."""
+    if streamed:
+        return "".join([piece async for piece in client.stream(None, QUESTION)])
+    return (await client.query(None, QUESTION)).text
 
 
 async def test_an_unknown_failure_is_internal_and_never_quoted(gateway):
