@@ -87,6 +87,10 @@ class Backend(Protocol):
         """One of them. NotFound."""
         ...
 
+    def answers_at_once(self) -> int:
+        """So many the authenticated caller may have at once; 0 means as many as there is room for."""
+        ...
+
     def answer(self, order: Order) -> AsyncGenerator[Piece | End]:
         """Pieces as they are written, then one End."""
         ...
@@ -209,7 +213,7 @@ def _order(asked: SampledRequest, prompt: Prompt, caller: str) -> Order:
 
 
 async def _whole(backend: Backend, form: _Format, head: Json, orders: Sequence[Order]) -> Json:
-    room = asyncio.Semaphore(PROMPTS_AT_ONCE)
+    room = asyncio.Semaphore(min(PROMPTS_AT_ONCE, backend.answers_at_once() or PROMPTS_AT_ONCE))
 
     async def one(order: Order) -> tuple[Piece, End]:
         async with room:

@@ -41,6 +41,10 @@ class OwnModels:
             raise NotFound(model=model[:200])
         return self._models[model]
 
+    def answers_at_once(self) -> int:
+        """As many as there is room for: the generator knows how many it asks."""
+        return 0
+
     async def answer(self, order: openai_api.Order) -> AsyncGenerator[Piece | openai_api.End]:
         """Pieces, then one End."""
         await self.model(order.caller, order.model)

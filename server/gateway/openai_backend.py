@@ -40,6 +40,10 @@ class GatewayBackend:
             return self._base()
         return _model(await asyncio.to_thread(self._catalogue.adapters.get, caller, _id(model)))
 
+    def answers_at_once(self) -> int:
+        """The tenant's quota."""
+        return caller().quotas.max_concurrent_queries
+
     async def answer(self, order: Order) -> AsyncGenerator[Piece | End]:
         """The pieces of an answer; errors are those of `Answers.answer`."""
         question = Question(

@@ -84,6 +84,12 @@ async def test_a_list_of_prompts_gets_an_answer_for_each(gateway, client):
     assert reply.usage.completion_tokens == 9
 
 
+async def test_a_list_of_more_prompts_than_a_tenant_may_ask_at_once_is_answered(gateway):
+    client = gateway.openai(gateway.key_of("small", Quotas(max_concurrent_queries=2)))
+    reply = await client.completions.create(model="base", prompt=["x"] * 20)
+    assert [choice.text for choice in reply.choices] == ["The tide bell."] * 20
+
+
 async def test_log_probabilities_and_an_echo_pass_through(gateway, client):
     reply = await client.completions.create(model="tides", prompt="So, ", logprobs=2, echo=True)
     asked, (choice,) = gateway.engine.asked[0], reply.choices

@@ -36,6 +36,9 @@ class Script:
     async def model(self, caller: str, model: str) -> Model:
         return Model(id=model, created=0, owned_by=caller)
 
+    def answers_at_once(self) -> int:
+        return 0
+
     async def answer(self, order: Order) -> AsyncGenerator[Piece | End]:
         self.orders.append(order)
         told = order.logprobs is not None
