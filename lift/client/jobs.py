@@ -44,11 +44,14 @@ def delete(job: str) -> Call[None]:
 def retry(job: str) -> Flow[values.Job]:
     """Resumes a training that failed or was cancelled; what is in its journal is not written again.
 
-    JobEnded: it succeeded. JobActive: it, or a newer one of the adapter, is still active.
+    JobEnded: it succeeded, or the adapter has a newer job. JobActive: it is still active.
     """
     found = yield get(job)
     if found.state is values.JobState.SUCCEEDED:
         raise JobEnded(job=job, state=found.state)
+    adapter: values.Adapter = yield adapters.get(found.adapter)
+    if adapter.job != found.id:
+        raise JobEnded(job=job, state=found.state, newer=adapter.job)
     resumed: values.Job = yield adapters.retrain(found.adapter, None, None)
     return resumed
 

@@ -223,6 +223,19 @@ def test_a_cancelled_job_is_resumed_by_a_retry(client, gateway):
     assert list(client.jobs.list()) == []
 
 
+def test_a_retry_of_a_job_with_a_newer_one_behind_it_trains_nothing(client):
+    begun = client.ingest("The tide bell rings.", wait=False)
+    client.jobs.cancel(begun.job.id)
+    with pytest.raises(errors.JobCancelled):
+        client.jobs.wait(begun.job.id)
+    newer = client.adapters.retrain(begun.adapter, options=values.TrainingOptions(epochs=3))
+    client.jobs.cancel(newer.id)
+    with pytest.raises(errors.JobEnded) as refused:
+        client.jobs.retry(begun.job.id)
+    assert refused.value.facts["newer"] == newer.id
+    assert client.jobs.get(newer.id).state is values.JobState.CANCELLED
+
+
 def test_a_revision_says_what_it_knows(client, ready):
     revision = next(iter(client.adapters.revisions(ready)))
     assert (revision.recall, revision.coverage, revision.retention) == (0.75, 0.5, None)
