@@ -15,7 +15,8 @@ app.add_typer(keys, name="keys")
 app.add_typer(nodes, name="nodes")
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Its id.")]
-Limit = Annotated[int, typer.Option(min=0, help="0 is no limit.")]
+Limit = Annotated[int, typer.Option(min=0, max=options.MAX_INT32, help="0 is no limit.")]
+Bytes = Annotated[int, typer.Option(min=0, max=options.MAX_INT64, help="0 is no limit.")]
 
 
 @tenants.command("create")
@@ -24,7 +25,7 @@ def create_tenant(
     *,
     title: Annotated[str, typer.Option(help="What people call it.")] = "",
     max_documents: Limit = 0,
-    max_document_bytes: Limit = 0,
+    max_document_bytes: Bytes = 0,
     max_adapters: Limit = 0,
     max_active_jobs: Limit = 0,
     max_concurrent_queries: Limit = 0,

@@ -64,7 +64,9 @@ def query(
     question: Annotated[str, typer.Argument(metavar="QUESTION")],
     *,
     context: Annotated[Literal["none", "document"], typer.Option(help="What the prompt holds beside it.")] = "none",
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of the answer; the server's default.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=options.MAX_INT32, help="Of the answer; the server's default.")
+    ] = None,
     evidence: Annotated[int, typer.Option(min=0, max=20, help="Name so many sentences behind the answer.")] = 0,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,

@@ -23,6 +23,8 @@ def run(app: typer.Typer) -> NoReturn:
         _end(str(error), 1)
     except LiftError as error:
         _end(str(error), 1)
+    except UnicodeEncodeError as error:
+        _end(f"This cannot be written in {error.encoding}: {error.object[error.start : error.end]!a}", 1)
     except OSError as error:
         _end(f"{error.strerror}: {error.filename}" if error.filename else str(error), 1)
     except (KeyboardInterrupt, typer.Abort):

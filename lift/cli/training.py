@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from lift.cli.options import MAX_INT32
 from lift.errors import InvalidOption
+from lift.limits import TRAINING_LIMITS
 from lift.values import TrainingOptions
 
 Train = Annotated[
@@ -31,4 +33,7 @@ def training_options(given: Mapping[str, str]) -> TrainingOptions | None:
             found[name] = kind(value)
         except ValueError as error:
             raise InvalidOption(option=f"train {name}", value=value, expected=kind.__name__) from error
+        low, high = TRAINING_LIMITS.get(name, (0, MAX_INT32))
+        if kind is not str and not low <= found[name] <= high:
+            raise InvalidOption(option=f"train {name}", value=value, expected=f"from {low:g} to {high:g}")
     return TrainingOptions(**found) if found else None

@@ -48,7 +48,7 @@ def upload(source: Source, *, title: str | None, media_type: str | None) -> Call
         source.open("rb").close()  # said now, not in the middle of a stream
     description = pb.UploadDescription(
         document=pb.Document(
-            title=title if title is not None else (source.stem if isinstance(source, Path) else ""),
+            title=title if title is not None else (_title_of(source) if isinstance(source, Path) else ""),
             media_type=media_type or (media_type_of(source) if isinstance(source, Path) else PLAIN_TEXT),
         ),
         request_id=str(uuid.uuid4()),
@@ -83,6 +83,11 @@ def delete(document: str) -> Call[None]:
     """Deletes a document."""
     request = pb.DeleteDocumentRequest(name=name_of("documents", document))
     return Call(stub=DocumentServiceStub, method="DeleteDocument", request=lambda: request, read=reading.nothing)
+
+
+def _title_of(file: Path) -> str:
+    """The file's name without its suffix, with ? for bytes in it that are no text."""
+    return file.stem.encode(errors="replace").decode()
 
 
 def _parts(description: pb.UploadDescription, source: Source) -> Iterator[pb.UploadDocumentRequest]:

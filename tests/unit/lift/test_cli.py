@@ -101,7 +101,10 @@ def test_training_options_reach_the_job(lift, gateway, tmp_path):
     assert gateway.catalogue.jobs.get("mine", job).options == {"generation_profile": "thorough", "batch_size": 48}
 
 
-@pytest.mark.parametrize(("option", "named"), [("colour=red", "colour"), ("epochs=many", "many"), ("epochs", "epochs")])
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [("colour=red", "colour"), ("epochs=many", "many"), ("epochs", "epochs"), ("rank=99999999999", "rank")],
+)
 def test_an_option_that_there_is_none_of_uploads_nothing(lift, tmp_path, option, named):
     file = tmp_path / "tides.txt"
     file.write_text("The tide bell rings.")
@@ -115,6 +118,13 @@ def test_a_dash_is_standard_input(lift, monkeypatch):
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"The tide bell rings.")))
     made = lift("ingest", "-", "--title", "Tides", "--json").json
     assert lift("documents", "show", made["document"], "--json").json["title"] == "Tides"
+
+
+def test_bytes_of_a_files_name_that_are_no_text_are_question_marks_in_its_title(lift, tmp_path):
+    file = tmp_path / "caf\udce9.txt"
+    file.write_text("The tide bell rings.")
+    made = lift("ingest", str(file), "--json").json
+    assert lift("documents", "show", made["document"], "--json").json["title"] == "caf?"
 
 
 def test_ingesting_the_same_file_again_uses_the_document_that_is_there(lift, tmp_path):
@@ -235,6 +245,10 @@ def test_a_title_that_looks_like_markup_is_shown_as_it_stands(lift, monkeypatch)
         (("ingest", "/nowhere/tale.txt"), 1, "No such file or directory: /nowhere/tale.txt"),
         (("jobs", "show", "UPPER"), 1, "This is not a valid name or id (id: UPPER)"),
         (("query", "a", "?", "--max-tokens", "0"), 2, "Invalid value for '--max-tokens'"),
+        (("query", "a", "?", "--max-tokens", "99999999999"), 2, "Invalid value for '--max-tokens'"),
+        (("query", "a", "\udcff?"), 1, r"This cannot be written in utf-8: '\udcff'"),
+        (("admin", "tenants", "create", "--max-documents", str(2**31)), 2, "Invalid value for '--max-documents'"),
+        (("admin", "tenants", "create", "--max-document-bytes", str(2**63)), 2, "Invalid value for '--max-document-"),
         (("frobnicate",), 2, "No such command 'frobnicate'."),
         (("ingest",), 2, "Missing argument 'FILE...'."),
     ],
