@@ -1,6 +1,7 @@
 """Turns values into what commands print: one JSON object, or lines and tables for people."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -29,8 +30,8 @@ def plain(value: Any) -> Any:
 
 
 def print_json(content: Mapping[str, Any]) -> None:
-    """One object on stdout."""
-    line(json.dumps(plain(content), indent=2, ensure_ascii=False))
+    """One object on stdout. Numbers that JSON has none of, such as the loss of a training that diverged, are null."""
+    line(json.dumps(_finite(plain(content)), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_object(value: Any, as_json: bool) -> None:
@@ -77,6 +78,14 @@ def note(text: str) -> None:
     """A line on stderr, beside the result."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(value: Any) -> str:

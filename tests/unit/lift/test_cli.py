@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from lift import cli
-from storage.records import JobKind
+from storage.records import JobKind, Progress, Stage
 
 
 @dataclass
@@ -133,6 +133,15 @@ def test_ingesting_the_same_file_again_uses_the_document_that_is_there(lift, tmp
     first, again = (lift("ingest", str(file), "--json").json for _ in range(2))
     assert first["document"] == again["document"]
     assert first["adapter"] != again["adapter"]
+
+
+def test_the_loss_of_a_training_that_diverged_is_null_in_json(lift, gateway, tmp_path):
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    job = lift("ingest", str(file), "--json").json["job"]
+    gateway.catalogue.jobs.heartbeat(gateway.claim(job), 60, Progress(stage=Stage.TRAIN, loss=float("nan")))
+    assert lift("jobs", "show", job, "--json").json["progress"]["loss"] is None
+    assert "loss=nan" in lift("jobs", "show", job).out
 
 
 @pytest.fixture
