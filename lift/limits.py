@@ -10,6 +10,7 @@ MAX_LOGPROBS = 5
 
 MAX_GENERATION_BYTES = 256 << 20
 """Of a message between trainer and generator, which holds whole documents or where all their sentences are."""
+
 MAX_TURNS = 1000
 """So many turns a conversation may have."""
 
