@@ -9,7 +9,7 @@ import grpc
 import structlog
 from google.protobuf import empty_pb2
 
-from lift.errors import DocumentTooLarge, InvalidOption
+from lift.errors import CatalogueUnavailable, DocumentTooLarge, InvalidOption
 from lift.v1 import documents_pb2 as pb
 from lift.v1 import documents_pb2_grpc
 from server.gateway import translate
@@ -33,7 +33,10 @@ class Documents:
         self._objects = objects
 
     def create(self, tenant: str, described: pb.Document, content: bytes, request_id: str) -> Document:
-        """DocumentEmpty, DocumentBinary, DocumentUndecodable, MediaTypeUnknown, DocumentExists, QuotaExceeded."""
+        """DocumentEmpty, DocumentBinary, DocumentUndecodable, MediaTypeUnknown, DocumentExists, QuotaExceeded.
+
+        CatalogueUnavailable: the document may be there all the same, and its bytes stay.
+        """
         read_text(content, described.media_type)
         digest = sha256(content).hexdigest()
         unused = set()
@@ -54,6 +57,9 @@ class Documents:
                 put=put,
             )
             unused.discard(keys.document(tenant, document.id, digest))
+        except CatalogueUnavailable:
+            unused.clear()  # of a commit that was made and not answered for they are the only ones
+            raise
         finally:
             self._objects.delete(unused)  # of a document that did not come about, or that another call made first
         log.info("document_created", document=document.id, bytes=len(content))

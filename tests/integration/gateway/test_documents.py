@@ -78,6 +78,22 @@ async def test_of_two_uploads_of_the_same_bytes_at_once_one_is_kept_and_the_othe
     assert list(gateway.objects.list("acme/")) == [f"acme/{made.name}/{made.sha256}"]
 
 
+async def test_a_document_whose_commit_nobody_answered_for_keeps_its_bytes(gateway, refused, monkeypatch):
+    client = gateway.tenant("acme")
+    create = gateway.catalogue.documents.create
+
+    def unanswered(*arguments, **named):
+        create(*arguments, **named)
+        raise errors.CatalogueUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.catalogue.documents, "create", unanswered)
+        error = await refused(client.documents.CreateDocument(created(request_id="once")))
+    assert type(error) is errors.CatalogueUnavailable
+    made = await client.documents.CreateDocument(created(request_id="once"))
+    assert gateway.objects.get(f"acme/{made.name}/{made.sha256}") == b"The tide bell rings."
+
+
 BAD = {
     "no bytes": (created(b""), errors.DocumentEmpty),
     "only space": (created(b" \n\t "), errors.DocumentEmpty),
