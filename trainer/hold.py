@@ -5,15 +5,20 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import structlog
 
-from lift.errors import JobCancelled, LeaseLost, LiftError, Unavailable
+from lift.errors import CatalogueUnavailable, JobCancelled, LeaseLost, LiftError
 from storage.catalogue.jobs import Jobs
 from storage.records import Lease, Progress
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 PROGRESS_SECONDS = 1.0  # what a watching client sees is at most this old
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 4.0
 
 log = structlog.get_logger()
 
@@ -45,7 +50,6 @@ class Hold:
         self._stopping = stopping
         self._progress = Progress()
         self._verdict: LiftError | None = None
-        self._renewed_at = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -78,17 +82,33 @@ class Hold:
         self.report(seconds={**self._progress.seconds, **seconds})
 
     def beat(self) -> None:
-        """Renews the lease and stores the progress now; what that says is what `check` raises."""
+        """Renews the lease and stores the progress now; what that says is what `check` raises.
+
+        A catalogue that is away says nothing: whether the lease is lost it says when it is back.
+        """
         try:
             if self._jobs.heartbeat(self.lease, self._lease_seconds, self._progress):
                 self._verdict = JobCancelled(job=self.lease.job.id)
-            self._renewed_at = time.monotonic()
         except LeaseLost as lost:
             self._verdict = lost
-        except Unavailable as away:
-            log.warning("heartbeat_missed", error=type(away).__name__)
-            if time.monotonic() - self._renewed_at > self._lease_seconds:
-                self._verdict = LeaseLost(job=self.lease.job.id)
+        except CatalogueUnavailable:
+            log.warning("heartbeat_missed")
+
+    def insist(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the call returns, which is made again as long as the catalogue is away.
+
+        Stopping: it still is, and the trainer is being stopped.
+        """
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return call(*args, **kwargs)
+            except CatalogueUnavailable:
+                if self._stopping():
+                    raise Stopping from None
+                log.warning("catalogue_awaited", pause_seconds=pause_seconds)
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
 
     def _run(self) -> None:
         while not self._ended.wait(min(self._lease_seconds / 3, PROGRESS_SECONDS)):

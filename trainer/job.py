@@ -147,44 +147,47 @@ class Trainer:
                 self._settle(lease, lease_seconds)
             except LeaseLost:
                 log.warning("lease_lost", token=lease.token)
+            except Stopping:
+                log.warning("job_abandoned", token=lease.token)
             finally:
                 self._in_hand.remove(job)
 
     def _settle(self, lease: Lease, lease_seconds: float) -> None:
-        """Does the job and turns every way it can end into one write.
+        """Does the job and turns every way it can end into one write, which waits for a catalogue that is away.
 
         What nobody foresaw passes through: the lease then runs out, as if the process had died, and the next claim
-        counts it as a crash.
+        counts it as a crash. So does a stop that cannot be written down.
         """
         jobs, job = self._catalogue.jobs, lease.job
-        if job.crashes >= self._settings.trainer.max_attempts:
-            log.error("job_given_up", crashes=job.crashes)
-            jobs.fail(lease, f"The trainer stopped unexpectedly {job.crashes} times while it worked on this job")
-            return
-        try:
-            with Hold(jobs, lease, lease_seconds=lease_seconds, stopping=self._stopping) as hold:
+        with Hold(jobs, lease, lease_seconds=lease_seconds, stopping=self._stopping) as hold:
+            if job.crashes >= self._settings.trainer.max_attempts:
+                log.error("job_given_up", crashes=job.crashes)
+                reason = f"The trainer stopped unexpectedly {job.crashes} times while it worked on this job"
+                hold.insist(jobs.fail, lease, reason)
+                return
+            try:
                 revision = self._do(hold)
-            log.info("job_succeeded", revision=revision.digest)
-        except LeaseLost:
-            raise
-        except Stopping:
-            log.info("job_given_back")
-            jobs.wait(lease, "The trainer was stopped", 0)
-        except JobCancelled:
-            log.info("job_cancelled")
-            jobs.cancelled(lease)
-        except (Unavailable, Unauthenticated, TimedOut, BaseModelMissing, PrimerRejected) as outage:
-            pause = min(MAX_PAUSE_SECONDS, self._settings.trainer.retry_seconds * 2 ** min(job.attempts - 1, 16))
-            log.warning("job_waits", error=str(outage), pause_seconds=pause)
-            jobs.wait(lease, str(outage), pause)
-        except Unworthy as made:
-            log.warning("job_failed", error=str(made.error), revision=made.revision.ref.digest)
-            jobs.fail(lease, str(made.error), made.revision)
-        except InternalError:
-            raise
-        except LiftError as error:
-            log.warning("job_failed", error=str(error))
-            jobs.fail(lease, str(error))
+                log.info("job_succeeded", revision=revision.digest)
+            except LeaseLost:
+                raise
+            except Stopping:
+                log.info("job_given_back")
+                hold.insist(jobs.wait, lease, "The trainer was stopped", 0)
+            except JobCancelled:
+                log.info("job_cancelled")
+                hold.insist(jobs.cancelled, lease)
+            except (Unavailable, Unauthenticated, TimedOut, BaseModelMissing, PrimerRejected) as outage:
+                pause = min(MAX_PAUSE_SECONDS, self._settings.trainer.retry_seconds * 2 ** min(job.attempts - 1, 16))
+                log.warning("job_waits", error=str(outage), pause_seconds=pause)
+                hold.insist(jobs.wait, lease, str(outage), pause)
+            except Unworthy as made:
+                log.warning("job_failed", error=str(made.error), revision=made.revision.ref.digest)
+                hold.insist(jobs.fail, lease, str(made.error), made.revision)
+            except InternalError:
+                raise
+            except LiftError as error:
+                log.warning("job_failed", error=str(error))
+                hold.insist(jobs.fail, lease, str(error))
 
     def _do(self, hold: Hold) -> RevisionRef:
         job = hold.lease.job
@@ -207,7 +210,7 @@ class Trainer:
         hold.check(finishing=True)
         if revision.recall is not None and revision.recall < chosen.min_recall:
             raise Unworthy(revision, RecallTooLow(recall=round(revision.recall, 3), min_recall=chosen.min_recall))
-        self._catalogue.jobs.publish(hold.lease, revision)
+        hold.insist(self._catalogue.jobs.publish, hold.lease, revision)
         return revision.ref
 
     def _read(self, job: Job) -> list[Source]:
@@ -272,7 +275,8 @@ class Trainer:
     def _load(self, hold: Hold, revision: Revision) -> Node | None:
         hold.report(stage=Stage.LOAD)
         began_at = time.monotonic()
-        node = self._engines.load(revision.ref, revision.base_model_revision, partial(hold.check, finishing=True))
+        check = partial(hold.check, finishing=True)
+        node = hold.insist(self._engines.load, revision.ref, revision.base_model_revision, check)
         hold.took(load=time.monotonic() - began_at)
         return node
 

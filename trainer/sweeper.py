@@ -6,6 +6,7 @@ from typing import Self
 
 import structlog
 
+from lift.errors import CatalogueUnavailable
 from storage.catalogue import Catalogue
 from storage.records import JobKind
 from storage.wakeups import Wakeups
@@ -21,11 +22,12 @@ class Sweeper:
     def __init__(
         self, catalogue: Catalogue, wakeups: Wakeups, *, every_seconds: float, patience_seconds: float
     ) -> None:
-        """`patience_seconds`: how long a wake-up may take before it is sent again."""
+        """`patience_seconds`: how long a wake-up may take before it is sent again, and a lease before it is renewed."""
         self._catalogue = catalogue
         self._wakeups = wakeups
         self._every_seconds = every_seconds
         self._patience_seconds = patience_seconds
+        self._away = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -49,7 +51,16 @@ class Sweeper:
     def _run(self) -> None:
         while not self._stopping.wait(self._every_seconds):
             try:
+                if self._away:
+                    self._let_renew()
                 if count := self.sweep():
                     log.info("jobs_woken", count=count)
             except Exception as error:
+                self._away = self._away or isinstance(error, CatalogueUnavailable)
                 log.warning("sweep_failed", error=type(error).__name__)
+
+    def _let_renew(self) -> None:
+        """Leaves those who hold jobs the time to renew leases that ran out in an outage. CatalogueUnavailable."""
+        self._catalogue.jobs.joinable(1, 0)
+        self._away = False
+        self._stopping.wait(self._patience_seconds)

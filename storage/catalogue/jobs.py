@@ -1,7 +1,8 @@
 """Jobs: who may work on one now, how far it is, and how it ends.
 
 A worker holds a job by a lease. Each claim raises the job's token, and whatever a worker writes is refused once its
-token is no longer the newest (fencing): a worker that was believed dead can change nothing.
+token is no longer the newest (fencing): a worker that was believed dead can change nothing. What ends a worker's hold
+may be written again by a worker that was not told whether it was: that changes nothing more.
 """
 
 import math
@@ -104,12 +105,15 @@ class Jobs:
     def publish(self, lease: Lease, revision: Revision) -> None:
         """Makes the revision the adapter's current one and the job succeeded, both or neither.
 
-        LeaseLost; JobCancelled: the adapter is being deleted.
+        LeaseLost; JobCancelled: it is to be cancelled, or the adapter is being deleted.
         """
         a, job = schema.adapters, lease.job
         with self._database.write() as connection:
             tenants.lock(connection, job.tenant)
-            _end(connection, lease, JobState.SUCCEEDED, revision=revision.ref.digest)
+            if _ended(connection, lease, JobState.SUCCEEDED):
+                return
+            if _end(connection, lease, JobState.SUCCEEDED, revision=revision.ref.digest).cancel_requested:
+                raise JobCancelled(job=job.id)
             revisions.add(connection, revision)
             current = {"current_revision": revision.ref.digest, "state": AdapterState.READY}
             ours = and_(a.c.tenant == job.tenant, a.c.id == job.adapter, a.c.state != AdapterState.DELETING)
@@ -120,6 +124,8 @@ class Jobs:
     def wait(self, lease: Lease, reason: str, delay_seconds: float) -> None:
         """Gives the job back, to be tried again after the delay. LeaseLost."""
         with self._database.write() as connection:
+            if _ended(connection, lease, JobState.WAITING):
+                return
             next_attempt_at = now(connection) + timedelta(seconds=delay_seconds)
             waiting = {**_FREE, "state": JobState.WAITING, "reason": reason, "next_attempt_at": next_attempt_at}
             write_held(connection, lease, **waiting)
@@ -131,6 +137,8 @@ class Jobs:
         """
         with self._database.write() as connection:
             tenants.lock(connection, lease.job.tenant)
+            if _ended(connection, lease, JobState.FAILED):
+                return
             made = {"revision": revision.ref.digest} if revision else {}
             _end(connection, lease, JobState.FAILED, reason=reason, **made)
             if revision:
@@ -141,6 +149,8 @@ class Jobs:
         """Ends the job as the tenant asked; an adapter that has no revision fails with it. LeaseLost."""
         with self._database.write() as connection:
             tenants.lock(connection, lease.job.tenant)
+            if _ended(connection, lease, JobState.CANCELLED):
+                return
             _end(connection, lease, JobState.CANCELLED)
             _fail_adapter(connection, lease.job.tenant, lease.job.adapter)
 
@@ -294,8 +304,15 @@ def succeed(connection: Connection, lease: Lease) -> None:
     _end(connection, lease, JobState.SUCCEEDED)
 
 
-def _end(connection: Connection, lease: Lease, state: JobState, **changes: Any) -> None:
-    write_held(connection, lease, **_FREE, state=state, ended_at=now(connection), **changes)
+def _end(connection: Connection, lease: Lease, state: JobState, **changes: Any) -> Row[Any]:
+    return write_held(connection, lease, **_FREE, state=state, ended_at=now(connection), **changes)
+
+
+def _ended(connection: Connection, lease: Lease, state: JobState) -> bool:
+    """Whether the lease has brought the job into that state before."""
+    j = schema.jobs
+    same = and_(j.c.id == lease.job.id, j.c.token == lease.token, j.c.state == state)
+    return bool(connection.execute(select(exists().where(same))).scalar_one())
 
 
 def _fail_adapter(connection: Connection, tenant: str, adapter: str) -> None:

@@ -142,6 +142,36 @@ def test_a_job_that_has_ended_has_no_holder(catalogue: Catalogue, job: Job) -> N
     assert catalogue.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 
 
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.WAITING])
+def test_what_ends_a_hold_may_be_written_again_and_changes_nothing_more(
+    catalogue: Catalogue, job: Job, state: JobState
+) -> None:
+    lease = claimed(catalogue, job)
+    writes: dict[JobState, Callable[[], object]] = {
+        JobState.SUCCEEDED: lambda: catalogue.jobs.publish(lease, a_revision(job)),
+        JobState.FAILED: lambda: catalogue.jobs.fail(lease, "broken"),
+        JobState.CANCELLED: lambda: catalogue.jobs.cancelled(lease),
+        JobState.WAITING: lambda: catalogue.jobs.wait(lease, "later", 0),
+    }
+    writes[state]()
+    written = catalogue.jobs.get("acme", job.id)
+    writes[state]()
+    assert catalogue.jobs.get("acme", job.id) == written
+    assert written.state is state
+    for other in writes.keys() - {state}:
+        with pytest.raises(LeaseLost):
+            writes[other]()
+
+
+def test_a_job_that_is_to_be_cancelled_publishes_nothing(catalogue: Catalogue, job: Job) -> None:
+    lease = claimed(catalogue, job)
+    catalogue.jobs.request_cancel("acme", job.id)
+    with pytest.raises(JobCancelled):
+        catalogue.jobs.publish(lease, a_revision(job))
+    assert catalogue.jobs.get("acme", job.id).state is JobState.RUNNING
+    assert catalogue.revisions.list("acme", job.adapter).items == ()
+
+
 def test_a_waiting_job_says_why_and_until_when(catalogue: Catalogue, job: Job) -> None:
     catalogue.jobs.wait(claimed(catalogue, job), "the endpoint is down", 3600)
     waiting = catalogue.jobs.get("acme", job.id)

@@ -8,7 +8,7 @@ from hashlib import sha256
 import grpc
 import pytest
 
-from lift.errors import TenantExists
+from lift.errors import CatalogueUnavailable, TenantExists
 from lift.internal.v1.engine_pb2_grpc import add_EngineServiceServicer_to_server
 from lift.settings import ModelSettings, Settings, TrainerSettings
 from lift.template import PromptTemplate
@@ -73,6 +73,31 @@ def primer_folder(base, encoder, primed_examples, tmp_path_factory):
 TOKEN = "node-token"
 
 
+class Outage:
+    """A catalogue's database that cannot be reached while the outage lasts; `refused` counts who tried."""
+
+    def __init__(self, catalogue):
+        self._lasts = threading.Event()
+        self.refused = 0
+        database = catalogue._database
+        database.read, database.write = self._unless_away(database.read), self._unless_away(database.write)
+
+    def begin(self):
+        self._lasts.set()
+
+    def end(self):
+        self._lasts.clear()
+
+    def _unless_away(self, transaction):
+        def begun():
+            if self._lasts.is_set():
+                self.refused += 1
+                raise CatalogueUnavailable
+            return transaction()
+
+        return begun
+
+
 class Bench:
     """A trainer on a catalogue, a store in memory and a scripted generator, and what tests do with them."""
 
@@ -132,6 +157,22 @@ class Bench:
         """What the job's journal holds."""
         return Journal(self.objects, job.tenant, job.id, 0).read()
 
+    def outage(self):
+        """An outage of the catalogue, to begin and to end."""
+        return Outage(self.catalogue)
+
+    def outage_at(self, nouns, method):
+        """One that begins when that method of the catalogue is called for the first time."""
+        outage, call = self.outage(), getattr(nouns, method)
+        beginnings = iter([outage.begin])
+
+        def cut_off(*arguments):
+            next(beginnings, lambda: None)()
+            return call(*arguments)
+
+        setattr(nouns, method, cut_off)
+        return outage
+
     @contextlib.contextmanager
     def running(self, job):
         """Runs the job in a thread while the block lasts, and waits for its end."""
@@ -149,6 +190,7 @@ def bench(catalogue, model_folder, tmp_path):
     with serving(generator) as address:
         bench = Bench(catalogue, model_folder, generator, address, tmp_path / "state")
         yield bench
+        bench.stopping.set()
         bench.client.close()
 
 

@@ -3,8 +3,9 @@ import math
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
-from lift.errors import EndpointUnavailable, GeneratorUnavailable, InternalError
+from lift.errors import CatalogueUnavailable, EndpointUnavailable, GeneratorUnavailable, InternalError
 from storage.journal import Journal, Outcome, Pair
 from storage.records import AdapterState, JobKind, JobState, Stage
 from storage.revisions import fetch, read_manifest
@@ -124,6 +125,90 @@ def test_an_outage_is_no_crash_however_often_it_comes(bench, wait_until):
         wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
         bench.trainer.run(job.id)
         assert (bench.state(job).state, bench.state(job).attempts) == (JobState.WAITING, attempt)
+
+
+@pytest.mark.parametrize("method", ["jobs.publish", "nodes.list"])
+def test_a_catalogue_that_is_away_for_a_moment_costs_no_training(bench, wait_until, method):
+    nouns, method = method.split(".")
+    outage = bench.outage_at(getattr(bench.catalogue, nouns), method)
+    job = bench.job()
+    with bench.running(job):
+        wait_until(lambda: outage.refused > 1, 30)
+        outage.end()
+    done = bench.state(job)
+    assert (done.state, done.attempts, done.crashes) == (JobState.SUCCEEDED, 1, 0)
+    assert len(bench.generator.requests) == 1
+
+
+def test_a_job_that_cannot_read_the_catalogue_waits_once_that_can_be_written_down(bench, wait_until):
+    outage = bench.outage_at(bench.catalogue.documents, "get")
+    job = bench.job()
+    with bench.running(job):
+        wait_until(lambda: outage.refused > 2)
+        outage.end()
+    waiting = bench.state(job)
+    assert (waiting.state, waiting.crashes, waiting.reason) == (JobState.WAITING, 0, str(CatalogueUnavailable()))
+
+
+def test_an_outage_that_lasts_longer_than_the_lease_costs_no_training(bench, wait_until):
+    bench.settings = bench.settings.model_copy(
+        update={"trainer": bench.settings.trainer.model_copy(update={"lease_seconds": 0.3})}
+    )
+    bench.trainer = bench.worker("patient")
+    bench.generator.hold_before(3)
+    job = bench.job()
+    outage = bench.outage()
+    with bench.running(job):
+        wait_until(lambda: bench.state(job).progress.step >= 1)
+        outage.begin()
+        wait_until(lambda: outage.refused > 6)  # heartbeats, three a lease
+        outage.end()
+    done = bench.state(job)
+    assert (done.state, done.attempts, done.crashes) == (JobState.SUCCEEDED, 1, 0)
+
+
+def test_a_revision_whose_commit_nobody_answered_for_is_published_once(bench):
+    publish, commits = bench.catalogue.jobs.publish, []
+
+    def unanswered(lease, revision):
+        publish(lease, revision)
+        commits.append(revision)
+        if len(commits) == 1:
+            raise CatalogueUnavailable
+
+    bench.catalogue.jobs.publish = unanswered
+    job = bench.job()
+    with capture_logs() as logs:
+        bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.SUCCEEDED
+    assert len(commits) == 2
+    assert len(bench.catalogue.revisions.list("acme", job.adapter).items) == 1
+    assert "job_succeeded" in [line["event"] for line in logs]
+
+
+def test_a_trainer_that_is_stopped_does_not_wait_for_the_catalogue(bench, wait_until):
+    outage = bench.outage_at(bench.catalogue.jobs, "publish")
+    job = bench.job()
+    with bench.running(job) as thread:
+        wait_until(lambda: outage.refused > 1, 30)
+        bench.stopping.set()
+        wait_until(lambda: not thread.is_alive())
+    outage.end()
+    assert bench.state(job).state is JobState.RUNNING
+
+
+def test_a_job_that_is_cancelled_at_the_last_moment_is_not_published(bench):
+    job = bench.job()
+    publish = bench.catalogue.jobs.publish
+
+    def too_late(lease, revision):
+        bench.catalogue.jobs.request_cancel("acme", job.id)
+        publish(lease, revision)
+
+    bench.catalogue.jobs.publish = too_late
+    bench.trainer.run(job.id)
+    assert bench.state(job).state is JobState.CANCELLED
+    assert bench.catalogue.revisions.list("acme", job.adapter).items == ()
 
 
 def test_the_pause_doubles_with_each_attempt(bench, wait_until):
