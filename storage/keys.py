@@ -23,6 +23,11 @@ def knowledge(ref: RevisionRef) -> str:
     return _joined(ref.tenant, "adapters", ref.adapter, "knowledge", f"{ref.digest}.jsonl")
 
 
+def revisions(tenant: str, adapter: str) -> str:
+    """Prefix of all revisions of an adapter."""
+    return _joined(tenant, "adapters", adapter, "revisions") + "/"
+
+
 def adapter(tenant: str, adapter: str) -> str:
     """Prefix of all revisions of an adapter, and of what they know."""
     return _joined(tenant, "adapters", adapter) + "/"

@@ -74,9 +74,12 @@ class Deletions:
             await asyncio.to_thread(self._catalogue.jobs.wait, lease, str(error), RETRY_SECONDS)
 
     async def _unload(self, lease: Lease) -> None:
-        """Takes every revision out of every living engine, since a node may hold more than it last reported."""
+        """Takes every revision out of every living engine, since a node may hold more than it last reported.
+
+        Also such as a training loaded and did not publish: they are in the store, or were reported.
+        """
         nodes = await self._nodes.alive()
-        for ref in await asyncio.to_thread(lambda: tuple(self._revisions(lease.job))):
+        for ref in await asyncio.to_thread(self._loaded, lease.job):
             await asyncio.to_thread(self._catalogue.jobs.heartbeat, lease, LEASE_SECONDS)
             await asyncio.gather(*(self._unload_from(node, ref) for node in nodes))
 
@@ -88,6 +91,13 @@ class Deletions:
             await engine.UnloadRevision(request, metadata=self._nodes.metadata, timeout=UNLOAD_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise Unavailable(node=node.id, problem=shown(error, node).reason()) from error
+
+    def _loaded(self, job: Job) -> set[RevisionRef]:
+        """What an engine may hold of the adapter."""
+        prefix = keys.revisions(job.tenant, job.adapter)
+        digests = {key.removeprefix(prefix).split("/")[0] for key in self._objects.list(prefix)}
+        stored = {RevisionRef(tenant=job.tenant, adapter=job.adapter, digest=digest) for digest in digests}
+        return {*self._revisions(job), *stored, *self._catalogue.nodes.residents_of(job.tenant, job.adapter)}
 
     def _revisions(self, job: Job) -> Iterator[RevisionRef]:
         token = ""

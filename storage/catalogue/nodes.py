@@ -56,6 +56,14 @@ class Nodes:
         with self._database.read() as connection:
             return tuple(connection.execute(held.order_by(r.c.node)).scalars())
 
+    def residents_of(self, tenant: str, adapter: str) -> tuple[RevisionRef, ...]:
+        """Revisions of the adapter that some node said it holds, also such as were never published."""
+        r = schema.residents
+        held = select(r.c.digest).distinct().where(r.c.tenant == tenant, r.c.adapter == adapter)
+        with self._database.read() as connection:
+            digests = connection.execute(held.order_by(r.c.digest)).scalars()
+            return tuple(RevisionRef(tenant=tenant, adapter=adapter, digest=digest) for digest in digests)
+
     def list(self) -> tuple[Node, ...]:
         """All nodes, by id."""
         n, r = schema.nodes, schema.residents

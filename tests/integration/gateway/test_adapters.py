@@ -11,9 +11,9 @@ from google.rpc import code_pb2
 from lift import errors, status
 from lift.v1 import adapters_pb2 as pb
 from lift.v1 import queries_pb2
-from storage import knowledge
+from storage import keys, knowledge
 from storage.knowledge import AskedPair, SentenceKnowledge
-from storage.records import JobKind, Progress, Quotas, Stage
+from storage.records import JobKind, Progress, Quotas, RevisionRef, Stage
 
 
 def creation(document, adapter_id="tides", request_id="", **options):
@@ -317,6 +317,18 @@ async def test_a_deleted_adapter_is_out_of_every_engine_and_out_of_the_store(run
         assert done.WhichOneof("result") == "response"
         assert all(engine.unloads == [ref.digest] for engine in gateway.engines)
         assert [key for key in gateway.objects.list("acme/") if "/documents/" not in key] == []
+
+
+async def test_a_deleted_adapter_takes_along_what_its_training_loaded_and_did_not_publish(gateway, eventually):
+    client = gateway.tenant("acme")
+    lease = gateway.catalogue.jobs.claim(gateway.training("acme", "tides"), JobKind.TRAIN, "trainer", 60)
+    stored, reported = (RevisionRef(tenant="acme", adapter="tides", digest=digest * 64) for digest in "ab")
+    gateway.objects.put(keys.revision(stored, "manifest.json"), b"{}")
+    gateway.report(resident=[reported, RevisionRef(tenant="acme", adapter="tides-2", digest="c" * 64)])
+    await client.adapters.DeleteAdapter(pb.DeleteAdapterRequest(name="adapters/tides"))
+    gateway.catalogue.jobs.cancelled(lease)
+    await eventually(lambda: not gateway.catalogue.adapters.list("acme").items)
+    assert sorted(gateway.engine.unloads) == [stored.digest, reported.digest]
 
 
 async def test_a_deletion_waits_for_an_engine_that_does_not_let_go(gateway, refused, eventually):

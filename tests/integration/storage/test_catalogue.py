@@ -729,6 +729,8 @@ def test_a_node_is_what_it_last_reported(catalogue: Catalogue) -> None:
     assert catalogue.nodes.residents("engine-1") == (refs[2], refs[0])
     assert catalogue.nodes.holding(refs[0]) == ("engine-1",)
     assert catalogue.nodes.holding(refs[1]) == ()
+    assert catalogue.nodes.residents_of("acme", "a") == (refs[0],)
+    assert catalogue.nodes.residents_of("acme", "b") == catalogue.nodes.residents_of("rival", "a") == ()
     assert catalogue.nodes.list() == (second,)
 
 
