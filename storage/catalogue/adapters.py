@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
-from lift.errors import AdapterDeleting, AdapterExists, AdapterMissing, JobActive, RevisionMissing
+from lift.errors import AdapterDeleting, AdapterExists, AdapterMissing, JobActive
 from lift.ids import checked_id, new_id
 from storage.catalogue import documents as docs
 from storage.catalogue import jobs, revisions, schema, tenants
@@ -110,18 +110,24 @@ class Adapters:
             return job
 
     def rollback(self, tenant: str, id: str, digest: str) -> Adapter:
-        """The adapter, with that revision as its current one. AdapterMissing, AdapterDeleting, RevisionMissing."""
+        """The adapter, with that revision as its current one. AdapterMissing, AdapterDeleting, RevisionMissing.
+
+        Its documents are again those that the revision was made from, without deleted ones; where none is left, they
+        stay as they are.
+        """
         with self._database.write() as connection:
             tenants.lock(connection, tenant)
             if _get(connection, tenant, id).state is AdapterState.DELETING:
                 raise AdapterDeleting(adapter=id)
-            if not revisions.known(connection, RevisionRef(tenant=tenant, adapter=id, digest=digest)):
-                raise RevisionMissing(adapter=id, revision=digest)
+            job = revisions.job_of(connection, RevisionRef(tenant=tenant, adapter=id, digest=digest))
             ready = {
                 "current_revision": digest,
                 "state": AdapterState.READY,
             }  # none was current where the first recalled
             connection.execute(_update(tenant, id).values(**ready))
+            training = jobs.find(connection, tenant, job)
+            if training and (left := docs.still_there(connection, tenant, training.documents)):
+                docs.link(connection, tenant, id, left)
             return _get(connection, tenant, id)
 
     def start_deletion(self, tenant: str, id: str) -> Job:

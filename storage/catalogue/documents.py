@@ -100,6 +100,13 @@ def require(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[st
     return tuple(ids)
 
 
+def still_there(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[str, ...]:
+    """Those of the documents that were not deleted, in the same order."""
+    d = schema.documents
+    found = set(connection.execute(select(d.c.id).where(d.c.tenant == tenant, d.c.id.in_(ids))).scalars())
+    return tuple(id for id in ids if id in found)
+
+
 def link(connection: Connection, tenant: str, adapter: str, ids: Sequence[str]) -> None:
     """Makes these, in this order, the documents of the adapter."""
     links = schema.adapter_documents

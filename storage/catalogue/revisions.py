@@ -64,6 +64,14 @@ def known(connection: Connection, ref: RevisionRef) -> bool:
     return bool(connection.execute(select(exists().where(_named(ref)))).scalar_one())
 
 
+def job_of(connection: Connection, ref: RevisionRef) -> str:
+    """The job that made the revision. RevisionMissing."""
+    job = connection.execute(select(schema.revisions.c.job).where(_named(ref))).scalar_one_or_none()
+    if job is None:
+        raise RevisionMissing(adapter=ref.adapter, revision=ref.digest)
+    return str(job)
+
+
 def add(connection: Connection, revision: Revision) -> None:
     """Inserts the revision; the same weights of the same adapter are there only once."""
     if known(connection, revision.ref):

@@ -648,6 +648,22 @@ def test_an_adapter_rolls_back_to_an_earlier_revision_of_its_own(catalogue: Cata
     assert [r.ref.digest[0] for r in catalogue.revisions.list("acme", adapter.id).items] == ["e", "d"]
 
 
+def test_a_rolled_back_adapter_has_the_documents_of_its_revision_again(catalogue: Catalogue) -> None:
+    a_tenant(catalogue)
+    adapter, job = an_adapter(catalogue, content="a")
+    a, b, c = adapter.documents[0], a_document(catalogue, content="b").id, a_document(catalogue, content="c").id
+    first = trained(catalogue, job, "1")
+    second = trained(catalogue, catalogue.adapters.retrain("acme", adapter.id, [b, c]), "2")
+    assert catalogue.adapters.rollback("acme", adapter.id, first.ref.digest).documents == (a,)
+    with pytest.raises(DocumentInUse):
+        catalogue.documents.delete("acme", a)
+    catalogue.documents.delete("acme", b)
+    assert catalogue.adapters.rollback("acme", adapter.id, second.ref.digest).documents == (c,)
+    catalogue.documents.delete("acme", a)
+    assert catalogue.adapters.rollback("acme", adapter.id, first.ref.digest).documents == (c,)
+    assert catalogue.adapters.get("acme", adapter.id).current_revision == first.ref.digest
+
+
 def test_a_new_engine_is_filled_with_current_revisions_of_its_base_model(catalogue: Catalogue) -> None:
     a_tenant(catalogue)
     adapter, job = an_adapter(catalogue, content="a")
