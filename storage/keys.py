@@ -13,6 +13,16 @@ def document(tenant: str, id: str, sha256: str) -> str:
     return _joined(tenant, "documents", id, sha256)
 
 
+def document_prefix(tenant: str, id: str) -> str:
+    """Prefix of a document's bytes, whatever they are."""
+    return _joined(tenant, "documents", id) + "/"
+
+
+def tenant(tenant: str) -> tuple[str, ...]:
+    """Prefixes of everything of a tenant's."""
+    return tuple(_joined(tenant, kind) + "/" for kind in ("documents", "adapters", "journals"))
+
+
 def revision(ref: RevisionRef, file: str) -> str:
     """One file of a revision. MalformedName: a file name with a separator, or that starts with a dot."""
     return _joined(ref.tenant, "adapters", ref.adapter, "revisions", ref.digest, file)

@@ -7,14 +7,16 @@ import grpc
 import structlog
 from google.protobuf import empty_pb2
 
-from lift.errors import TenantExists
+from lift.errors import TenantExists, TenantMissing
 from lift.ids import checked_id, ids_in
 from lift.v1 import admin_pb2 as pb
 from lift.v1 import admin_pb2_grpc
 from server.gateway import translate
 from server.gateway.auth import TenantKeys
 from server.gateway.nodes import is_alive
+from storage import keys
 from storage.catalogue import Catalogue
+from storage.objects import ObjectStore
 from storage.records import Node
 
 log = structlog.get_logger()
@@ -26,8 +28,11 @@ RESERVED = "system"
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
     """lift.v1.AdminService."""
 
-    def __init__(self, catalogue: Catalogue, tenant_keys: TenantKeys, node_timeout_seconds: float) -> None:
+    def __init__(
+        self, catalogue: Catalogue, objects: ObjectStore, tenant_keys: TenantKeys, node_timeout_seconds: float
+    ) -> None:
         self._catalogue = catalogue
+        self._objects = objects
         self._tenant_keys = tenant_keys
         self._node_timeout_seconds = node_timeout_seconds
 
@@ -67,10 +72,12 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def DeleteTenant(
         self, request: pb.DeleteTenantRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> empty_pb2.Empty:
-        """Tenant and keys."""
+        """Tenant, keys, and bytes that no row names."""
         id_ = translate.id_in(request.name, "tenants")
-        await asyncio.to_thread(self._catalogue.tenants.delete, id_)
-        self._tenant_keys.forget()
+        try:
+            await asyncio.to_thread(delete_tenant, self._catalogue, self._objects, id_)
+        finally:
+            self._tenant_keys.forget()
         log.info("tenant_deleted", tenant=id_)
         return empty_pb2.Empty()
 
@@ -115,3 +122,18 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
 
     def _node(self, record: Node) -> pb.Node:
         return translate.node(record, alive=is_alive(record, self._node_timeout_seconds))
+
+
+def delete_tenant(catalogue: Catalogue, objects: ObjectStore, id_: str) -> None:
+    """Deletes the tenant with what broken-off calls left of it in the store. Blocks.
+
+    TenantMissing: there is nothing in the store either; TenantInUse. Where the store is away it can be repeated.
+    """
+    # Listed before the catalogue says that no row names any of it: a new tenant of that id may put more at any time.
+    left = [key for prefix in keys.tenant(id_) for key in objects.list(prefix)]
+    try:
+        catalogue.tenants.delete(id_)
+    except TenantMissing:
+        if not left:
+            raise
+    objects.delete(left)

@@ -9,7 +9,7 @@ import grpc
 import structlog
 from google.protobuf import empty_pb2
 
-from lift.errors import CatalogueUnavailable, DocumentTooLarge, InvalidOption
+from lift.errors import CatalogueUnavailable, DocumentMissing, DocumentTooLarge, InvalidOption
 from lift.v1 import documents_pb2 as pb
 from lift.v1 import documents_pb2_grpc
 from server.gateway import translate
@@ -66,9 +66,15 @@ class Documents:
         return document
 
     def delete(self, tenant: str, id_: str) -> None:
-        """DocumentMissing, DocumentInUse."""
-        document = self._catalogue.documents.delete(tenant, id_)
-        self._objects.delete([keys.document(tenant, id_, document.sha256)])
+        """DocumentMissing: there are no bytes either; DocumentInUse. Where the store is away it can be repeated."""
+        try:
+            document = self._catalogue.documents.delete(tenant, id_)
+            stored = [keys.document(tenant, id_, document.sha256)]
+        except DocumentMissing:
+            stored = list(self._objects.list(keys.document_prefix(tenant, id_)))
+            if not stored:
+                raise
+        self._objects.delete(stored)
         log.info("document_deleted", document=id_)
 
 

@@ -87,7 +87,7 @@ async def serving(
         operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(catalogue), server)
 
     def add_admin_services(server: grpc.aio.Server) -> None:
-        admin = AdminService(catalogue, tenant_keys, limits.node_timeout_seconds)
+        admin = AdminService(catalogue, objects, tenant_keys, limits.node_timeout_seconds)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
 
     operator = OperatorKey(limits.operator_key.get_secret_value())

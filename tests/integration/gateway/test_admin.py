@@ -65,11 +65,33 @@ async def test_a_deleted_tenants_keys_stop_working(gateway, operator, refused):
     assert type(error) is errors.CredentialWrong
 
 
+async def test_a_deleted_tenants_bytes_are_gone_with_it(gateway, operator, refused, monkeypatch):
+    def away(_):
+        raise errors.StoreUnavailable
+
+    client = gateway.tenant("acme")
+    await client.documents.ListDocuments(documents_pb2.ListDocumentsRequest())
+    gateway.tenant("acme-2")
+    for key in ("acme/documents/doc-1/x", "acme/adapters/tides/revisions/x/y", "acme/journals/job-1/1"):
+        gateway.objects.put(key, b"left by a call that broke off")
+    gateway.objects.put("acme-2/documents/doc-1/x", b"another tenant's")
+    request = pb.DeleteTenantRequest(name="tenants/acme")
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.objects, "delete", away)
+        assert type(await refused(operator.DeleteTenant(request))) is errors.StoreUnavailable
+    error = await refused(client.documents.ListDocuments(documents_pb2.ListDocumentsRequest()))
+    assert type(error) is errors.CredentialWrong
+    await operator.DeleteTenant(request)
+    assert list(gateway.objects.list("")) == ["acme-2/documents/doc-1/x"]
+    assert type(await refused(operator.DeleteTenant(request))) is errors.TenantMissing
+
+
 async def test_a_tenant_that_has_something_left_stays(gateway, operator, refused):
     gateway.tenant("acme")
     gateway.document("acme")
     error = await refused(operator.DeleteTenant(pb.DeleteTenantRequest(name="tenants/acme")))
     assert type(error) is errors.TenantInUse
+    assert len(list(gateway.objects.list("acme/documents/"))) == 1
 
 
 async def test_nodes_are_listed_and_drained(gateway, operator):

@@ -170,6 +170,18 @@ async def test_a_deleted_document_is_gone_with_its_bytes(gateway, refused):
     await nothing_is_left(gateway, client)
 
 
+async def test_a_deletion_that_found_the_store_away_can_be_repeated(gateway, refused, monkeypatch):
+    client = gateway.tenant("acme")
+    made = await client.documents.CreateDocument(created())
+    request = pb.DeleteDocumentRequest(name=made.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.objects, "delete", away)
+        assert type(await refused(client.documents.DeleteDocument(request))) is errors.StoreUnavailable
+    await client.documents.DeleteDocument(request)
+    await nothing_is_left(gateway, client)
+    assert type(await refused(client.documents.DeleteDocument(request))) is errors.DocumentMissing
+
+
 async def test_a_document_that_an_adapter_is_made_from_stays(gateway, refused):
     client = gateway.tenant("acme")
     gateway.ready("acme", "tides")
@@ -218,6 +230,10 @@ async def test_bad_pages_are_refused(gateway, refused):
     assert type(error) is errors.MalformedPageToken
     error = await refused(client.documents.ListDocuments(pb.ListDocumentsRequest(page_size=-1)))
     assert type(error) is errors.InvalidOption
+
+
+def away(_):
+    raise errors.StoreUnavailable
 
 
 async def nothing_is_left(gateway, client):

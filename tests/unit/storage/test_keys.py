@@ -19,6 +19,12 @@ def test_every_key_starts_with_the_tenant() -> None:
     assert all(key.startswith("acme/") for key in found)
 
 
+def test_what_a_tenant_has_lies_below_its_prefixes() -> None:
+    found = [keys.document("acme", "doc-1", "a" * 64), keys.revision(REF, "x"), keys.journal("acme", "job-1")]
+    assert all(key.startswith(prefix) for key, prefix in zip(found, keys.tenant("acme"), strict=True))
+    assert found[0].startswith(keys.document_prefix("acme", "doc-1"))
+
+
 def test_a_revision_lies_below_its_adapter() -> None:
     assert keys.revision(REF, "manifest.json").startswith(keys.adapter("acme", "handbook"))
     assert keys.revision(REF, "manifest.json") == keys.revisions("acme", "handbook") + f"{REF.digest}/manifest.json"
