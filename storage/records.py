@@ -194,7 +194,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One engine process as it last reported."""
+    """One engine process as it last reported, `silent_seconds` ago by the catalogue's clock when this was read."""
 
     id: str
     address: str
@@ -204,6 +204,7 @@ class Node:
     resident: int
     draining: bool
     heartbeat_at: datetime
+    silent_seconds: float = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

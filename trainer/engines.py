@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import grpc
 import structlog
@@ -38,7 +37,7 @@ class Engines:
         """A node that has not reported for `node_timeout_seconds` counts as dead."""
         self._nodes = nodes
         self._metadata = (("authorization", f"Bearer {token}"),)
-        self._node_timeout = timedelta(seconds=node_timeout_seconds)
+        self._node_timeout_seconds = node_timeout_seconds
         self._load_timeout_seconds = load_timeout_seconds
 
     def load(self, ref: RevisionRef, base_model_revision: str, check: Callable[[], None]) -> Node | None:
@@ -84,11 +83,12 @@ class Engines:
             raise status.from_call(error) from error
 
     def _alive(self, base_model_revision: str) -> list[Node]:
-        oldest = datetime.now(UTC) - self._node_timeout
         return [
             node
             for node in self._nodes.list()
-            if node.heartbeat_at > oldest and not node.draining and node.base_model_revision == base_model_revision
+            if node.silent_seconds < self._node_timeout_seconds
+            and not node.draining
+            and node.base_model_revision == base_model_revision
         ]
 
     def _ask(self, node: Node, ref: RevisionRef) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -82,11 +82,10 @@ class Residency:
         return tuple(mine[: self._identity.slots])
 
     def _others(self) -> list[Node]:
-        oldest = datetime.now(UTC) - timedelta(seconds=NODE_TIMEOUT_SECONDS)
         return [
             node
             for node in self._catalogue.nodes.list()
-            if node.id != self._identity.node and node.heartbeat_at > oldest and not node.draining
+            if node.id != self._identity.node and node.silent_seconds < NODE_TIMEOUT_SECONDS and not node.draining
         ]
 
     def _as_node(self) -> Node:
@@ -99,6 +98,7 @@ class Residency:
             resident=0,
             draining=False,
             heartbeat_at=datetime.now(UTC),
+            silent_seconds=0.0,
         )
 
     def _report(self, resident: Sequence[RevisionRef]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import grpc
 
@@ -25,7 +24,7 @@ CHANNEL_OPTIONS = (
 
 def is_alive(node: Node, timeout_seconds: float) -> bool:
     """Whether the node has reported lately."""
-    return datetime.now(UTC) - node.heartbeat_at < timedelta(seconds=timeout_seconds)
+    return node.silent_seconds < timeout_seconds
 
 
 class Nodes:

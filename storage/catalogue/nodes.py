@@ -1,6 +1,7 @@
 """Engine nodes as they report themselves: a report is a heartbeat."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -36,13 +37,14 @@ class Nodes:
             "slots": slots,
         }
         with self._database.write() as connection:
-            values = {**said, "heartbeat_at": now(connection)}
+            time = now(connection)
+            values = {**said, "heartbeat_at": time}
             row = connection.execute(update(n).where(n.c.id == id).values(**values).returning(n)).first()
             if row is None:
                 row = connection.execute(insert(n).values(id=id, draining=False, **values).returning(n)).one()
             if _residents(connection, id) != tuple(resident):
                 _replace_residents(connection, id, resident)
-            return _record(row, len(resident))
+            return _record(row, len(resident), time)
 
     def residents(self, id: str) -> tuple[RevisionRef, ...]:
         """What the node held when it last reported, in its order; empty where it never did."""
@@ -65,12 +67,13 @@ class Nodes:
             return tuple(RevisionRef(tenant=tenant, adapter=adapter, digest=digest) for digest in digests)
 
     def list(self) -> tuple[Node, ...]:
-        """All nodes, by id."""
+        """All nodes, by id, also those that have long been silent."""
         n, r = schema.nodes, schema.residents
         resident = select(func.count()).where(r.c.node == n.c.id).scalar_subquery().label("resident")
         with self._database.read() as connection:
             rows = connection.execute(select(n, resident).order_by(n.c.id)).all()
-        return tuple(_record(row, row.resident) for row in rows)
+            time = now(connection)
+        return tuple(_record(row, row.resident, time) for row in rows)
 
     def drain(self, id: str, draining: bool) -> Node:
         """Says whether the node is to get new queries and adapters. NodeMissing."""
@@ -79,7 +82,7 @@ class Nodes:
             row = connection.execute(update(n).where(n.c.id == id).values(draining=draining).returning(n)).first()
             if row is None:
                 raise NodeMissing(node=id)
-            return _record(row, len(_residents(connection, id)))
+            return _record(row, len(_residents(connection, id)), now(connection))
 
     def remove(self, id: str) -> None:
         """Forgets the node. NodeMissing."""
@@ -104,7 +107,7 @@ def _replace_residents(connection: Connection, node: str, resident: Sequence[Rev
         connection.execute(insert(schema.residents), rows)
 
 
-def _record(row: Row[Any], resident: int) -> Node:
+def _record(row: Row[Any], resident: int, time: datetime) -> Node:
     return Node(
         id=row.id,
         address=row.address,
@@ -114,4 +117,5 @@ def _record(row: Row[Any], resident: int) -> Node:
         resident=resident,
         draining=row.draining,
         heartbeat_at=row.heartbeat_at,
+        silent_seconds=(time - row.heartbeat_at).total_seconds(),
     )

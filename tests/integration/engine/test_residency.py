@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from server.engine.serving import serving
 from storage import keys
 from storage.base_model import identify
 from storage.catalogue import Catalogue
+from storage.catalogue.database import now
 from storage.files import WEIGHTS
 from storage.placement import place
 from storage.records import JobKind, Node, Quotas, Revision, RevisionRef
@@ -27,6 +28,12 @@ def catalogue(tmp_path) -> Any:
     catalogue.tenants.create("acme", title="", quotas=Quotas())
     yield catalogue
     catalogue.close()
+
+
+@pytest.fixture(params=[timedelta(), timedelta(hours=1)], ids=["clocks agree", "clocks differ"])
+def catalogue_clock(request, monkeypatch) -> None:
+    """The catalogue's clock, right or behind this machine's."""
+    monkeypatch.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - request.param)
 
 
 @pytest.fixture
@@ -84,6 +91,7 @@ async def test_a_new_node_takes_the_newest_revisions(engine, catalogue, served, 
         await asyncio.to_thread(wait_until, lambda: set(catalogue.nodes.residents(node)) == set(served[1:]))
 
 
+@pytest.mark.usefixtures("catalogue_clock")
 async def test_new_nodes_share_the_revisions_by_placement(engine, catalogue, served, wait_until) -> None:
     def filled() -> bool:
         nodes = catalogue.nodes.list()

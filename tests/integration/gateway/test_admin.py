@@ -1,10 +1,13 @@
 """Administration over gRPC: tenants, keys and nodes."""
 
+from datetime import timedelta
+
 import pytest
 
 from lift import errors
 from lift.v1 import admin_pb2 as pb
 from lift.v1 import documents_pb2
+from storage.catalogue.database import now
 
 
 @pytest.fixture
@@ -92,6 +95,18 @@ async def test_a_tenant_that_has_something_left_stays(gateway, operator, refused
     error = await refused(operator.DeleteTenant(pb.DeleteTenantRequest(name="tenants/acme")))
     assert type(error) is errors.TenantInUse
     assert len(list(gateway.objects.list("acme/documents/"))) == 1
+
+
+async def test_a_node_is_alive_by_the_catalogues_clock_whatever_this_machines_says(running, monkeypatch):
+    behind = timedelta(hours=1)
+    monkeypatch.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - behind)
+    async with running(node_timeout_seconds=10) as gateway:
+        operator = gateway.with_key("operator-key", admin=True)
+        (node,) = (await operator.admin.ListNodes(pb.ListNodesRequest())).nodes
+        assert node.alive
+        behind = timedelta(minutes=59)
+        (node,) = (await operator.admin.ListNodes(pb.ListNodesRequest())).nodes
+        assert not node.alive
 
 
 async def test_nodes_are_listed_and_drained(gateway, operator):

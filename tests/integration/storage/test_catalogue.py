@@ -35,7 +35,7 @@ from lift.errors import (
     TenantMissing,
 )
 from storage.catalogue import Catalogue
-from storage.catalogue.database import Database
+from storage.catalogue.database import Database, now
 from storage.records import (
     Adapter,
     AdapterState,
@@ -748,6 +748,19 @@ def test_a_node_is_what_it_last_reported(catalogue: Catalogue) -> None:
     assert catalogue.nodes.residents_of("acme", "a") == (refs[0],)
     assert catalogue.nodes.residents_of("acme", "b") == catalogue.nodes.residents_of("rival", "a") == ()
     assert catalogue.nodes.list() == (second,)
+
+
+def test_a_nodes_silence_is_measured_by_the_catalogues_clock(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = timedelta(hours=1)
+    monkeypatch.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - behind)
+    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "resident": []}
+    assert catalogue.nodes.report("engine-1", **report).silent_seconds == 0
+    assert 0 <= catalogue.nodes.list()[0].silent_seconds < 60
+    behind = timedelta(minutes=50)
+    assert 600 <= catalogue.nodes.list()[0].silent_seconds < 660
+    assert 600 <= catalogue.nodes.drain("engine-1", True).silent_seconds < 660
 
 
 def test_a_draining_node_stays_draining_over_its_heartbeats(catalogue: Catalogue) -> None:

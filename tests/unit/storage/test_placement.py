@@ -18,6 +18,7 @@ def nodes(*ids: str) -> list[Node]:
             resident=0,
             draining=False,
             heartbeat_at=datetime(2026, 1, 1, tzinfo=UTC),
+            silent_seconds=0.0,
         )
         for id in ids
     ]

@@ -1,6 +1,9 @@
+from datetime import timedelta
+
 import pytest
 
 from lift.errors import RevisionRejected, SlotsFull
+from storage.catalogue.database import now
 from storage.placement import place
 from storage.records import JobState, RevisionRef
 from trainer.engines import Engines
@@ -50,6 +53,16 @@ def test_an_engine_that_is_away_is_no_reason_to_fail(catalogue, engines):
         "gone", address="127.0.0.1:1", base_model="tiny", base_model_revision="base-1", slots=4, resident=[]
     )
     assert load(engines) is None
+
+
+def test_an_engine_is_alive_by_the_catalogues_clock_whatever_this_machines_says(start, engines, monkeypatch):
+    behind = timedelta(hours=1)
+    monkeypatch.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - behind)
+    engine = start("one", ScriptedEngine())
+    assert load(engines)
+    behind = timedelta(minutes=59)
+    assert load(engines) is None
+    assert len(engine.loaded) == 1
 
 
 def test_engines_of_another_base_model_and_draining_ones_are_not_asked(start, engines, catalogue):
