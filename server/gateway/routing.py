@@ -17,6 +17,7 @@ from storage.records import Node, RevisionRef
 
 log = structlog.get_logger()
 
+ASKED_MUCH = 32  # answers that a node writes for this gateway; more in a step are each slower
 LOADS_PER_ANSWER = 3
 LOADS_PER_TENANT = 2
 
@@ -61,7 +62,10 @@ class Router:
         raise last
 
     async def _in_order(self, request: pb.AnswerRequest) -> list[Node]:
-        """Nodes to try: those that hold the revision, then as it is placed; for the base model, the least asked."""
+        """Nodes to try: those that hold the revision, then as it is placed; for the base model, the least asked.
+
+        One that is asked much is behind those that are not, so that a revision that many ask is on several.
+        """
         nodes = [node for node in await self._nodes.alive() if not node.draining]
         if not request.HasField("revision"):
             return sorted(nodes, key=lambda node: self._asked[node.id])
@@ -69,7 +73,8 @@ class Router:
             return nodes
         ref = ref_of(request.revision)
         holding = set(await asyncio.to_thread(self._catalogue.nodes.holding, ref))
-        return sorted(place(ref.digest, nodes, len(nodes)), key=lambda node: node.id not in holding)
+        placed = place(ref.digest, nodes, len(nodes))
+        return sorted(placed, key=lambda node: (self._asked[node.id] // ASKED_MUCH, node.id not in holding))
 
     async def _answer_on(self, node: Node, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
         for _ in range(LOADS_PER_ANSWER):

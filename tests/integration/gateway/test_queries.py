@@ -12,6 +12,7 @@ from lift.client import AsyncClient
 from lift.v1 import documents_pb2
 from lift.v1 import queries_pb2 as pb
 from server import calls
+from server.gateway import routing
 from storage import knowledge
 from storage.knowledge import SentenceKnowledge
 from storage.records import Quotas
@@ -205,6 +206,30 @@ async def test_a_node_that_holds_the_revision_is_asked_first(running, holder):
         await client.queries.Query(pb.QueryRequest(adapter="adapters/tides", question=QUESTION))
         assert gateway.engines[holder].loads == []
         assert len(gateway.engines[holder].asked) == 1
+
+
+async def test_a_revision_that_many_ask_is_on_several_nodes(running, eventually, monkeypatch):
+    monkeypatch.setattr(routing, "ASKED_MUCH", 2)
+    async with running(engines=2) as gateway:
+        client = gateway.tenant("acme")
+        ref = gateway.ready("acme", "tides")
+        gateway.report(0, [ref])
+        gateway.engines[0].resident.add((ref.tenant, ref.adapter, ref.digest))
+        for engine in gateway.engines:
+            engine.waits_before = 1
+            engine.goes_on.clear()
+        query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION)
+        asked = [asyncio.create_task(_answer(client, query)) for _ in range(2)]
+        await eventually(lambda: gateway.engines[0].answering == 2)
+        asked += [asyncio.create_task(_answer(client, query)) for _ in range(2)]
+        await eventually(lambda: gateway.engines[1].answering == 2)
+        for engine in gateway.engines:
+            engine.goes_on.set()
+        assert await asyncio.gather(*asked) == ["The tide bell."] * 4
+
+
+async def _answer(client, query):
+    return (await client.queries.Query(query)).answer
 
 
 async def test_a_node_whose_slots_are_full_is_passed_over_until_none_is_left(running, refused):
