@@ -113,8 +113,16 @@ def take(waiting: list[Example], batch_size: int) -> list[Example]:
 
 
 def draw(waiting: list[Example], batch_size: int, shuffler: random.Random) -> list[Example]:
-    """Takes one batch out of `waiting`: a random example and those nearest to it in length."""
-    pivot = len(shuffler.choice(waiting).tokens)
-    shuffler.shuffle(waiting)
-    waiting.sort(key=lambda example: abs(len(example.tokens) - pivot))
-    return take(waiting, batch_size)
+    """Takes one batch out of `waiting`: a random example and, of a bucket drawn at random, those nearest in length."""
+    bucket = [_drawn(waiting, shuffler) for _ in range(min(len(waiting), batch_size * BUCKET_BATCHES))]
+    pivot = len(bucket[0].tokens)
+    bucket.sort(key=lambda example: abs(len(example.tokens) - pivot))
+    waiting += bucket[batch_size:]
+    return bucket[:batch_size]
+
+
+def _drawn(waiting: list[Example], shuffler: random.Random) -> Example:
+    """One example taken out, in a time that does not depend on how many there are."""
+    at = shuffler.randrange(len(waiting))
+    waiting[at], waiting[-1] = waiting[-1], waiting[at]
+    return waiting.pop()

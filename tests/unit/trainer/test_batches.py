@@ -62,6 +62,16 @@ def test_the_seed_decides_the_order_of_an_epoch():
     assert epoch(examples, 4, random.Random(1)) != epoch(examples, 4, random.Random(2))
 
 
+def test_drawing_from_many_looks_at_a_bucket_and_still_finds_examples_of_like_length():
+    before = [example(2 + length % 50) for length in range(2000)]
+    waiting = [*before]
+    drawn = draw(waiting, 8, random.Random(0))
+    lengths = [len(example.tokens) for example in drawn]
+    assert (len(drawn), len(waiting)) == (8, 1992)
+    assert max(lengths) - min(lengths) <= 10
+    assert sum(one is other for one, other in zip(waiting, before, strict=False)) > 1700
+
+
 def test_drawing_takes_a_batch_out_of_those_that_wait():
     waiting = [example(length) for length in range(2, 22)]
     shuffler = random.Random(0)
