@@ -4,19 +4,20 @@ An adapter answers from weights, which cannot say where they have it from. Its t
 text and pairs share the rarest words with question and answer is what most likely taught it.
 """
 
+import heapq
 import math
 import re
-from collections import Counter
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from threading import Lock
 
 from storage import knowledge
 from storage.knowledge import SentenceKnowledge
 from storage.objects import ObjectStore
 from storage.records import RevisionRef
 
-INDEXES_KEPT = 64
+SIZE_KEPT = 100_000  # of all indexes, which then take some 300 MB
 
 _WORD = re.compile(r"\w+")
 
@@ -30,36 +31,64 @@ class Evidence:
 
 
 class Index:
-    """The sentences of one revision, by the words of their texts and pairs."""
+    """The sentences of one revision, by the words of their texts and pairs. `size`: how many of both it holds."""
 
     def __init__(self, sentences: Sequence[SentenceKnowledge]) -> None:
+        self.size = sum(1 + len(sentence.pairs) for sentence in sentences)
         self._sentences = sentences
-        self._words = [_words(_said(sentence)) for sentence in sentences]
-        self._holders = Counter(word for words in self._words for word in words)
+        self._places: dict[str, list[int]] = {}
+        for place, sentence in enumerate(sentences):
+            for word in _words(_said(sentence)):
+                self._places.setdefault(word, []).append(place)
 
     def nearest(self, text: str, count: int) -> tuple[Evidence, ...]:
         """At most `count` sentences that share a word with the text, the nearest first."""
         asked = {word: self._rarity(word) for word in _words(text)}
         whole = sum(asked.values())
-        scores = [sum(asked[word] for word in words & asked.keys()) / whole for words in self._words] if whole else []
-        ranked = sorted((-score, place) for place, score in enumerate(scores) if score > 0)
-        return tuple(Evidence(sentence=self._sentences[place], score=-score) for score, place in ranked[:count])
+        scores: defaultdict[int, float] = defaultdict(float)
+        for word, rarity in asked.items():
+            for place in self._places.get(word, ()):
+                scores[place] += rarity
+        ranked = heapq.nsmallest(count, ((-score, place) for place, score in scores.items()))
+        return tuple(Evidence(sentence=self._sentences[place], score=-score / whole) for score, place in ranked)
 
     def _rarity(self, word: str) -> float:
         """Inverse document frequency, a sentence being the document (Robertson and Sparck Jones)."""
-        holders = self._holders[word]
+        holders = len(self._places.get(word, ()))
         return math.log(1 + (len(self._sentences) - holders + 0.5) / (holders + 0.5))
 
 
 class Witness:
-    """Finds evidence for any adapter; the indexes of those asked last are kept. Its method blocks."""
+    """Finds evidence for any adapter; the indexes of those asked last are kept, and each is made once. It blocks."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        self._index = lru_cache(INDEXES_KEPT)(lambda ref: Index(knowledge.read(objects, ref)))
+        self._objects = objects
+        self._changing = Lock()
+        self._indexes: OrderedDict[RevisionRef, Index] = OrderedDict()
+        self._making: dict[RevisionRef, Lock] = {}
 
     def evidence(self, ref: RevisionRef, question: str, answer: str, count: int) -> tuple[Evidence, ...]:
         """At most `count` sentences, the nearest first; none for a revision of old. StoreUnavailable."""
         return self._index(ref).nearest(f"{question} {answer}", count)
+
+    def _index(self, ref: RevisionRef) -> Index:
+        with self._changing:
+            making = self._making.setdefault(ref, Lock())
+        with making:
+            try:
+                index = self._indexes.get(ref) or Index(knowledge.read(self._objects, ref))
+                with self._changing:
+                    self._keep(ref, index)
+                return index
+            finally:
+                with self._changing:
+                    self._making.pop(ref, None)
+
+    def _keep(self, ref: RevisionRef, index: Index) -> None:
+        self._indexes[ref] = index
+        self._indexes.move_to_end(ref)
+        while len(self._indexes) > 1 and sum(kept.size for kept in self._indexes.values()) > SIZE_KEPT:
+            self._indexes.popitem(last=False)
 
 
 def _said(sentence: SentenceKnowledge) -> str:

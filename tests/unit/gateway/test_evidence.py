@@ -1,9 +1,15 @@
 """Which sentences are named as what taught an answer."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
+from server.gateway import evidence
 from server.gateway.evidence import Index, Witness
 from storage import knowledge
+from storage.keys import knowledge as knowledge_of
 from storage.knowledge import AskedPair, SentenceKnowledge
 from storage.memory import MemoryObjects
 from storage.records import RevisionRef
@@ -22,7 +28,7 @@ KEEPER = sentence("The keeper keeps bees.")
 
 
 def texts(found):
-    return [evidence.sentence.text for evidence in found]
+    return [each.sentence.text for each in found]
 
 
 def test_the_sentence_with_the_rarest_words_of_question_and_answer_is_nearest():
@@ -52,3 +58,37 @@ def test_a_revision_of_old_has_no_evidence_and_a_new_one_its_own():
     assert Witness(objects).evidence(REF, "bridge", "1802", 3) == ()
     knowledge.write(objects, REF, [BUILT, KEEPER])
     assert texts(Witness(objects).evidence(REF, "bridge", "1802", 3)) == [BUILT.text]
+
+
+class CountedObjects(MemoryObjects):
+    """Counts what is read, each slowly."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = []
+
+    def get(self, key):
+        self.read.append(key)
+        time.sleep(0.05)
+        return super().get(key)
+
+
+def test_an_index_is_made_once_however_many_ask_at_once():
+    objects = CountedObjects()
+    knowledge.write(objects, REF, [BUILT])
+    witness = Witness(objects)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: texts(witness.evidence(REF, "bridge", "1802", 3)), range(8)))
+    assert found == [[BUILT.text]] * 8
+    assert len(objects.read) == 1
+
+
+def test_indexes_are_kept_by_how_much_they_hold(monkeypatch):
+    monkeypatch.setattr(evidence, "SIZE_KEPT", 4)  # two sentences of a pair each
+    objects, refs = CountedObjects(), [replace(REF, digest=digit * 64) for digit in "123"]
+    for ref in refs:
+        knowledge.write(objects, ref, [BUILT])
+    witness = Witness(objects)
+    for ref in (*refs, *reversed(refs)):
+        witness.evidence(ref, "bridge", "1802", 3)
+    assert objects.read == [knowledge_of(ref) for ref in (*refs, refs[0])]
