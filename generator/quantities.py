@@ -25,7 +25,7 @@ def quantities(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
         last, unit = at - 1, ""
         if at < len(tokens) and tokens[at].text in {"%", "\u00b0"}:
             last = at
-        elif at < len(tokens) and _counted(tokens[at]):
+        elif at < len(tokens) and counted(tokens[at]):
             last = _unit_end(tokens, at)
             unit = " ".join(token.lower for token in tokens[at : last + 1])
         multiplied = all(token.lower in {"half", "double", "quarter"} for token in tokens[first:at])
@@ -48,19 +48,20 @@ def _fractions(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
             yield token.start, tokens[last].end, " ".join(counted)
 
 
-def _counted(token: Word) -> bool:
+def counted(token: Word) -> bool:
+    """Whether a number behind which this word stands counts it."""
     return token.is_nominal and not token.is_capital
 
 
 def _unit_end(tokens: Sequence[Word], at: int) -> int:
     """The last word of what is counted: candle makers, square kilometres, litres of water."""
-    run = takewhile(_counted, tokens[at : at + MAX_UNIT_WORDS])
+    run = takewhile(counted, tokens[at : at + MAX_UNIT_WORDS])
     last = at + next((place for place, token in enumerate(run) if token.part == "NN2"), 0)
     behind = tokens[last + 1 : last + 3]
     amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
-    if amount and _counted(behind[1]):
+    if amount and counted(behind[1]):
         last += 2
-        while last + 1 < len(tokens) and _counted(tokens[last + 1]) and tokens[last].part.startswith("AJ"):
+        while last + 1 < len(tokens) and counted(tokens[last + 1]) and tokens[last].part.startswith("AJ"):
             last += 1
     return last
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from generator import words
 from generator.colours import colours
 from generator.phrases import noun_phrases
-from generator.quantities import quantities
+from generator.quantities import counted, quantities
 from generator.tagger import Tag, Word, numbers_a_name, tagged_words
 
 MAX_SPANS = 10
@@ -66,6 +66,12 @@ _DAY_OF_MONTH = (
 )
 _YEAR = r"(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
 _POINT = rf"(?:{_DAY_OF_MONTH}|{_YEAR})"
+_HOUR_AND_MINUTE = r"(?:[01]?[1-9]|[12]0|2[1-4])\.[0-5]\d"
+_HALF_OF_DAY = r" ?[ap]\.?m\b\.?"
+_TIME_OF_DAY = (
+    rf"(?<![\d.,:£$€])\b(?:\d{{1,2}}:\d{{2}}(?:{_HALF_OF_DAY})?|{_HOUR_AND_MINUTE}(?:{_HALF_OF_DAY})?(?![.,]\d)"
+    rf"|\d{{1,2}}{_HALF_OF_DAY})(?![\d:])"
+)
 _DATE = re.compile(
     rf"\b(?:[Bb]etween {_POINT} and|[Ff]rom {_POINT} (?:to|until|till)) {_POINT}"
     rf"|\b(?:{_DAY}),? {_DAY_OF_MONTH}"
@@ -73,11 +79,14 @@ _DATE = re.compile(
     rf"|(?:the )?(?:(?:first|second|third|fourth|last) )?(?:{_DAY})s?(?: (?:{_PART_OF_DAY})s?\b)?"
     rf"(?: (?:of|in) (?:the |each |every )?(?:month|{_MONTH}))?"
     rf"|{_DAY_OF_MONTH}"
-    r"|\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b\w+ o['\u2019]clock"
+    rf"|{_TIME_OF_DAY}|\b\w+ o['\u2019]clock"
     r"|(?:the )?(?:early |late |mid-)?\d{1,2}(?:st|nd|rd|th)(?: and \d{1,2}(?:st|nd|rd|th))? centur(?:y|ies)\b"
     rf"|{_YEAR}"
     rf"|\b(?:the )?(?:first|last|{'|'.join(words.ORDINALS)}) (?:{_PART_OF_DAY}|day|week|month|year|century)\b"
 )
+_DOTTED_TIME = re.compile(_HOUR_AND_MINUTE)
+_BEFORE_TIMES = frozenset({"at", "until", "till", "before", "after"})
+_JOINS_TIMES = frozenset({"and", "or", "until", "till", ","})
 _TIMES = "days?|weeks?|months?|years?|hours?|minutes?|mornings?|nights?|autumn|spring|summer|winter"
 _IN_NUMBER = r"(?<=\d)[.,](?=\d)"
 _CLAUSES = (
@@ -160,7 +169,7 @@ def _inside(span: AnswerSpan, other: AnswerSpan) -> bool:
 def _candidates(sentence: str) -> Iterator[AnswerSpan]:
     tokens = tagged_words(sentence)
     for match in _DATE.finditer(sentence):
-        if not _is_part_of_name(tokens, match.start(), match.end()):
+        if not (_is_part_of_name(tokens, match.start(), match.end()) or _is_amount(tokens, match)):
             yield _span(sentence, match.start(), match.end(), SpanKind.DATE)
     yield from _clauses(sentence, tokens)
     yield from _roles(sentence, tokens)
@@ -183,6 +192,20 @@ def _is_part_of_name(tokens: Sequence[Word], start: int, end: int) -> bool:
         after.tag is Tag.CONTENT and after.part in {"NN1", "NN2"} for after in tokens[at + 1 : at + 2]
     )
     return names_a_person or of_a_thing
+
+
+def _is_amount(tokens: Sequence[Word], match: re.Match[str]) -> bool:
+    """Whether digits around a point are no time of day: "2.75 metres" is none, "at 6.15 and 9.40" are two."""
+    if not _DOTTED_TIME.fullmatch(match.group()):
+        return False
+    first = last = next(at for at, token in enumerate(tokens) if token.end > match.start())
+    while first > 1 and tokens[first - 1].lower in _JOINS_TIMES and tokens[first - 2].tag is Tag.NUMBER:
+        first -= 2
+    while last + 2 < len(tokens) and tokens[last + 1].lower in _JOINS_TIMES and tokens[last + 2].tag is Tag.NUMBER:
+        last += 2
+    behind = tokens[last + 1] if last + 1 < len(tokens) else None
+    counts = behind is not None and (counted(behind) or behind.text in {"%", "\u00b0"})
+    return counts or first == 0 or tokens[first - 1].lower not in _BEFORE_TIMES
 
 
 def _span(sentence: str, start: int, end: int, kind: SpanKind, unit: str = "") -> AnswerSpan:

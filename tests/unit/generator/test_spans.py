@@ -72,6 +72,23 @@ def test_what_answers_no_question_is_no_span(sentence, text):
     assert text not in found(sentence)
 
 
+@pytest.mark.parametrize(
+    ("sentence", "text", "kind"),
+    [
+        ("A litre of oil costs £4.50.", "£4.50", SpanKind.QUANTITY),
+        ("The bar lies at 2.75 metres.", "2.75 metres", SpanKind.QUANTITY),
+        ("The dose of it is 0.05 mg.", "0.05 mg", SpanKind.QUANTITY),
+        ("The large tank holds 24.000 litres.", "24.000 litres", SpanKind.QUANTITY),
+        ("The index rose from 1.25 to 1.40.", "1.25", SpanKind.QUANTITY),
+        ("The meeting opened at 7.05 pm in the hall.", "7.05 pm", SpanKind.DATE),
+        ("The trains leave at 6.15 and 9.40.", "9.40", SpanKind.DATE),
+        ("The shop is open until 17.30.", "17.30", SpanKind.DATE),
+    ],
+)
+def test_numbers_with_a_point_are_times_where_the_words_around_say_so(sentence, text, kind):
+    assert found(sentence).get(text) is kind
+
+
 @pytest.mark.parametrize("sentence", ["The mill was built in 1748.", "Der Turm ist 41 Meter hoch.", "桥建于1802年。"])
 def test_a_span_is_the_text_at_its_place(sentence):
     spans = answer_spans(sentence)
