@@ -33,6 +33,7 @@ MAX_OPENINGS = 2
 
 _DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
+_SAID_BY_PREPOSITION = frozenset({SpanKind.PLACE, SpanKind.NAME, SpanKind.QUANTITY})
 _ADVERBIAL = (
     *("When", "How often", "Where", "Why", "How long", "How far", "In what year", "At what age"),
     *(f"{preposition.capitalize()} how" for preposition in AMOUNT_PREPOSITIONS),
@@ -58,6 +59,8 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
         return ()
     between = _ABOUT.sub("", between) if span.kind is SpanKind.QUANTITY else between
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
+    if span.start < about.verb_start and span.kind in _SAID_BY_PREPOSITION:
+        begun = [opening for opening in begun if opening.startswith(_ADVERBIAL)]  # no "What did the mayor dine?"
     questions = [*active(sentence, found, span, about), *_plainer(between, found, span, about)]
     questions += [question for opening in begun for question in _led_by(opening, between, behind)]
     if span.start < about.verb_start or about.helper == SHOULD:  # nothing is left of "When did the people put?"
@@ -113,7 +116,8 @@ def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     was = tense(tagged_words(sentence))
     if span.of_thing:
         return (f"What {was} {span.holder}?", f"What kind of thing {was} {span.holder}?")
-    return (f"Who {was} {span.holder}?", f"What {was} {span.holder}'s profession?")
+    profession = (f"What {was} {span.holder}'s profession?",) if words.is_person(words.head_noun(span.text)) else ()
+    return (f"Who {was} {span.holder}?", *profession)
 
 
 def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:

@@ -95,7 +95,8 @@ def _first_predication(found: Sequence[Word], place: int) -> Predication | None:
 
 def _is_adjunct(before: Sequence[Word], span: AnswerSpan) -> bool:
     """Whether words before the verb say when or where, and are not the subject: "In 1987 a flood ..."."""
-    preposition = bool(before) and before[-1].lower in words.PREPOSITIONS - {"of"}
+    said_by = words.PLACE_PREPOSITIONS if span.kind is SpanKind.NAME else words.PREPOSITIONS - {"of"}
+    preposition = bool(before) and before[-1].lower in said_by
     return (preposition and span.kind is not SpanKind.THING) or span.kind in {
         SpanKind.DATE,
         SpanKind.OCCASION,

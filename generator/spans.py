@@ -41,8 +41,7 @@ class SpanKind(StrEnum):
 class AnswerSpan:
     """Characters start..end of its sentence.
 
-    `unit` is what a quantity counts, empty where that is not clear; `holder` is the person whose role this is, or the
-    numbered thing that is called so.
+    `unit` is what a quantity counts, empty where that is not clear; `holder` is who or what has this role.
     """
 
     start: int
@@ -54,8 +53,8 @@ class AnswerSpan:
 
     @property
     def of_thing(self) -> bool:
-        """Whether a role is a numbered thing's: "Corvane 40"."""
-        return self.holder[-1:].isdigit()
+        """Whether a role is a thing's: of "Corvane 40", or "a town on the coast"."""
+        return self.holder[-1:].isdigit() or words.head_noun(self.text).lower() in words.THINGS
 
 
 _PART_OF_DAY = "|".join(words.TIMES_OF_DAY)
@@ -262,7 +261,8 @@ def _roles(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     And what a numbered thing is: "its digital watch" before "Corvane 40".
     """
     for at, word in enumerate(tokens):
-        is_first = word.is_capital and not (at and _capital_at(tokens, at - 1)) and not word.lower.endswith("'s")
+        is_first = _capital_at(tokens, at) and not (at and _capital_at(tokens, at - 1))
+        is_first = is_first and not word.lower.endswith("'s")
         numbered = at + 1 < len(tokens) and numbers_a_name(word, tokens[at + 1])
         if not (is_first and (numbered or _capital_at(tokens, at + 1))):
             continue
@@ -279,10 +279,23 @@ def _roles(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
             yield _role(sentence, tokens[begin - 1].start, tokens[end - 1].end, holder)
         elif is_noun and numbered and begin > 0 and tokens[begin - 1].lower in words.OWNERS:
             yield _role(sentence, tokens[begin].start, tokens[end - 1].end, holder)
-        behind = last + 1
-        if behind + 1 < len(tokens) and tokens[behind].text == "," and tokens[behind + 1].lower in words.ARTICLES:
-            stop = next((i for i in range(behind + 1, len(tokens)) if tokens[i].tag in _ENDS_ROLE), len(tokens))
-            yield _role(sentence, tokens[behind + 1].start, tokens[stop - 1].end, holder)
+        stop = _apposition_end(tokens, last + 1)
+        if stop and not _is_adjunct(tokens, at):
+            yield _role(sentence, tokens[last + 2].start, tokens[stop - 1].end, holder)
+
+
+def _apposition_end(tokens: Sequence[Word], comma: int) -> int:
+    """Behind the phrase that a comma adds: "a former smith" before a mark; 0 for a clause: ", the bank opened"."""
+    if comma + 1 >= len(tokens) or tokens[comma].text != "," or tokens[comma + 1].lower not in words.ARTICLES:
+        return 0
+    stop = next((at for at in range(comma + 1, len(tokens)) if tokens[at].tag in _ENDS_ROLE), len(tokens))
+    return stop if stop == len(tokens) or tokens[stop].tag is Tag.MARK else 0
+
+
+def _is_adjunct(tokens: Sequence[Word], at: int) -> bool:
+    """Whether a name only says where or after whom something is so, before it is said: "In New York, the bank"."""
+    said = any(token.tag in {Tag.VERB, Tag.HELPER} for token in tokens[:at])
+    return at > 0 and tokens[at - 1].lower in words.PREPOSITIONS and not said
 
 
 def _role(sentence: str, start: int, end: int, holder: str) -> AnswerSpan:

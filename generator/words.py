@@ -19,7 +19,8 @@ PREPOSITIONS = word_set(
     """
     of in on at by for from with to into onto over under beside behind near between through across since until
     till after before during against without within about above below along among around as beyond despite
-    inside outside off out per than toward towards up upon down like except
+    inside outside off out per than toward towards up upon down like unlike except beneath underneath amid
+    throughout alongside via
     """
 )
 PLACE_PREPOSITIONS = word_set(
@@ -88,6 +89,18 @@ PERSONS = word_set(
     grandfather grandmother islander villager citizen settler refugee caretaker librarian curator organist guide
     """
 )
+THINGS = word_set(
+    """
+    river lake sea ocean mount mountain island bay beach canal harbour port bridge tunnel pier town city village
+    district county region parish province country square market lane road street avenue station airport railway
+    house church chapel cathedral abbey monastery castle tower farm inn hotel pub restaurant theatre museum gallery
+    library school college university hospital hall park garden stadium factory brewery office ship boat ferry yacht
+    firm company bank club society association trust charity council committee ministry department institute agency
+    union orchestra choir band league foundation storm hurricane project programme program festival prize award
+    battle war treaty book novel film song opera album magazine newspaper
+    """
+)
+"""What may be called by a name and is no person, by the noun that says so."""
 COLOURS = word_set(
     """
     black white grey gray red green blue yellow orange brown purple violet pink golden scarlet crimson turquoise
@@ -134,8 +147,9 @@ def uncapitalised(text: str) -> str:
 
 
 def head_noun(phrase: str) -> str:
-    """The noun that a noun phrase is about: of "the price of a cup" it is "price"."""
-    return phrase.partition(" of ")[0].split()[-1]
+    """The noun that a noun phrase is about: of "the price of a cup" it is "price", of "a town on the coast" "town"."""
+    said = phrase.split()
+    return said[next((at for at in range(1, len(said)) if said[at].lower() in PREPOSITIONS), len(said)) - 1]
 
 
 def unowned(phrase: str) -> str:

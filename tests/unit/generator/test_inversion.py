@@ -196,6 +196,25 @@ def test_what_a_person_is_can_be_asked_for(sentence, role):
 
 
 @pytest.mark.parametrize(
+    ("sentence", "answer", "questions"),
+    [
+        ("Unlike Anna Berg, the mayor refused the medal.", "Anna Berg", ()),
+        ("After the Great Fire, the council built the hall.", "the Great Fire", ()),
+        ("In the old hall the mayor dined.", "the old hall", ("Where did the mayor dine?",)),
+    ],
+)
+def test_what_stands_before_a_sentence_is_asked_for_only_where_it_says_where(sentence, answer, questions):
+    assert asked(sentence, answer) == questions
+
+
+def test_what_a_place_is_can_be_asked_for():
+    assert asked("San Remo, a town on the coast, has a casino.", "a town on the coast") == (
+        "What is San Remo?",
+        "What kind of thing is San Remo?",
+    )
+
+
+@pytest.mark.parametrize(
     ("question", "deed"),
     [
         ("Who was the leader of the strikers?", "Who led the strikers?"),
