@@ -18,7 +18,7 @@ from generator.openings import (
     subject_inside,
     tense,
 )
-from generator.spans import AnswerSpan, SpanKind
+from generator.spans import AnswerSpan, SpanKind, is_one_of_many
 from generator.tagger import Tag, Word, tagged_words
 from generator.voice import active
 
@@ -123,20 +123,36 @@ def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
 def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "The pilot, Tobias Renn, is ..." answers "Who is the pilot?"."""
     apart = len(before) > 1 and before[-1].text == "," and sentence[span.end : span.end + 1] in {",", "."}
-    if not apart or span.kind not in {SpanKind.NAME, SpanKind.THING}:
+    if not apart or span.kind not in {SpanKind.NAME, SpanKind.THING} or _is_listed(sentence, span):
         return ()
     told_of = next((word for word in reversed(before[:-1]) if not (word.is_nominal or word.lower in _IN_NAMES)), None)
     phrase = sentence[told_of.end if told_of else 0 : before[-1].start].strip()
     dated, article, noun = phrase.rpartition(" the ")
     if article and not dated.endswith(" of"):
         phrase = f"the {noun}"  # "in March 2024 the supplier, Gorham Castings, changed"
-    if not phrase or (told_of and told_of.lower in words.DETERMINERS):
+    if not phrase or (told_of and told_of.lower in words.DETERMINERS) or not _is_told_of(phrase, span):
         return ()
     first, _, rest = phrase.partition(" ")
     if first.lower() in words.ARTICLES:
         phrase = f"the {rest}"
     asked = "Who" if is_person(span) else "What"
     return tuple(f"{asked} {was} {phrase}?" for was in dict.fromkeys(("is", tense(tagged_words(sentence)))))
+
+
+def _is_listed(sentence: str, span: AnswerSpan) -> bool:
+    """Whether the next of a list follows a span: "Omar Said, Lin Cho and", "Omar Said, and"."""
+    behind = [word for word in tagged_words(sentence) if word.start >= span.end][:2]
+    joins = len(behind) > 1 and behind[0].text == ","
+    return joins and (behind[1].lower in {"and", "or"} | words.DETERMINERS or behind[1].is_nominal)
+
+
+def _is_told_of(phrase: str, span: AnswerSpan) -> bool:
+    """Whether a span behind a comma can say what the phrase is, which is no date and not the name before a name."""
+    told, said = tagged_words(phrase), tagged_words(span.text)
+    dated = any(word.tag is Tag.NUMBER or word.text in words.MONTHS | words.WEEKDAYS for word in told)
+    definite = told[0].lower in words.ARTICLES or any(word.lower.endswith("'s") for word in told)
+    described = said[0].lower in words.ARTICLES and not is_one_of_many(said[1:])
+    return not dated and (described or (definite and span.kind is SpanKind.NAME))
 
 
 def _of_name(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:

@@ -280,7 +280,8 @@ def _roles(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
         elif is_noun and numbered and begin > 0 and tokens[begin - 1].lower in words.OWNERS:
             yield _role(sentence, tokens[begin].start, tokens[end - 1].end, holder)
         stop = _apposition_end(tokens, last + 1)
-        if stop and not _is_adjunct(tokens, at):
+        of_somebody_else = at > 0 and is_one_of_many(tokens[last + 3 :])  # "born in Great Orme, the last of"
+        if stop and not (_is_adjunct(tokens, at) or of_somebody_else):
             yield _role(sentence, tokens[last + 2].start, tokens[stop - 1].end, holder)
 
 
@@ -290,6 +291,12 @@ def _apposition_end(tokens: Sequence[Word], comma: int) -> int:
         return 0
     stop = next((at for at in range(comma + 1, len(tokens)) if tokens[at].tag in _ENDS_ROLE), len(tokens))
     return stop if stop == len(tokens) or tokens[stop].tag is Tag.MARK else 0
+
+
+def is_one_of_many(said: Sequence[Word]) -> bool:
+    """Whether words behind an article, as "youngest of six sisters", may be said of another noun than the last."""
+    ranked = len(said) > 1 and (said[0].part in {"AJS", "ORD"} or said[0].lower in {"first", "last", "only"})
+    return ranked and said[1].lower == "of"
 
 
 def _is_adjunct(tokens: Sequence[Word], at: int) -> bool:

@@ -44,6 +44,7 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
             "What does the winner receive?",
         ),
         ("In May 2024 the maker, Holt Castings, was sold.", "Holt Castings", "Who was the maker?"),
+        ("He met Anna, a nurse, in May.", "a nurse", "Who is Anna?"),
         ("It was found by a trainee, Jonas Tibb.", "Jonas Tibb", "Who was the trainee?"),
         ("Every basket must carry a live hen.", "a live hen", "What must every basket carry?"),
         ("Ada Holm (1888-1961) was a painter.", "1888", "When was Ada Holm born?"),
@@ -205,6 +206,23 @@ def test_what_a_person_is_can_be_asked_for(sentence, role):
 )
 def test_what_stands_before_a_sentence_is_asked_for_only_where_it_says_where(sentence, answer, questions):
     assert asked(sentence, answer) == questions
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The jury chose Paula Dietz, Omar Said, and Lin Cho.",
+        "The jury chose Paula Dietz, Omar Said, Lin Cho and two others.",
+        "They are Paula Dietz, Omar Said.",
+        "He was born on 2 May 1932, the youngest of six sons.",
+        "The shop sells apples, pears, plums, cherries and nuts.",
+        "They bought a pot, a pan, a rope and some nails.",
+        "She was born in Great Orme, the last of the daughters.",
+    ],
+)
+def test_a_list_says_not_who_somebody_is(sentence):
+    questions = [question for span in answer_spans(sentence) for question in inverted(sentence, span)]
+    assert not [question for question in questions if question.startswith(("Who is", "What is", "Who was", "What was"))]
 
 
 def test_what_a_place_is_can_be_asked_for():
