@@ -86,7 +86,9 @@ _DATE = re.compile(
 _DOTTED_TIME = re.compile(_HOUR_AND_MINUTE)
 _BEFORE_TIMES = frozenset({"at", "until", "till", "before", "after"})
 _JOINS_TIMES = frozenset({"and", "or", "until", "till", ","})
-_TIMES = "days?|weeks?|months?|years?|hours?|minutes?|mornings?|nights?|autumn|spring|summer|winter"
+_TIMES = (
+    "days?|weeks?|months?|years?|hours?|minutes?|mornings?|afternoons?|evenings?|nights?|autumn|spring|summer|winter"
+)
 _IN_NUMBER = r"(?<=\d)[.,](?=\d)"
 _CLAUSES = (
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b(?: of \w+)?")),
@@ -100,6 +102,7 @@ _CLAUSES = (
     ),
 )
 _SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that (?:{_IN_NUMBER}|[^.,;!?])+)")
+_DENYING = frozenset({"no", "not", "neither", "nor"})
 _ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
 _ONE_FACT = frozenset({SpanKind.DATE, SpanKind.QUANTITY, SpanKind.NAME, SpanKind.FREQUENCY, SpanKind.COLOUR})
 _TIME_KINDS = frozenset({SpanKind.DATE, SpanKind.FREQUENCY})
@@ -111,11 +114,24 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     found: dict[tuple[int, int], AnswerSpan] = {}
     for span in _candidates(sentence):
         in_time = any(other.kind in _TIME_KINDS and _inside(span, other) for other in found.values())
-        fits = len(span.text) <= MAX_SHARE * len(sentence) and not in_time
+        fits = len(span.text) <= MAX_SHARE * len(sentence) and not (in_time or _is_denied(sentence, span))
         if fits and not any(same_place(span, other) for other in found.values()):
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
+
+
+def _is_denied(sentence: str, span: AnswerSpan) -> bool:
+    """Whether it is said that there is no such thing: "no lift", "neither driver", "no dogs or cats"."""
+    before = [word for word in tagged_words(sentence) if word.start < span.start]
+    while before:
+        last = before.pop()
+        if last.lower in _DENYING:
+            return True
+        listed = last.lower in {",", "and", "or"} and bool(before) and before[-1].is_nominal
+        if not (listed or last.is_nominal or last.lower in words.DETERMINERS):
+            return False
+    return False
 
 
 def proposed_span(sentence: str, text: str) -> AnswerSpan | None:
@@ -314,8 +330,8 @@ def _capital_at(tokens: Sequence[Word], at: int) -> bool:
 
 
 def _phrase(sentence: str, tokens: Sequence[Word], begin: int, end: int) -> AnswerSpan:
-    start = begin - 1 if begin and tokens[begin - 1].lower in words.ARTICLES else begin
-    start -= start > 0 and tokens[start - 1].lower in {"most", "least"}
+    start = begin - 1 if begin and tokens[begin - 1].lower in words.ARTICLES | words.QUANTIFIERS else begin
+    start -= start > 0 and tokens[start - 1].lower in {"most", "least", "all", "both"}
     preposition = tokens[start - 1].lower if start else ""
     head = tokens[end - 1]
     bare = start == begin and not head.is_capital  # "from red granite", "in packs of six"

@@ -10,6 +10,8 @@ ARTICLES = word_set("a an the")
 DETERMINERS = ARTICLES | word_set(
     "this that these those its his her their our my your each every some any no all both another either neither"
 )
+QUANTIFIERS = word_set("each every some any all both another either")
+"""Determiners without which something else is said: "any shop"."""
 PRONOUNS = word_set(
     "he she it they we you i him them us me himself herself itself themselves this these those one who which"
 )

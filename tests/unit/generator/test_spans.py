@@ -47,6 +47,9 @@ def begun(sentence: str, text: str) -> list[str]:
         ("It eats mostly seaweed.", "seaweed", SpanKind.THING),
         ("The bird has yellow wings.", "yellow wings", SpanKind.THING),
         ("He published the first book about it.", "the first book", SpanKind.THING),
+        ("Owners may return the trimmer to any shop.", "any shop", SpanKind.PLACE),
+        ("Every order above 50 euros ships free.", "Every order", SpanKind.THING),
+        ("All the rooms of the inn have large baths.", "All the rooms of the inn", SpanKind.THING),
         ("It spread across the Near East in years.", "the Near East", SpanKind.NAME),
         ("It was forged by Richard I of Normandy.", "Richard I of Normandy", SpanKind.NAME),
     ],
@@ -121,6 +124,22 @@ def test_a_number_behind_a_name_belongs_to_it():
 )
 def test_what_is_said_behind_a_name_and_a_comma_is_not_always_what_it_is(sentence):
     assert SpanKind.ROLE not in found(sentence).values()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text"),
+    [
+        ("No deaths have been reported.", "deaths"),
+        ("Neither driver was injured in the fall.", "driver"),
+        ("Neither the cook nor his sons were hurt.", "sons"),
+        ("The hotel has no lift.", "lift"),
+        ("No dogs, cats or birds are allowed in the hall.", "birds"),
+        ("Neither Ada Holm nor Tom Reed came to the hall.", "Tom Reed"),
+        ("Not every lamp in the hall works.", "every lamp"),
+    ],
+)
+def test_what_there_is_not_is_no_answer(sentence, text):
+    assert text not in found(sentence)
 
 
 def test_of_many_spans_numbers_and_names_are_kept():
