@@ -89,11 +89,12 @@ def _plainer(between: str, found: Sequence[Word], span: AnswerSpan, about: Predi
 
 
 def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:
+    """With what is left of the clause, and without it."""
     if opening.startswith(_ADVERBIAL):
         between = _without_last_preposition(between)
     asked, _, rest = behind.strip().partition(" ")
-    if opening.startswith(f"How {asked} "):
-        behind = rest  # "84 kilometres long" is asked for with "How long"
+    if asked and re.match(rf"How (?:(?:many \w+|much|long) )?{re.escape(asked)} ", opening):
+        behind = rest  # "84 kilometres long" is asked for with "How long", "£15 less" with "How much less"
     return _question(opening, between, behind), _question(opening, between)
 
 

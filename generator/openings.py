@@ -51,8 +51,13 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     about = predication_about(found, span)
     if about is None:
         return _of_subject(found, span)
-    after = next((word.lower for word in found if word.start >= span.end), "")
-    asked = _of_quantity(span, before, after, about) if span.kind is SpanKind.QUANTITY else _asked(span, before)
+    after = next((word for word in found if word.start >= span.end), None)
+    if span.kind is not SpanKind.QUANTITY:
+        asked = _asked(span, before)
+    elif after is not None and _is_comparative(after):
+        asked = _of_difference(span, after)
+    else:
+        asked = _of_quantity(span, before, after.lower if after else "", about)
     tail = f" {about.helper} {subject_inside(about, found)}"
     is_complement = about.helper in words.COPULAS and not about.verb
     plain = [Opening(text=text.format(tail), may_end=is_complement and "{}" in text) for text in asked]
@@ -159,7 +164,7 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
         return (f"How {after}{{}}", f"How many {span.unit}{{}}")
     if preposition in AMOUNT_PREPOSITIONS and span.unit:
         return (f"{preposition.capitalize()} how many {span.unit}{{}}",)
-    if span.unit or span.text[0] in "£$€":
+    if span.unit or _is_money(span):
         return ("How much{}",) if about.verb == "cost" else _of_unit(span)
     if span.text.split()[-1] in words.FRACTIONS:
         return ("How much{}",)
@@ -170,11 +175,29 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
     )
 
 
+def _is_comparative(word: Word) -> bool:
+    """Whether an amount before this word is a difference: "12 metres longer", "£15 less", "two years ago"."""
+    return word.part in {"AJC", "AVC"} or word.lower in {"more", "less", "fewer", "later", "ago"}
+
+
+def _of_difference(span: AnswerSpan, compared: Word) -> tuple[str, ...]:
+    if compared.lower == "ago":
+        return ("How long ago{}",)
+    measured = _is_money(span) or span.unit.split(" ")[0] in words.MEASURES
+    many = f"How many {span.unit}" if span.unit else ""
+    asked = "How much" if measured else many
+    return (f"{asked} {compared.lower}{{}}",) if asked else ()
+
+
+def _is_money(span: AnswerSpan) -> bool:
+    return span.text[0] in "£$€" or span.unit.partition(" of ")[0].split(" ")[-1] in words.MONEY
+
+
 def _of_unit(span: AnswerSpan) -> tuple[str, ...]:
     counted, _, substance = span.unit.partition(" of ")
     unit = counted.split(" ")[-1]
     many = f"How many {span.unit}{{}}"
-    if span.text[0] in "£$€" or unit in words.MONEY:
+    if _is_money(span):
         return ("How much{}", "What{}")
     if unit.rstrip("s") in _DURATIONS:
         return ("How long{}", many)

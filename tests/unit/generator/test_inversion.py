@@ -225,6 +225,32 @@ def test_a_list_says_not_who_somebody_is(sentence):
     assert not [question for question in questions if question.startswith(("Who is", "What is", "Who was", "What was"))]
 
 
+@pytest.mark.parametrize(
+    ("sentence", "answer", "questions"),
+    [
+        (
+            "The bridge is 12 metres longer than the old one.",
+            "12 metres",
+            ("How much longer is the bridge than the old one?", "How much longer is the bridge?"),
+        ),
+        (
+            "The pump costs £30 more than the hose.",
+            "£30",
+            ("How much more does the pump cost than the hose?", "How much more does the pump cost?"),
+        ),
+        ("The mill closed nine years ago.", "nine years", ("How long ago did the mill close?",)),
+        ("The saw weighs 400 grams more and costs £15 less.", "£15", ("How much less does the saw cost?",)),
+        (
+            "Oss won nine games more than Kell.",
+            "nine games",
+            ("How many games more did Oss win than Kell?", "How many games more did Oss win?"),
+        ),
+    ],
+)
+def test_a_difference_is_asked_for_as_one(sentence, answer, questions):
+    assert asked(sentence, answer) == questions
+
+
 def test_what_a_place_is_can_be_asked_for():
     assert asked("San Remo, a town on the coast, has a casino.", "a town on the coast") == (
         "What is San Remo?",
