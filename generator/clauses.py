@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from generator import words
 from generator.tagger import PARTICIPLES, Tag, Word, begins_anew
-from generator.verbs import IRREGULAR_FORMS, base_form
+from generator.verbs import base_form, is_past
 from generator.words import word_set
 
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
@@ -195,16 +195,16 @@ def _parted(chain: Sequence[Word]) -> tuple[str, str]:
     """The helper before the subject of a question, and what of the verb stands behind it: did, build."""
     last, helpers = chain[-1], [word for word in chain if word.tag is Tag.HELPER]
     if last.tag is Tag.VERB:
-        return (chain[0].lower if chain[0] in helpers else _helper_of(last.lower)), _behind_subject(chain)
+        return (chain[0].lower if chain[0] in helpers else _helper_of(last)), _behind_subject(chain)
     if len(helpers) > 1:
         return helpers[0].lower, " ".join(word.lower for word in chain if word is not helpers[0])
     return _OWNING.get(last.lower, last.lower), "have" if last.lower in _OWNING else ""
 
 
-def _helper_of(verb: str) -> str:
-    if verb in IRREGULAR_FORMS or verb.endswith("ed"):
+def _helper_of(verb: Word) -> str:
+    if is_past(verb):
         return "did"
-    return "does" if verb.endswith("s") else "do"
+    return "does" if verb.lower.endswith("s") else "do"
 
 
 def _behind_subject(chain: Sequence[Word]) -> str:

@@ -10,7 +10,7 @@ from generator import words
 from generator.clauses import Predication, predication
 from generator.spans import AnswerSpan, SpanKind
 from generator.tagger import Tag, Word, tagged_words
-from generator.verbs import PAST_FORMS
+from generator.verbs import is_past
 from generator.words import word_set
 
 _DURATIONS = word_set("second minute hour day week month year decade century")
@@ -68,8 +68,9 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
 
 def tense(found: Sequence[Word]) -> str:
     """ "is" or "was", as the sentence's first verb has it."""
-    verb = next((word.lower for word in found if word.tag in _VERBAL), "is")
-    return "was" if verb in {"was", "were", "had", "did"} or verb.endswith("ed") or verb in PAST_FORMS else "is"
+    verb = next((word for word in found if word.tag in _VERBAL), None)
+    helped = verb is not None and verb.lower in {"was", "were", "had", "did"}
+    return "was" if verb is not None and (helped or is_past(verb)) else "is"
 
 
 def predication_about(found: Sequence[Word], span: AnswerSpan) -> Predication | None:

@@ -259,6 +259,13 @@ def parts_of_speech(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(tag for _, _, tag in _model().tag_sent(plain))
 
 
+@lru_cache(maxsize=1024)
+def analysed(verb: str) -> tuple[str, str]:
+    """The lemma and the C5 tag of a word that stands alone."""
+    lemma, part = _model().analyze(verb[:LONGEST])
+    return lemma, part
+
+
 @cache
 def _model() -> Any:
     from HanTa.HanoverTagger import HanoverTagger  # 0.3 s, which whoever imports this module should not pay
