@@ -31,7 +31,7 @@ _LEFT_OVER = re.compile(r"(?: (?:so|even|only))+$")
 MAX_WORDS = 20
 MAX_OPENINGS = 2
 
-_DANGLES = frozenset({"who", "which", "that", "because", "when", "since", "if", "while", ",", "and", "or"})
+_DANGLES = words.word_set("who which that because when since if while why how whether what where , ; : and or")
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
 _SAID_BY_PREPOSITION = frozenset({SpanKind.PLACE, SpanKind.NAME, SpanKind.QUANTITY})
 _ADVERBIAL = (
@@ -42,6 +42,22 @@ _ADVERBIAL = (
 
 def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     """Questions with the rest of the clause and without it; none where the rules see no verb to ask with."""
+    return tuple(question for question in _written(sentence, span) if not _leans_on_it(question))
+
+
+def _leans_on_it(question: str) -> bool:
+    """Whether an "it" is done or does something, and only the sentence says what: not "How long did it take?"."""
+    said = question.lower().strip("?").split()
+    for before, word, after in zip(["", *said], said, [*said[1:], ""], strict=False):
+        if word == "it":
+            is_subject = before in words.AUXILIARIES
+            has_clause = after in words.AUXILIARIES and not is_subject  # "before it is opened"
+            if not has_clause and not (is_subject and after in words.IMPERSONAL):
+                return True
+    return False
+
+
+def _written(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
     named = _of_role(sentence, span) or _of_apposition(sentence, before, span) or _of_name(sentence, before, span)

@@ -47,7 +47,9 @@ SAYING = word_set(
     indicate indicates indicated suggest suggests suggested state states stated
     """
 )
-IMPERSONAL = SAYING | word_set("take taken cost rain rained snow snowed seem happen turn hoped expected")
+IMPERSONAL = SAYING | word_set(
+    "take taken cost rain rained raining snow snowed snowing seem happen turn hoped expected"
+)
 """Verbs of an "it" that is nothing: "it took a week", "it was agreed that"."""
 CONJUNCTIONS = word_set(
     "and or but nor because while when where who which that whose whom if so though although whether what how why"
