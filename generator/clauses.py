@@ -61,8 +61,10 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     if end and found[end - 1].text == ")":  # "The Normans (Norman: Nourmands) were"
         end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
     begin = _subject_start(found, end, whole=end == first or _disagree(found[end - 1], found[first]))
-    if (told := _behind_relative(found, first)) is not None:
+    if (told := _behind_relative(found, first) or _behind_apposition(found, first)) is not None:
         begin, end = told
+    elif end == first - 1 and found[end].text == "," and _is_object(found, begin, end):
+        begin = end  # "kept bees, played the fiddle"
     elif end < first and _is_one(found[first]) and _are_many(found[begin:end]):
         return None  # "vinegar and sour foods, which creeps": about something further off
     helper, verb = _parted(found[first : at + 1])
@@ -121,6 +123,27 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
             return None
         own_verb = own_verb or _says(found, at)
     return None
+
+
+def _behind_apposition(found: Sequence[Word], first: int) -> tuple[int, int] | None:
+    """The subject's words where ", a town on the coast," stands between it and its verb at word `first`."""
+    comma = next((at for at in range(first - 2, 0, -1) if not _goes_on(found[at])), 0)
+    apart = first > 2 and found[first - 1].text == found[comma].text == ","
+    if not apart or found[comma + 1].lower not in words.ARTICLES or found[first - 2].is_capital:
+        return None  # "The pilot, Tobias Renn, wears": of the name
+    begin = _subject_start(found, comma, whole=True)
+    return (begin, comma) if begin < comma else None
+
+
+def _goes_on(word: Word) -> bool:
+    """Whether a word may stand in what a comma adds: no mark and no verb."""
+    return word.tag not in {Tag.MARK, Tag.VERB, Tag.HELPER}
+
+
+def _is_object(found: Sequence[Word], begin: int, end: int) -> bool:
+    """Whether nothing parts the phrase of words begin..end from a verb before it."""
+    before = next((word for word in reversed(found[:begin]) if not _goes_on(word)), None)
+    return begin < end and before is not None and before.tag is not Tag.MARK
 
 
 def _told(found: Sequence[Word], at: int) -> Predication:

@@ -29,9 +29,12 @@ _ABOUT = re.compile(r"(?: (?:about|almost|nearly|only|roughly|at least|at most|u
 _LEFT_OVER = re.compile(r"(?: (?:so|even|only))+$")
 
 MAX_WORDS = 20
+MIN_CLAUSE_WORDS = 4  # "What is thin?" says too little
 MAX_OPENINGS = 2
 
 _DANGLES = words.word_set("who which that because when since if while why how whether what where , ; : and or")
+_BEGINS_CLAUSE = words.word_set("; that because since if while whether why although")
+_JOINS = frozenset({"and", "but"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
 _SAID_BY_PREPOSITION = frozenset({SpanKind.PLACE, SpanKind.NAME, SpanKind.QUANTITY})
 _ADVERBIAL = (
@@ -72,7 +75,9 @@ def _written(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
         return related
     between, behind = _around(sentence, found, span, about)
     if any(word.lower in _DANGLES for word in tagged_words(between)):
-        return ()
+        begins = before[-1].lower in _BEGINS_CLAUSE or (before[-1].lower in _JOINS and before[-2].text == ",")
+        told = _of_subject(sentence, found, span) if begins else ()
+        return tuple(question for question in told if len(question.split()) >= MIN_CLAUSE_WORDS)
     between = _ABOUT.sub("", between) if span.kind is SpanKind.QUANTITY else between
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
     if span.start < about.verb_start and span.kind in _SAID_BY_PREPOSITION:
@@ -118,12 +123,22 @@ def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple
     """ "Ada Holm lit the lamp" answers "Who lit the lamp?"."""
     behind = (word for word in found if word.start >= span.end and not words.is_adverb(word.text))
     verb = next(behind, None)
-    if verb is None or verb.tag not in {Tag.VERB, Tag.HELPER}:
+    if verb is None or verb.tag not in {Tag.VERB, Tag.HELPER} or _is_governed(found, span):
         return ()
     end = clause_end(found, verb.end, len(sentence))
     asked = f"How many {span.unit}" if span.unit else "Who" if is_person(span) else "What"
     question = _question(asked, sentence[span.end : end])
     return (question,) if len(question.split()) <= MAX_WORDS else ()
+
+
+def _is_governed(found: Sequence[Word], span: AnswerSpan) -> bool:
+    """Whether a span belongs to a word before it, not to the verb behind: "a path through the garden leads"."""
+    before = [word for word in found if word.end <= span.start]
+    while before and before[-1].lower in words.DETERMINERS:
+        before.pop()
+    if not before or before[-1].lower in words.SAYING:
+        return False
+    return before[-1].lower in words.PREPOSITIONS or before[-1].tag in {Tag.VERB, Tag.HELPER, Tag.NONFINITE}
 
 
 def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:

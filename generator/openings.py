@@ -102,7 +102,8 @@ def _first_predication(found: Sequence[Word], place: int) -> Predication | None:
 def _is_adjunct(before: Sequence[Word], span: AnswerSpan) -> bool:
     """Whether words before the verb say when or where, and are not the subject: "In 1987 a flood ..."."""
     said_by = words.PLACE_PREPOSITIONS if span.kind is SpanKind.NAME else words.PREPOSITIONS - {"of"}
-    preposition = bool(before) and before[-1].lower in said_by
+    of_a_noun = len(before) > 1 and before[-2].is_nominal  # "a town on the coast"
+    preposition = bool(before) and before[-1].lower in said_by and not of_a_noun
     return (preposition and span.kind is not SpanKind.THING) or span.kind in {
         SpanKind.DATE,
         SpanKind.OCCASION,

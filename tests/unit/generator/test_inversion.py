@@ -267,6 +267,33 @@ def test_nothing_is_asked_with_an_it_or_a_clause_that_leads_nowhere(sentence, an
     assert not [question for question in questions if " it" in question or "why" in question or ";" in question]
 
 
+@pytest.mark.parametrize(
+    ("sentence", "answer", "questions"),
+    [
+        (
+            "Ada Holm kept bees, played the fiddle and never owned a car.",
+            "the fiddle",
+            ("What did Ada Holm play?",),
+        ),
+        ("Ada Holm kept bees, played the fiddle and never owned a car.", "a car", ("What did Ada Holm never own?",)),
+        (
+            "Tom Reed sold apples and pears, repaired clocks and taught the flute.",
+            "the flute",
+            ("What did Tom Reed teach?",),
+        ),
+        ("San Remo, a town on the coast, has a casino.", "a casino", ("What does San Remo have?",)),
+        ("San Remo, a town on the coast, has a casino.", "the coast", ()),
+        ("A path through the garden leads to the pond.", "the garden", ()),
+        ("It was closed because the ice was thin.", "the ice", ()),
+        ("Those who prefer a refund receive a form.", "a refund", ()),
+        ("Ada Holm lit the lamp; Tom Reed rang the bell.", "Tom Reed", ("Who rang the bell?",)),
+        ("The roof leaked, and the bank sold the old mill.", "the bank", ("What sold the old mill?",)),
+    ],
+)
+def test_a_verb_is_asked_about_with_its_own_subject(sentence, answer, questions):
+    assert asked(sentence, answer) == questions
+
+
 def test_what_a_place_is_can_be_asked_for():
     assert asked("San Remo, a town on the coast, has a casino.", "a town on the coast") == (
         "What is San Remo?",

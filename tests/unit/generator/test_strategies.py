@@ -135,7 +135,7 @@ async def test_rules_ask_about_every_span_whatever_the_llm_says(asking):
     pairs = await pairs_of(strategy(GroundedStrategy, client))
     assert of_kind(Kind.GROUNDED, pairs) == set()
     assert ("When was the bridge of Oss built?", "1802") in of_kind(Kind.INVERTED, pairs)
-    assert of_kind(Kind.CLOZE, pairs) == set()
+    assert of_kind(Kind.CLOZE, pairs) == {("The bridge of what was built in 1802 by Ada Holm?", "Oss")}
 
 
 @pytest.mark.parametrize("answers", [Reader({}, {}), lambda _: Reply(status=400)])
