@@ -148,7 +148,7 @@ def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     was = tense(tagged_words(sentence))
     if span.of_thing:
         return (f"What {was} {span.holder}?", f"What kind of thing {was} {span.holder}?")
-    profession = (f"What {was} {span.holder}'s profession?",) if words.is_person(words.head_noun(span.text)) else ()
+    profession = (f"What {was} {span.holder}'s profession?",) if is_person(span) else ()
     return (f"Who {was} {span.holder}?", *profession)
 
 
@@ -239,14 +239,14 @@ def _of_relation(before: Sequence[Word], span: AnswerSpan, about: Predication) -
         return ()
     owner = words.possessive(about.subject)
     noun = owned[-1].text
-    who = (f"Who was {owner} {noun}?",) if words.is_person(noun.lower()) else ()
+    who = (f"Who was {owner} {noun}?",) if words.is_person(noun) else ()
     return (*who, f"What was the name of {owner} {noun}?")
 
 
 def _is_owned(before: Sequence[Word], *, apart: bool = False) -> bool:
     """Whether these words end in somebody's relation; `apart`: in anything of somebody's that a comma follows."""
     owned = len(before) > 1 and before[-2].lower in {"his", "her"} and before[-1].part == "NN1"
-    return owned and (apart or words.is_person(before[-1].lower))
+    return owned and (apart or words.is_person(before[-1].text))
 
 
 def _noun_start(before: Sequence[Word], end: int) -> int:

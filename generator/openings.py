@@ -151,12 +151,17 @@ def _asked(span: AnswerSpan, before: Sequence[Word]) -> tuple[str, ...]:
 
 def is_person(span: AnswerSpan) -> bool:
     """Persons' names have no article: Tobias Renn, the Fat Bishop. Of other phrases their last noun decides."""
-    said = span.text.split()
-    if span.kind is SpanKind.THING:
-        head = said[: said.index("of")] if "of" in said[1:] else said
-        named = head[-1][0].isupper() and any(words.is_person(word) for word in head)  # "the historian Ada Holm"
-        return named or words.is_person(head[-1])
-    return span.kind is SpanKind.NAME and said[0].lower() not in words.ARTICLES
+    said = tagged_words(span.text)
+    if words.is_thing(span.text):
+        return False
+    if span.kind is SpanKind.NAME:
+        return said[0].lower not in words.ARTICLES
+    if span.kind not in {SpanKind.THING, SpanKind.ROLE}:
+        return False
+    head = said[: next((at for at in range(1, len(said)) if said[at].lower in words.PREPOSITIONS), len(said))]
+    named = head[-1].is_capital and any(words.is_person(word.text) for word in head)  # "the historian Ada Holm"
+    is_device = head[-1].lower in words.DEVICES and len(head) > 1 and head[-2].part.startswith("NN")
+    return named or (words.is_person(head[-1].text) and not is_device)
 
 
 def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Predication) -> tuple[str, ...]:
@@ -170,7 +175,7 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
         return ("How much{}",) if about.verb == "cost" else _of_unit(span)
     if span.text.split()[-1] in words.FRACTIONS:
         return ("How much{}",)
-    if preposition == "at" and (words.is_person(about.subject.split()[-1].lower()) or about.subject.istitle()):
+    if preposition == "at" and (words.is_person(about.subject.split()[-1]) or about.subject.istitle()):
         return ("At what age{}",)
     return (
         ("How old{}", "How many{}", "What{}") if about.helper in words.COPULAS and not about.verb else ("How many{}",)

@@ -335,7 +335,7 @@ def _phrase(sentence: str, tokens: Sequence[Word], begin: int, end: int) -> Answ
     preposition = tokens[start - 1].lower if start else ""
     head = tokens[end - 1]
     bare = start == begin and not head.is_capital  # "from red granite", "in packs of six"
-    at_place = preposition in words.PLACE_PREPOSITIONS and not bare and not words.is_person(head.lower)
+    at_place = preposition in words.PLACE_PREPOSITIONS and not bare and not words.is_person(head.text)
     kind = SpanKind.PLACE if at_place else SpanKind.THING
     if preposition in words.PREPOSITIONS - {"of", "for"} and head.lower in words.TIMES_OF_DAY:
         kind = SpanKind.OCCASION

@@ -91,16 +91,24 @@ PERSONS = word_set(
     striker apprentice servant cook chef waiter thief robber diver visitor guest tourist traveller neighbour friend
     husband wife widow widower father mother son daughter brother sister uncle aunt cousin nephew niece
     grandfather grandmother islander villager citizen settler refugee caretaker librarian curator organist guide
+    cooper weaver potter plumber electrician miner welder grocer vet trainer instructor lecturer tutor researcher
+    programmer accountant treasurer councillor detective goalkeeper cyclist swimmer runner climber volunteer
+    customer buyer seller applicant candidate employee employer patient passenger resident tenant holder
+    participant adult teenager grandson granddaughter bride groom orphan twin prisoner
     """
 )
-THINGS = word_set(
+BODIES = word_set(
+    """
+    firm company bank club society association trust charity council committee ministry department institute agency
+    union orchestra choir band league foundation school college university brewery factory museum library theatre
+    """
+)
+THINGS = BODIES | word_set(
     """
     river lake sea ocean mount mountain island bay beach canal harbour port bridge tunnel pier town city village
     district county region parish province country square market lane road street avenue station airport railway
-    house church chapel cathedral abbey monastery castle tower farm inn hotel pub restaurant theatre museum gallery
-    library school college university hospital hall park garden stadium factory brewery office ship boat ferry yacht
-    firm company bank club society association trust charity council committee ministry department institute agency
-    union orchestra choir band league foundation storm hurricane project programme program festival prize award
+    house church chapel cathedral abbey monastery castle tower farm inn hotel pub restaurant gallery hospital hall
+    park garden stadium office ship boat ferry yacht storm hurricane project programme program festival prize award
     battle war treaty book novel film song opera album magazine newspaper
     """
 )
@@ -117,7 +125,14 @@ MAKING = word_set(
     "cast carved built forged knitted woven sewn moulded hewn cut formed constructed spun pressed crafted"
 )
 BEING_SOMEWHERE = word_set("lie stand sit hang rest located situated kept shown displayed stored")
-NAMED_THINGS = word_set("river lake sea mount island ship boat ferry firm company village town city port street planet")
+NAMED_THINGS = word_set(
+    """
+    river lake sea mount island ship boat ferry firm company village town city port street planet storm hurricane
+    project operation hotel fort radio
+    """
+)
+DEVICES = word_set("maker printer conductor player reader")
+"""What is no person behind the name of a thing: "a laser printer"."""
 DIMENSIONS = word_set("long wide high tall deep old heavy thick away across big")
 ANYBODY = word_set(
     "nobody somebody anybody everybody someone anyone everyone nothing something anything everything none"
@@ -177,8 +192,16 @@ def is_plural(noun: str) -> bool:
 def is_person(noun: str) -> bool:
     """Whether it is one of PERSONS, or several of them."""
     many = {"men": "man", "women": "woman", "children": "child", "wives": "wife", "people": "person", "crew": "person"}
-    one = many.get(noun, noun)
-    return one in PERSONS or one.removesuffix("s") in PERSONS or one.endswith(("man", "woman", "men", "women"))
+    one = many.get(noun.lower(), noun.lower())
+    made = ("man", "woman", "men", "women", "maker", "smith", "ologist")
+    return any(word in PERSONS or word.endswith(made) for word in (one, one.removesuffix("s")))
+
+
+def is_thing(name: str) -> bool:
+    """Whether a name is none of a person: "Mill Lane", "Storm Isha", "HX30-B", "Holt & Sons"."""
+    first, head = name.split(maxsplit=1)[0].lower(), head_noun(name).lower()
+    is_code = any(letter.isdigit() or letter == "&" for letter in name)
+    return is_code or head in THINGS or first in NAMED_THINGS or (name.isupper() and " " not in name)
 
 
 def is_adverb(word: str) -> bool:

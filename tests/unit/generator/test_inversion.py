@@ -294,6 +294,24 @@ def test_a_verb_is_asked_about_with_its_own_subject(sentence, answer, questions)
     assert asked(sentence, answer) == questions
 
 
+@pytest.mark.parametrize(
+    ("sentence", "answer", "question"),
+    [
+        ("Mill Lane will be closed on Friday.", "Mill Lane", "What will be closed on Friday?"),
+        ("Storm Isha destroyed the pier.", "Storm Isha", "What destroyed the pier?"),
+        ("The pier was destroyed by Storm Isha.", "Storm Isha", "What destroyed the pier?"),
+        ("The models carry a number that begins with HX30-B.", "HX30-B", "What does a number begin with?"),
+        ("Teachers must sign the form.", "Teachers", "Who must sign the form?"),
+        ("The Brandl 5 is a compact laser printer.", "a compact laser printer", "What is the Brandl 5?"),
+        ("The owner is a famous printer.", "a famous printer", "Who is the owner?"),
+    ],
+)
+def test_people_are_who_and_things_are_what(sentence, answer, question):
+    questions = asked(sentence, answer)
+    assert questions[0] == question
+    assert question.startswith("Who") or not [one for one in questions if one.startswith("Who")]
+
+
 def test_what_a_place_is_can_be_asked_for():
     assert asked("San Remo, a town on the coast, has a casino.", "a town on the coast") == (
         "What is San Remo?",
