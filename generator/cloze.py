@@ -59,6 +59,7 @@ def _asked(span: AnswerSpan, before: list[str]) -> str:
     of_a_thing = before == ["of"] or bool(before and before[0] in words.NAMED_THINGS)
     if span.kind is SpanKind.NAME and (of_a_thing or span.text.split()[0].lower() in words.ARTICLES):
         return "what"
-    if span.kind is SpanKind.QUANTITY and span.text.split()[-1] in words.FRACTIONS:
+    of_no_number = span.text.split()[-1] in words.FRACTIONS or span.text[0] in "£$€" or span.text.endswith("%")
+    if span.kind is SpanKind.QUANTITY and of_no_number:
         return "how much"
     return f"how many {span.unit}".rstrip() if span.kind is SpanKind.QUANTITY else _WORDS.get(span.kind, "what")

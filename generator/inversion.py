@@ -38,7 +38,7 @@ _JOINS = frozenset({"and", "but"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
 _SAID_BY_PREPOSITION = frozenset({SpanKind.PLACE, SpanKind.NAME, SpanKind.QUANTITY})
 _ADVERBIAL = (
-    *("When", "How often", "Where", "Why", "How long", "How far", "In what year", "At what age"),
+    *("When", "How often", "Where", "Why", "How long", "How far", "In what year", "At what age", "At what temperature"),
     *(f"{preposition.capitalize()} how" for preposition in AMOUNT_PREPOSITIONS),
 )
 

@@ -26,7 +26,7 @@ _ASKING = word_set(
     what who when where why how which whom whose name names named called many much long far old big large tall
     wide heavy high deep often year month day date time kind type sort colour color animal number place person
     people thing use used happen happened make made get take takes took cost costs reason purpose located last
-    occupation job weigh profession title
+    occupation job weigh profession title age temperature percentage
     """
 )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from generator import words
 from generator.clauses import Predication, predication
+from generator.numbers import in_digits
 from generator.spans import AnswerSpan, SpanKind
 from generator.tagger import Tag, Word, tagged_words
 from generator.verbs import is_past
@@ -27,6 +28,7 @@ _BY_KIND = {
 }
 _VERBAL = frozenset({Tag.HELPER, Tag.VERB})
 AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by"})
+_HOURS = frozenset(map(str, range(13)))
 _LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 
 
@@ -169,17 +171,39 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
     preposition = before[-1].lower if before else ""
     if after in words.DIMENSIONS - {"away", "across"}:
         return (f"How {after}{{}}", f"How many {span.unit}{{}}")
+    if _is_share(span) or span.unit.startswith("\u00b0"):
+        return _of_sign(span, preposition)
     if preposition in AMOUNT_PREPOSITIONS and span.unit:
         return (f"{preposition.capitalize()} how many {span.unit}{{}}",)
     if span.unit or _is_money(span):
         return ("How much{}",) if about.verb == "cost" else _of_unit(span)
+    return _of_number(span, before, about)
+
+
+def _of_sign(span: AnswerSpan, preposition: str) -> tuple[str, ...]:
+    """What people ask for degrees and percent: "at what temperature", "by how much"."""
+    asked = "what temperature" if span.unit.startswith("\u00b0") and preposition != "by" else "how much"
+    led = {"at", "by"} & {"at" if span.text.lower().startswith("between") else preposition}
+    return (" ".join([*led, asked]).capitalize() + "{}",)
+
+
+def _of_number(span: AnswerSpan, before: Sequence[Word], about: Predication) -> tuple[str, ...]:
+    """What people ask for a number that counts nothing: an age, a share; nothing for "section 4"."""
+    preposition = before[-1].lower if before else ""
+    person = words.is_person(about.subject.split()[-1]) or about.subject.istitle()
     if span.text.split()[-1] in words.FRACTIONS:
         return ("How much{}",)
-    if preposition == "at" and (words.is_person(about.subject.split()[-1]) or about.subject.istitle()):
-        return ("At what age{}",)
-    return (
-        ("How old{}", "How many{}", "What{}") if about.helper in words.COPULAS and not about.verb else ("How many{}",)
-    )
+    if "age" in span.text.split():
+        return ("At what age{}",) if preposition == "at" else ("What age{}",)
+    if preposition == "at" and person:
+        return ("When{}",) if in_digits([span.text.lower()])[0] in _HOURS else ("At what age{}",)
+    if before and before[-1].is_nominal:
+        return ()
+    if about.helper in words.COPULAS and not about.verb:
+        return (
+            ("How old{}", "How many{}", "What{}") if person or about.subject.lower() in words.PRONOUNS else ("What{}",)
+        )
+    return ("How many{}",) if span.text.isalnum() else ("What{}",)
 
 
 def _is_comparative(word: Word) -> bool:
@@ -194,6 +218,10 @@ def _of_difference(span: AnswerSpan, compared: Word) -> tuple[str, ...]:
     many = f"How many {span.unit}" if span.unit else ""
     asked = "How much" if measured else many
     return (f"{asked} {compared.lower}{{}}",) if asked else ()
+
+
+def _is_share(span: AnswerSpan) -> bool:
+    return span.text.endswith("%") or span.unit in {"percent", "per cent"}
 
 
 def _is_money(span: AnswerSpan) -> bool:

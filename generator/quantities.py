@@ -4,34 +4,50 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 from generator import words
-from generator.tagger import Tag, Word
+from generator.tagger import Tag, Word, is_year
 
 MAX_UNIT_WORDS = 3
+SIGNS = {"%": "", "\u00b0": "degrees"} | dict.fromkeys(("\u00b0C", "\u00b0 C"), "\u00b0C")
+SIGNS |= dict.fromkeys(("\u00b0F", "\u00b0 F"), "\u00b0F")
+"""What stands behind a number in place of a word, and what it counts."""
 
 
 def quantities(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
     """Character places start..end of runs of number words with what they count, and the unit, empty if not clear."""
     at = 0
     while at < len(tokens):
-        if tokens[at].tag is not Tag.NUMBER:
+        if tokens[at].tag is not Tag.NUMBER or is_year(tokens, at):
             at += 1
             continue
         first = at
-        while at < len(tokens) and (
-            tokens[at].tag is Tag.NUMBER
-            or (tokens[at].lower == "and" and tokens[at - 1].text.isalpha() and _number_at(tokens, at + 1))
-        ):
-            at += 1
-        last, unit = at - 1, ""
-        if at < len(tokens) and tokens[at].text in {"%", "\u00b0"}:
-            last = at
-        elif at < len(tokens) and counted(tokens[at]):
-            last = _unit_end(tokens, at)
-            unit = " ".join(token.lower for token in tokens[at : last + 1])
-        multiplied = all(token.lower in {"half", "double", "quarter"} for token in tokens[first:at])
+        behind, last, unit = _amount(tokens, at)
+        multiplied = all(token.lower in {"half", "double", "quarter"} for token in tokens[first:behind])
+        at = behind
+        if first and tokens[first - 1].lower == "between" and _joins(tokens, last + 1):
+            first, (at, last, unit) = first - 1, _amount(tokens, last + 2)
         if not multiplied:
             yield tokens[first].start, tokens[last].end, unit
     yield from _fractions(tokens)
+
+
+def _amount(tokens: Sequence[Word], at: int) -> tuple[int, int, str]:
+    """Behind the number that begins at word `at`, the last word of what it counts, and the unit."""
+    while at < len(tokens) and (
+        tokens[at].tag is Tag.NUMBER
+        or (tokens[at].lower == "and" and tokens[at - 1].text.isalpha() and _number_at(tokens, at + 1))
+    ):
+        at += 1
+    if at < len(tokens) and tokens[at].text in SIGNS:
+        return at, at, SIGNS[tokens[at].text]
+    if at < len(tokens) and counted(tokens[at]):
+        last = _unit_end(tokens, at)
+        return at, last, " ".join(token.lower for token in tokens[at : last + 1])
+    return at, at - 1, ""
+
+
+def _joins(tokens: Sequence[Word], at: int) -> bool:
+    """Whether "and" and another number stand at this place."""
+    return at < len(tokens) and tokens[at].lower == "and" and _number_at(tokens, at + 1)
 
 
 def _fractions(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
@@ -44,8 +60,8 @@ def _fractions(tokens: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
         halves = token.lower == "half" and after is not None and after.lower in {"a", "an"}
         if halves and at + 2 < len(tokens) and tokens[at + 2].lower in words.MEASURES:
             last = _unit_end(tokens, at + 2)
-            counted = [f"{tokens[at + 2].lower}s", *(word.lower for word in tokens[at + 3 : last + 1])]
-            yield token.start, tokens[last].end, " ".join(counted)
+            unit = [f"{tokens[at + 2].lower}s", *(word.lower for word in tokens[at + 3 : last + 1])]
+            yield token.start, tokens[last].end, " ".join(unit)
 
 
 def counted(token: Word) -> bool:

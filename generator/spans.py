@@ -13,8 +13,8 @@ from enum import StrEnum
 from generator import words
 from generator.colours import colours
 from generator.phrases import noun_phrases
-from generator.quantities import counted, quantities
-from generator.tagger import Tag, Word, numbers_a_name, tagged_words
+from generator.quantities import SIGNS, counted, quantities
+from generator.tagger import Tag, Word, is_year, numbers_a_name, tagged_words
 
 MAX_SPANS = 10
 MAX_CLAUSE_WORDS = 18
@@ -63,16 +63,18 @@ _DAY = "|".join(words.WEEKDAYS)
 _DAY_OF_MONTH = (
     rf"(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?)?\b(?:{_MONTH})\b(?: \d{{1,2}}(?:st|nd|rd|th)?\b)?(?:,? \d{{4}})?"
 )
-_YEAR = r"(?<![A-Za-z\d.,])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
+_YEAR = r"(?<![A-Za-z\d.,£$€])(?:1\d{3}|20\d{2})s?(?![A-Za-z\d]|[,.]\d)"
 _POINT = rf"(?:{_DAY_OF_MONTH}|{_YEAR})"
 _HOUR_AND_MINUTE = r"(?:[01]?[1-9]|[12]0|2[1-4])\.[0-5]\d"
-_HALF_OF_DAY = r" ?[ap]\.?m\b\.?"
+_HALF_OF_DAY = r" ?[ap](?:m\b|\.m\b\.?)"
+_SURE_TIME = rf"(?:\d{{1,2}}:\d{{2}}(?:{_HALF_OF_DAY})?|\d{{1,2}}(?:\.\d{{2}})?{_HALF_OF_DAY})"
 _TIME_OF_DAY = (
     rf"(?<![\d.,:£$€])\b(?:\d{{1,2}}:\d{{2}}(?:{_HALF_OF_DAY})?|{_HOUR_AND_MINUTE}(?:{_HALF_OF_DAY})?(?![.,]\d)"
     rf"|\d{{1,2}}{_HALF_OF_DAY})(?![\d:])"
 )
 _DATE = re.compile(
     rf"\b(?:[Bb]etween {_POINT} and|[Ff]rom {_POINT} (?:to|until|till)) {_POINT}"
+    rf"|\b(?:[Bb]etween {_SURE_TIME} and|[Ff]rom (?:{_SURE_TIME}|\d{{1,2}}) (?:to|until|till)) {_SURE_TIME}"
     rf"|\b(?:{_DAY}),? {_DAY_OF_MONTH}"
     rf"|(?<!\ba )\b(?:{'|'.join(words.SEASONS)})\b"
     rf"|(?:the )?(?:(?:first|second|third|fourth|last) )?(?:{_DAY})s?(?: (?:{_PART_OF_DAY})s?\b)?"
@@ -89,7 +91,7 @@ _JOINS_TIMES = frozenset({"and", "or", "until", "till", ","})
 _TIMES = (
     "days?|weeks?|months?|years?|hours?|minutes?|mornings?|afternoons?|evenings?|nights?|autumn|spring|summer|winter"
 )
-_IN_NUMBER = r"(?<=\d)[.,](?=\d)"
+_IN_NUMBER = r"(?<=\d)[.,](?=\d)|(?<=[\d ][ap])\.(?=m\b)|(?<=[\d ][ap]\.m)\."
 _CLAUSES = (
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b(?: of \w+)?")),
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:once|twice|\w+ times) (?:a|per|each|every) (?:{_TIMES})\b")),
@@ -102,6 +104,7 @@ _CLAUSES = (
     ),
 )
 _SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that (?:{_IN_NUMBER}|[^.,;!?])+)")
+_AGE = "the age of "
 _DENYING = frozenset({"no", "not", "neither", "nor"})
 _ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
 _ONE_FACT = frozenset({SpanKind.DATE, SpanKind.QUANTITY, SpanKind.NAME, SpanKind.FREQUENCY, SpanKind.COLOUR})
@@ -113,12 +116,17 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     """At most MAX_SPANS spans in the order of the sentence; of more, those of the first kinds of SpanKind are kept."""
     found: dict[tuple[int, int], AnswerSpan] = {}
     for span in _candidates(sentence):
-        in_time = any(other.kind in _TIME_KINDS and _inside(span, other) for other in found.values())
-        fits = len(span.text) <= MAX_SHARE * len(sentence) and not (in_time or _is_denied(sentence, span))
+        in_one = any(_is_one(other) and _inside(span, other) for other in found.values())
+        fits = len(span.text) <= MAX_SHARE * len(sentence) and not (in_one or _is_denied(sentence, span))
         if fits and not any(same_place(span, other) for other in found.values()):
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
+
+
+def _is_one(span: AnswerSpan) -> bool:
+    """Whether no part of a span says anything: of a time, or of "between 10 and 20 people"."""
+    return span.kind in _TIME_KINDS or (span.kind is SpanKind.QUANTITY and span.text.lower().startswith("between "))
 
 
 def _is_denied(sentence: str, span: AnswerSpan) -> bool:
@@ -189,7 +197,8 @@ def _candidates(sentence: str) -> Iterator[AnswerSpan]:
     yield from _clauses(sentence, tokens)
     yield from _roles(sentence, tokens)
     for start, end, unit in quantities(tokens):
-        yield _span(sentence, start, end, SpanKind.QUANTITY, unit)
+        start_of_age = start - len(_AGE) if sentence[:start].endswith(_AGE) else start
+        yield _span(sentence, start_of_age, end, SpanKind.QUANTITY, unit)
     for start, end in colours(tokens):
         yield _span(sentence, start, end, SpanKind.COLOUR)
     yield from _names(sentence, tokens)
@@ -210,17 +219,26 @@ def _is_part_of_name(tokens: Sequence[Word], start: int, end: int) -> bool:
 
 
 def _is_amount(tokens: Sequence[Word], match: re.Match[str]) -> bool:
-    """Whether digits around a point are no time of day: "2.75 metres" is none, "at 6.15 and 9.40" are two."""
+    """Whether digits say no year and no time of day: "2.75 metres", "1500 people", and not "at 6.15 and 9.40"."""
+    first = last = next(at for at, token in enumerate(tokens) if token.end > match.start())
+    if match.group().isdigit():
+        return _counts_many(tokens, first)
     if not _DOTTED_TIME.fullmatch(match.group()):
         return False
-    first = last = next(at for at, token in enumerate(tokens) if token.end > match.start())
     while first > 1 and tokens[first - 1].lower in _JOINS_TIMES and tokens[first - 2].tag is Tag.NUMBER:
         first -= 2
     while last + 2 < len(tokens) and tokens[last + 1].lower in _JOINS_TIMES and tokens[last + 2].tag is Tag.NUMBER:
         last += 2
     behind = tokens[last + 1] if last + 1 < len(tokens) else None
-    counts = behind is not None and (counted(behind) or behind.text in {"%", "\u00b0"})
+    counts = behind is not None and (counted(behind) or behind.text in SIGNS)
     return counts or first == 0 or tokens[first - 1].lower not in _BEFORE_TIMES
+
+
+def _counts_many(tokens: Sequence[Word], at: int) -> bool:
+    """Whether a number that could be a year says how many: "1500 people", but "the 1986 floods", "in 1500 people"."""
+    dated = is_year(tokens, at) or (at > 0 and tokens[at - 1].lower in words.DETERMINERS | {"of", "from", "to"})
+    behind = tokens[at + 1] if at + 1 < len(tokens) else None
+    return behind is not None and counted(behind) and words.is_plural(behind.text) and not dated
 
 
 def _span(sentence: str, start: int, end: int, kind: SpanKind, unit: str = "") -> AnswerSpan:

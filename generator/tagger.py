@@ -18,8 +18,10 @@ from generator.words import word_set
 LONGEST = 40  # letters of a word that its analysis is worth; what is longer is no English word
 
 _WORD = re.compile(
-    r"[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?(?:(?<=s)['\u2019](?= \w))?|[^\w\s]"
+    r"\d+(?:\.\d+)?(?:st|nd|rd|th)?-[^\W\d_][\w-]*|\u00b0 ?[CF]\b|\b[ap]\.m\b\.?"
+    r"|[£$€]?\d(?:[\d.,:/]*\d)?(?:st|nd|rd|th|%)?|[^\W\d_](?:[\w'\u2019-]*\w)?(?:(?<=s)['\u2019](?= \w))?|[^\w\s]"
 )
+_YEAR = re.compile(r"1\d{3}|20\d{2}")
 _CLAUSE_STARTS = word_set(", ; : ( ) and but or who which that because when if since after before where while")
 PARTICIPLES = word_set("VVN VVG")
 _FINITE = word_set("VVB VVD VVZ")
@@ -81,6 +83,8 @@ def tagged_words(sentence: str) -> tuple[Word, ...]:
         of_a_name = numbers_a_name(found[at - 1], found[at]) or _joins_names(found, at)
         if of_a_name or _is_the_first(found[at - 1], found[at]):
             found[at] = replace(found[at], tag=Tag.CONTENT)
+        if found[at].lower.replace(".", "") in {"am", "pm"} and found[at - 1].tag is Tag.NUMBER:
+            found[at] = replace(found[at], tag=Tag.FUNCTION)
     for at, tag in _verbs(found).items():
         found[at] = replace(found[at], tag=tag)
     return tuple(found)
@@ -102,12 +106,21 @@ def _is_the_first(before: Word, word: Word) -> bool:
     return word.text == "I" and before.tag is Tag.CONTENT and before.is_capital and before.part == "NP0"
 
 
+def is_year(found: Sequence[Word], at: int) -> bool:
+    """Whether digits are a year by the word before them: "In 1802 people left"."""
+    said = at > 0 and found[at - 1].lower in {"in", "since", "until", "till", "by", "before", "after", "during"}
+    return said and _YEAR.fullmatch(found[at].text) is not None
+
+
 def begins_anew(found: Sequence[Word], at: int) -> bool:
     """Whether a word begins a phrase of its own behind a noun: "For weeks boys fished", "In 1802 Ada Holm built"."""
     if at == 0 or found[at - 1].lower.endswith(("'s", "s'")):
         return False
+    if is_year(found, at - 1):
+        return found[at].part[:2] in {"NN", "NP", "AJ"}
     if found[at].is_capital:
-        return found[at - 1].text.isdigit()
+        at_age = at > 1 and found[at - 2].lower == "at" and found[at].part == "NP0"  # "At fifteen Ada left school"
+        return found[at - 1].text.isdigit() or (at_age and found[at - 1].tag is Tag.NUMBER)
     many = found[at - 1].part == "NN2" and not found[at - 1].is_capital
     return many and (found[at].part == "NN2" or found[at].part.startswith("AJ"))  # "after 150 meals fine cracks"
 
@@ -121,13 +134,21 @@ def verb_start(sentence: str) -> int:
 def _tag(text: str) -> Tag:
     lower = text.lower().replace("\u2019", "'")
     is_code = text[0].isalpha() and text[-1].isdigit()  # "BM-77"
-    if not is_code and (text[-1].isdigit() or text[0].isdigit() or lower.split("-")[0] in words.NUMBER_WORDS):
+    describes = text[0].isdigit() and "-" in text  # "12-metre"
+    if not (is_code or describes) and (text[-1].isdigit() or text[0].isdigit() or _is_number(lower)):
         return Tag.NUMBER
-    if not text[0].isalpha():
+    if not (text[0].isalpha() or describes):
         return Tag.MARK
     if lower in words.AUXILIARIES:
         return Tag.HELPER
     return Tag.FUNCTION if lower in words.FUNCTION_WORDS or words.is_adverb(text) else Tag.CONTENT
+
+
+def _is_number(lower: str) -> bool:
+    """Whether a word is a number, which "three-day" is not."""
+    first, *others = lower.split("-")
+    counting = words.NUMBER_WORDS | words.ORDINALS | {"one", "first", "and", "a"}
+    return first in words.NUMBER_WORDS and all(other in counting for other in others)
 
 
 def _verbs(found: Sequence[Word]) -> dict[int, Tag]:
@@ -214,6 +235,8 @@ def _taken_for_noun(found: Sequence[Word]) -> Iterator[int]:
 def _must_be_verb(found: Sequence[Word], at: int) -> bool:
     """Whether the words around a noun leave it no other use: "which it rents", "the hall seats 210"."""
     before, word = found[at - 1], found[at]
+    if word.text == "left" and word.part == "AJ0" and before.part == "NP0":
+        return True
     if word.tag is not Tag.CONTENT or word.is_capital or word.part not in {"NN1", "NN2"}:
         return False
     if before.lower in words.SUBJECT_PRONOUNS or before.lower in {"always", "never", "often"}:

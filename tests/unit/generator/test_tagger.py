@@ -36,6 +36,17 @@ def test_a_month_is_no_helper():
 
 
 @pytest.mark.parametrize(
+    ("sentence", "numbers"),
+    [
+        ("Twenty-one of ninety-nine came.", ["Twenty-one", "ninety-nine"]),
+        ("It was a three-day event on a 12-metre ship.", []),
+    ],
+)
+def test_a_number_inside_a_word_counts_nothing(sentence, numbers):
+    assert tagged(sentence, Tag.NUMBER) == numbers
+
+
+@pytest.mark.parametrize(
     ("sentence", "verbs"),
     [
         ("The owner refused to speak with them.", ["speak"]),
