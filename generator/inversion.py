@@ -18,7 +18,7 @@ from generator.openings import (
     subject_inside,
     tense,
 )
-from generator.spans import AnswerSpan, SpanKind, is_one_of_many
+from generator.spans import AnswerSpan, SpanKind, is_listed, is_one_of_many
 from generator.tagger import Tag, Word, tagged_words
 from generator.voice import active
 
@@ -45,7 +45,13 @@ _ADVERBIAL = (
 
 def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     """Questions with the rest of the clause and without it; none where the rules see no verb to ask with."""
-    return tuple(question for question in _written(sentence, span) if not _leans_on_it(question))
+    written = _of_part(sentence, span) if is_listed(sentence, span) else _written(sentence, span)
+    return tuple(question for question in written if not _leans_on_it(question))
+
+
+def _of_part(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
+    """What a part of a list is can be asked for: "the mayor, and the clerk, Tom Reed"."""
+    return _of_apposition(sentence, [word for word in tagged_words(sentence) if word.end <= span.start], span)
 
 
 def _leans_on_it(question: str) -> bool:
@@ -114,7 +120,9 @@ def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:
     if opening.startswith(_ADVERBIAL):
         between = _without_last_preposition(between)
     asked, _, rest = behind.strip().partition(" ")
-    if asked and re.match(rf"How (?:(?:many \w+|much|long) )?{re.escape(asked)} ", opening):
+    if asked in {"and", "or", ","}:
+        behind = ""  # of a list
+    elif asked and re.match(rf"How (?:(?:many \w+|much|long) )?{re.escape(asked)} ", opening):
         behind = rest  # "84 kilometres long" is asked for with "How long", "£15 less" with "How much less"
     return _question(opening, between, behind), _question(opening, between)
 
@@ -155,7 +163,7 @@ def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
 def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "The pilot, Tobias Renn, is ..." answers "Who is the pilot?"."""
     apart = len(before) > 1 and before[-1].text == "," and sentence[span.end : span.end + 1] in {",", "."}
-    if not apart or span.kind not in {SpanKind.NAME, SpanKind.THING} or _is_listed(sentence, span):
+    if not apart or span.kind not in {SpanKind.NAME, SpanKind.THING} or _is_followed(sentence, span):
         return ()
     told_of = next((word for word in reversed(before[:-1]) if not (word.is_nominal or word.lower in _IN_NAMES)), None)
     phrase = sentence[told_of.end if told_of else 0 : before[-1].start].strip()
@@ -171,7 +179,7 @@ def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> t
     return tuple(f"{asked} {was} {phrase}?" for was in dict.fromkeys(("is", tense(tagged_words(sentence)))))
 
 
-def _is_listed(sentence: str, span: AnswerSpan) -> bool:
+def _is_followed(sentence: str, span: AnswerSpan) -> bool:
     """Whether the next of a list follows a span: "Omar Said, Lin Cho and", "Omar Said, and"."""
     behind = [word for word in tagged_words(sentence) if word.start >= span.end][:2]
     joins = len(behind) > 1 and behind[0].text == ","

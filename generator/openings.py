@@ -3,6 +3,7 @@
 A small LLM left alone asks "What is the name of" about everything. Given "When was the lamp" it goes on as it should.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ _BY_KIND = {
 }
 _VERBAL = frozenset({Tag.HELPER, Tag.VERB})
 AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by"})
+_LISTED = re.compile(r",? (?:and|or) ")
 _HOURS = frozenset(map(str, range(13)))
 _LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 
@@ -153,10 +155,11 @@ def _asked(span: AnswerSpan, before: Sequence[Word]) -> tuple[str, ...]:
 
 def is_person(span: AnswerSpan) -> bool:
     """Persons' names have no article: Tobias Renn, the Fat Bishop. Of other phrases their last noun decides."""
-    said = tagged_words(span.text)
-    if words.is_thing(span.text):
+    last = _LISTED.split(span.text)[-1] if span.kind is not SpanKind.NAME else span.text
+    said = tagged_words(last)
+    if words.is_thing(last):
         return False
-    if span.kind is SpanKind.NAME:
+    if span.kind is SpanKind.NAME or (last != span.text and all(word.is_capital for word in said)):
         return said[0].lower not in words.ARTICLES
     if span.kind not in {SpanKind.THING, SpanKind.ROLE}:
         return False

@@ -1,6 +1,7 @@
 """Turns the words of a sentence into its noun phrases."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from generator import words
 from generator.tagger import Tag, Word, begins_anew
@@ -8,20 +9,30 @@ from generator.tagger import Tag, Word, begins_anew
 MAX_PHRASE_WORDS = 8
 
 
-def noun_phrases(tokens: Sequence[Word]) -> Iterator[tuple[int, int]]:
-    """Word positions begin..end of runs of nouns, and of lists of such runs, without the article before them."""
-    found = [run for run in _runs(tokens) if _says_something(tokens, *run)]
+def noun_phrases(tokens: Sequence[Word], longest: float = inf) -> Iterator[tuple[int, int]]:
+    """Word positions begin..end of runs of nouns, and of lists of such runs, without the article before them.
+
+    Of a list of more than `longest` characters, its runs.
+    """
+    found = [run for run in _runs(tokens) if _says_something(tokens, *run) or _is_number(tokens, *run)]
     at = 0
     while at < len(found):
         last = at
         while last + 1 < len(found) and _joined(tokens, found[last], found[last + 1]):
             last += 1
+        begin, end = found[at][0], found[last][1]
         listed = any(token.lower in {"and", "or"} for token in tokens[found[at][1] : found[last][0]])
-        if last > at and listed and not _is_subject(tokens, found[last][1]):
-            yield found[at][0], found[last][1]
+        fits = tokens[end - 1].end - tokens[max(begin - 1, 0)].start <= longest  # with an article
+        if last > at and listed and fits and not _joins_clauses(tokens, begin, end):
+            yield begin, end
         else:
-            yield from found[at : last + 1]
+            yield from (run for run in found[at : last + 1] if _says_something(tokens, *run))
         at = last + 1
+
+
+def _is_number(tokens: Sequence[Word], begin: int, end: int) -> bool:
+    """Whether a run is the rest of a list of numbers, as of "rooms 4, 5 and 9"."""
+    return end - begin == 1 and tokens[begin].text.isdigit()
 
 
 def _runs(tokens: Sequence[Word]) -> Iterator[tuple[int, int]]:
@@ -51,7 +62,7 @@ def _says_something(tokens: Sequence[Word], begin: int, end: int) -> bool:
 
 
 def _is_vague(word: Word) -> bool:
-    verbal = word.lower.endswith(("ed", "ing", "ly")) and not word.part.startswith("NN")
+    verbal = word.text.endswith(("ed", "ing", "ly")) and not (word.part.startswith("NN") or word.is_capital)
     return verbal or len(word.lower) < 3 or word.lower in words.VAGUE_NOUNS
 
 
@@ -65,12 +76,23 @@ def _joined(tokens: Sequence[Word], left: tuple[int, int], right: tuple[int, int
     """Whether only a comma or "and", and an article, stand between two runs."""
     between = [token.lower for token in tokens[left[1] : right[0]]]
     marks = [word for word in between if word not in words.DETERMINERS]
-    return bool(between) and all(word in {",", "and", "or"} for word in marks) and 0 < len(marks) <= 2
+    joins = all(word in {",", "and", "or"} for word in marks) and 0 < len(marks) <= 2
+    return joins and not (between == marks and _may_be_verb(tokens, left, right[0]))
 
 
-def _is_subject(tokens: Sequence[Word], end: int) -> bool:
-    """Whether a verb follows at once: then "and" joined clauses and no list."""
-    return end < len(tokens) and tokens[end].tag in {Tag.VERB, Tag.HELPER}
+def _may_be_verb(tokens: Sequence[Word], left: tuple[int, int], at: int) -> bool:
+    """Whether a bare word behind a run may say what else is done: "grams and floats", "novels, painted portraits"."""
+    measured = tokens[left[0]].tag is Tag.NUMBER and tokens[left[1] - 1].lower in words.MEASURES | words.MONEY
+    counts_else = measured and tokens[at].tag is not Tag.NUMBER
+    costs = tokens[at].lower in {"cost", "costs"} and at + 1 < len(tokens) and tokens[at + 1].tag is Tag.NUMBER
+    return counts_else or costs or tokens[at].lower.endswith("ed")
+
+
+def _joins_clauses(tokens: Sequence[Word], begin: int, end: int) -> bool:
+    """Whether a verb follows at once, and one stands before: then "and" joined clauses and no list."""
+    verbal = {Tag.VERB, Tag.HELPER}
+    follows = end < len(tokens) and tokens[end].tag in verbal
+    return follows and any(token.tag in verbal for token in tokens[:begin])
 
 
 def _run_end(tokens: Sequence[Word], first: int) -> int:

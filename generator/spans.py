@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from generator import words
 from generator.colours import colours
@@ -19,6 +20,7 @@ from generator.tagger import Tag, Word, is_year, numbers_a_name, tagged_words
 MAX_SPANS = 10
 MAX_CLAUSE_WORDS = 18
 MAX_SHARE = 0.7  # of the sentence: what is left must still say something
+MAX_LIST_SHARE = 0.9  # whose verb is left
 
 
 class SpanKind(StrEnum):
@@ -104,6 +106,7 @@ _CLAUSES = (
     ),
 )
 _SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that (?:{_IN_NUMBER}|[^.,;!?])+)")
+_LISTS = re.compile(r",? (?:and|or) ")
 _AGE = "the age of "
 _DENYING = frozenset({"no", "not", "neither", "nor"})
 _ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
@@ -112,16 +115,36 @@ _TIME_KINDS = frozenset({SpanKind.DATE, SpanKind.FREQUENCY})
 _RANK = {kind: rank for rank, kind in enumerate(SpanKind)}
 
 
+@lru_cache(maxsize=256)
 def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     """At most MAX_SPANS spans in the order of the sentence; of more, those of the first kinds of SpanKind are kept."""
     found: dict[tuple[int, int], AnswerSpan] = {}
     for span in _candidates(sentence):
         in_one = any(_is_one(other) and _inside(span, other) for other in found.values())
-        fits = len(span.text) <= MAX_SHARE * len(sentence) and not (in_one or _is_denied(sentence, span))
+        share = MAX_LIST_SHARE if is_list(span) else MAX_SHARE
+        fits = len(span.text) <= share * len(sentence) and not (in_one or _is_denied(sentence, span))
         if fits and not any(same_place(span, other) for other in found.values()):
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
+
+
+def is_list(span: AnswerSpan) -> bool:
+    """Whether a phrase says several: "Lyon and Turin"."""
+    return span.kind in {SpanKind.THING, SpanKind.PLACE} and _LISTS.search(span.text) is not None
+
+
+def is_listed(sentence: str, span: AnswerSpan) -> bool:
+    """Whether a span is only a part of a list that is a span as well: "Lyon" of "Lyon and Turin"; units stand alone."""
+    if span.unit:
+        return False
+    lists = (other for other in answer_spans(sentence) if is_list(other) and other != span and _inside(span, other))
+    for other in lists:
+        before, behind = sentence[other.start : span.start].rstrip(), sentence[span.end : other.end].lstrip()
+        before = re.sub(r" ?\b(?:an?|the)$", "", before)
+        if before.endswith(("and", "or", ",")) or behind.startswith(("and ", "or ", ",")):
+            return True
+    return False
 
 
 def _is_one(span: AnswerSpan) -> bool:
@@ -202,7 +225,7 @@ def _candidates(sentence: str) -> Iterator[AnswerSpan]:
     for start, end in colours(tokens):
         yield _span(sentence, start, end, SpanKind.COLOUR)
     yield from _names(sentence, tokens)
-    for begin, behind in noun_phrases(tokens):
+    for begin, behind in noun_phrases(tokens, MAX_LIST_SHARE * len(sentence)):
         yield _phrase(sentence, tokens, begin, behind)
 
 

@@ -318,6 +318,32 @@ def test_people_are_who_and_things_are_what(sentence, answer, question):
     assert question.startswith("Who") or not [one for one in questions if one.startswith("Who")]
 
 
+@pytest.mark.parametrize(
+    ("sentence", "answer", "questions"),
+    [
+        (
+            "The shop sells apples, pears, plums, cherries and nuts.",
+            "apples, pears, plums, cherries and nuts",
+            ("What does the shop sell?",),
+        ),
+        ("The firm has offices in Lyon and Turin.", "Lyon", ()),
+        ("The firm has offices in Lyon and Turin.", "Turin", ()),
+        ("Rooms 4, 5 and 9 are closed.", "9", ()),
+        ("Rooms 4, 5 and 9 are closed.", "Rooms 4, 5 and 9", ("What are closed?",)),
+        ("Ada Holm and Tom Reed lit the lamp.", "Tom Reed", ()),
+        ("Ada Holm and Tom Reed lit the lamp.", "Ada Holm and Tom Reed", ("Who lit the lamp?",)),
+        (
+            "The trust employs two guides, a gardener and a cook.",
+            "two guides",
+            ("How many guides does the trust employ?",),
+        ),
+        ("They come from Penmarsh, Dulling and Great Orme.", "Penmarsh", ()),
+    ],
+)
+def test_a_list_is_asked_for_as_a_whole(sentence, answer, questions):
+    assert asked(sentence, answer) == questions
+
+
 def test_what_a_place_is_can_be_asked_for():
     assert asked("San Remo, a town on the coast, has a casino.", "a town on the coast") == (
         "What is San Remo?",
