@@ -80,8 +80,8 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
         return None  # "photographs, most of which are kept"
     if begin < end:
         return _named(found, said) if said.subject.lower() == "it" else said
-    if end and found[end - 1].lower in _OBJECTS:
-        return None  # "one of them bears"
+    if end and found[end - 1].lower in _OBJECTS | {"as", "than"}:
+        return None  # "one of them bears", ", as is the custom"
     earlier = predication(found, said.verb_start)  # "... and arrived by sledge" has the subject of the verb before
     if earlier is not None and earlier.helper == SHOULD:
         if base_form(found[at].lower) != found[at].lower:

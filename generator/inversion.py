@@ -80,6 +80,7 @@ def _written(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     if related:
         return related
     between, behind = _around(sentence, found, span, about)
+    between = between.rstrip(" ,") if span.kind is SpanKind.REASON else between
     if any(word.lower in _DANGLES for word in tagged_words(between)):
         begins = before[-1].lower in _BEGINS_CLAUSE or (before[-1].lower in _JOINS and before[-2].text == ",")
         told = _of_subject(sentence, found, span) if begins else ()

@@ -1,7 +1,6 @@
 """Turns the words of a sentence into its noun phrases."""
 
 from collections.abc import Iterator, Sequence
-from math import inf
 
 from generator import words
 from generator.tagger import Tag, Word, begins_anew
@@ -9,7 +8,7 @@ from generator.tagger import Tag, Word, begins_anew
 MAX_PHRASE_WORDS = 8
 
 
-def noun_phrases(tokens: Sequence[Word], longest: float = inf) -> Iterator[tuple[int, int]]:
+def noun_phrases(tokens: Sequence[Word], longest: float) -> Iterator[tuple[int, int]]:
     """Word positions begin..end of runs of nouns, and of lists of such runs, without the article before them.
 
     Of a list of more than `longest` characters, its runs.

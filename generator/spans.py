@@ -16,6 +16,7 @@ from generator.colours import colours
 from generator.phrases import noun_phrases
 from generator.quantities import SIGNS, counted, quantities
 from generator.tagger import Tag, Word, is_year, numbers_a_name, tagged_words
+from generator.verbs import base_form
 
 MAX_SPANS = 10
 MAX_CLAUSE_WORDS = 18
@@ -97,7 +98,14 @@ _IN_NUMBER = r"(?<=\d)[.,](?=\d)|(?<=[\d ][ap])\.(?=m\b)|(?<=[\d ][ap]\.m)\."
 _CLAUSES = (
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b(?: of \w+)?")),
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:once|twice|\w+ times) (?:a|per|each|every) (?:{_TIMES})\b")),
-    (SpanKind.REASON, re.compile(rf"\b(?:because|so that|in order to) (?:{_IN_NUMBER}|[^.;!?])+", re.IGNORECASE)),
+    (
+        SpanKind.REASON,
+        re.compile(
+            rf"\b(?:because|so that|in order to|due to|owing to|thanks to|on account of) (?:{_IN_NUMBER}|[^.;!?])+",
+            re.IGNORECASE,
+        ),
+    ),
+    (SpanKind.REASON, re.compile(rf"(?<=, )as (?:{_IN_NUMBER}|[^.;!?])+")),
     (SpanKind.REASON, re.compile(rf"(?<=, )since (?!then\b|\d)(?:{_IN_NUMBER}|[^.;!?])+")),
     (SpanKind.MANNER, re.compile(rf"\bby \w+ing\b(?:{_IN_NUMBER}|[^.,;!?])*")),
     (
@@ -106,6 +114,7 @@ _CLAUSES = (
     ),
 )
 _SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that (?:{_IN_NUMBER}|[^.,;!?])+)")
+_BEFORE_REASONS = frozenset({"due", "owing", "thanks", "according", "prior", "compared"})
 _LISTS = re.compile(r",? (?:and|or) ")
 _AGE = "the age of "
 _DENYING = frozenset({"no", "not", "neither", "nor"})
@@ -272,18 +281,44 @@ def _clauses(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
     for kind, pattern in _CLAUSES:
         for match in pattern.finditer(sentence):
             text = match.group().rstrip()
-            inside = [token for token in tokens if match.start() <= token.start < match.end()]
-            of_a_person = text.lower().startswith("after ") and not any(map(_tells_time, inside))
-            if 1 < len(text.split()) <= MAX_CLAUSE_WORDS and not of_a_person:  # "named after her mother"
+            if kind is SpanKind.REASON and match.start() == 0:
+                text = text.partition(", ")[0]  # "Due to a strike, the fair was cancelled"
+            inside = [token for token in tokens if 0 <= token.start - match.start() < len(text)]
+            if 1 < len(text.split()) <= MAX_CLAUSE_WORDS and _is_clause(sentence[: match.start()], inside):
                 yield _span(sentence, match.start(), match.start() + len(text), kind)
     for match in _SAID.finditer(sentence):
         if len(match["said"].split()) <= MAX_CLAUSE_WORDS:
             yield _span(sentence, match.start("said"), match.end("said"), SpanKind.THING)
 
 
+def _is_clause(before: str, said: Sequence[Word]) -> bool:
+    """Whether words say when or why, which "after her mother" and ", as a child" do not, and "is due to leave"."""
+    match said[0].lower:
+        case "after":
+            return any(map(_tells_time, said))
+        case "as":
+            return _gives_reason(said[1:])
+        case "because":
+            return said[-1].lower not in {"that", "this", "it"}  # "because of that"
+        case "due":
+            return said[2].part[2:3] != "I"
+        case "thanks":
+            return not before or before.endswith(", ")  # "sent their thanks to"
+        case _:
+            return True
+
+
+def _gives_reason(said: Sequence[Word]) -> bool:
+    """Whether a clause behind ", as" has a subject and a verb, and says not who says so: ", as the mayor said"."""
+    at = next((at for at, word in enumerate(said) if word.tag in {Tag.VERB, Tag.HELPER}), 0)
+    has_subject = at > 0 and (said[at - 1].is_nominal or words.is_adverb(said[at - 1].text) or at == 1)
+    told = any(base_form(word.lower) in words.IMPERSONAL for word in said[at : at + 2])
+    return has_subject and not told and said[0].lower not in {"well", "if", "though", "long", "soon", "far"}
+
+
 def _tells_time(token: Word) -> bool:
-    counted = token.tag is Tag.NUMBER or token.part == "ORD"
-    return counted or token.part.startswith("V") or token.lower in words.DURATIONS | words.TIMES_OF_DAY
+    numbers = token.tag is Tag.NUMBER or token.part == "ORD"
+    return numbers or token.part.startswith("V") or token.lower in words.DURATIONS | words.TIMES_OF_DAY
 
 
 def _names(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
@@ -377,6 +412,7 @@ def _phrase(sentence: str, tokens: Sequence[Word], begin: int, end: int) -> Answ
     head = tokens[end - 1]
     bare = start == begin and not head.is_capital  # "from red granite", "in packs of six"
     at_place = preposition in words.PLACE_PREPOSITIONS and not bare and not words.is_person(head.text)
+    at_place = at_place and not (start > 1 and tokens[start - 2].lower in _BEFORE_REASONS)
     kind = SpanKind.PLACE if at_place else SpanKind.THING
     if preposition in words.PREPOSITIONS - {"of", "for"} and head.lower in words.TIMES_OF_DAY:
         kind = SpanKind.OCCASION

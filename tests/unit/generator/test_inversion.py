@@ -34,6 +34,13 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
         ("The tour lasts ninety minutes.", "ninety minutes", "How long does the tour last?"),
         ("The course is 84 kilometres long.", "84 kilometres", "How long is the course?"),
         ("The race was cancelled because bees had come.", "because bees had come", "Why was the race cancelled?"),
+        ("The bridge was closed due to a crack.", "due to a crack", "Why was the bridge closed?"),
+        (
+            "The owner sold the barge, as repairs were dear.",
+            "as repairs were dear",
+            "Why did the owner sell the barge?",
+        ),
+        ("Due to a strike, the concert was cancelled.", "Due to a strike", "Why was the concert cancelled?"),
         ("He starts the race by ringing a large bell.", "by ringing a large bell", "How does he start the race?"),
         ("The ferry's pilot, Tobias Renn, is young.", "Tobias Renn", "Who is the ferry's pilot?"),
         ("The largest balloon, the Fat Bishop, holds gas.", "the Fat Bishop", "What is the largest balloon?"),
