@@ -35,10 +35,12 @@ def in_place(sentence: str, span: AnswerSpan) -> str:
     Of a sentence of more than MAX_WORDS words only the clause around the span is said.
     """
     start, end = _shown(sentence, span)
-    before = sentence[start : span.start]
+    before, behind = sentence[start : span.start], sentence[span.end : end]
+    if span.kind is SpanKind.TITLE:
+        before, behind = before[:-1], re.sub(r"[\"\u201d]", "", behind, count=1)  # its quotation marks
     asked = _asked(span, before.lower().split()[-1:])
     before = _SAID_BY_WHEN.sub("", before) if asked == "when" else _OWNER.sub("", before)
-    question = f"{before}{asked}{sentence[span.end : end]}".strip(" .!?;:,")
+    question = f"{before}{asked}{behind}".strip(" .!?;:,")
     return question[0].upper() + question[1:] + "?"
 
 

@@ -6,6 +6,7 @@ cellar cooled by?".
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from generator import words
 from generator.clauses import SHOULD, Predication, clause_end
@@ -36,6 +37,7 @@ _DANGLES = words.word_set("who which that because when since if while why how wh
 _BEGINS_CLAUSE = words.word_set("; that because since if while whether why although")
 _JOINS = frozenset({"and", "but"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
+_NAMING = frozenset({SpanKind.NAME, SpanKind.TITLE})
 _SAID_BY_PREPOSITION = frozenset({SpanKind.PLACE, SpanKind.NAME, SpanKind.QUANTITY})
 _ADVERBIAL = (
     *("When", "How often", "Where", "Why", "How long", "How far", "In what year", "At what age", "At what temperature"),
@@ -67,11 +69,35 @@ def _leans_on_it(question: str) -> bool:
 
 
 def _written(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
+    if span.kind is SpanKind.TITLE:
+        return _of_title(*_unquoted(sentence, span))
+    return _of_words(sentence, span)
+
+
+def _unquoted(sentence: str, span: AnswerSpan) -> tuple[str, AnswerSpan]:
+    """The sentence without the marks around a title, and the title in it."""
+    before, behind = sentence[: span.start - 1], sentence[span.end :]
+    comma = "," if behind.startswith(",") else ""  # "a novel, "The Salt Road," won"
+    moved = replace(span, start=span.start - 1, end=span.end - 1)
+    return f"{before}{span.text}{comma}{behind[len(comma) + 1 :]}", moved
+
+
+def _of_title(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
+    """ "Her memoir, "The Salt Road", sold well" answers "What is the name of her memoir?"."""
+    found = tagged_words(sentence)
+    before = [word for word in found if word.end <= span.start]
+    thing = _apposed(sentence, before, span)
+    if thing:
+        return (f"What is {thing} called?", f"What is the name of {thing}?")
+    return _of_words(sentence, span)
+
+
+def _of_words(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     found = tagged_words(sentence)
     before = [word for word in found if word.end <= span.start]
     named = _of_role(sentence, span) or _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
     named = named or _of_existence(sentence, before, span) or _of_colour(found, span) or _of_life(sentence, span)
-    if named or (span.kind is SpanKind.NAME and before and before[-1].tag is Tag.CONTENT and not _is_owned(before)):
+    if named or (span.kind in _NAMING and before and before[-1].tag is Tag.CONTENT and not _is_owned(before)):
         return named  # "the botanist Ada Holm" cannot be taken apart
     about = predication_about(found, span)
     if about is None:
@@ -163,21 +189,27 @@ def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
 
 def _of_apposition(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "The pilot, Tobias Renn, is ..." answers "Who is the pilot?"."""
-    apart = len(before) > 1 and before[-1].text == "," and sentence[span.end : span.end + 1] in {",", "."}
-    if not apart or span.kind not in {SpanKind.NAME, SpanKind.THING} or _is_followed(sentence, span):
+    phrase = _apposed(sentence, before, span) if span.kind in {SpanKind.NAME, SpanKind.THING} else ""
+    if not phrase:
         return ()
+    asked = "Who" if is_person(span) else "What"
+    return tuple(f"{asked} {was} {phrase}?" for was in dict.fromkeys(("is", tense(tagged_words(sentence)))))
+
+
+def _apposed(sentence: str, before: Sequence[Word], span: AnswerSpan) -> str:
+    """What a span between commas says more about; empty where that is nothing."""
+    apart = len(before) > 1 and before[-1].text == "," and sentence[span.end : span.end + 1] in {",", "."}
+    if not apart or _is_followed(sentence, span):
+        return ""
     told_of = next((word for word in reversed(before[:-1]) if not (word.is_nominal or word.lower in _IN_NAMES)), None)
     phrase = sentence[told_of.end if told_of else 0 : before[-1].start].strip()
     dated, article, noun = phrase.rpartition(" the ")
     if article and not dated.endswith(" of"):
         phrase = f"the {noun}"  # "in March 2024 the supplier, Gorham Castings, changed"
     if not phrase or (told_of and told_of.lower in words.DETERMINERS) or not _is_told_of(phrase, span):
-        return ()
+        return ""
     first, _, rest = phrase.partition(" ")
-    if first.lower() in words.ARTICLES:
-        phrase = f"the {rest}"
-    asked = "Who" if is_person(span) else "What"
-    return tuple(f"{asked} {was} {phrase}?" for was in dict.fromkeys(("is", tense(tagged_words(sentence)))))
+    return f"the {rest}" if first.lower() in words.ARTICLES else phrase
 
 
 def _is_followed(sentence: str, span: AnswerSpan) -> bool:
@@ -193,12 +225,12 @@ def _is_told_of(phrase: str, span: AnswerSpan) -> bool:
     dated = any(word.tag is Tag.NUMBER or word.text in words.MONTHS | words.WEEKDAYS for word in told)
     definite = told[0].lower in words.ARTICLES or any(word.lower.endswith("'s") for word in told)
     described = said[0].lower in words.ARTICLES and not is_one_of_many(said[1:])
-    return not dated and (described or (definite and span.kind is SpanKind.NAME))
+    return not dated and (described or (definite and span.kind in _NAMING))
 
 
 def _of_name(sentence: str, before: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "A machine called the Blue Sister" and "the river Ember" answer "What is the name of the machine?"."""
-    named = span.kind is SpanKind.NAME and len(before) > 1
+    named = span.kind in _NAMING and len(before) > 1
     if named and before[-1].lower in words.NAMING:
         end = len(before) - 1
         begin = _noun_start(before, end)

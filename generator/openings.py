@@ -19,6 +19,7 @@ _DURATIONS = word_set("second minute hour day week month year decade century")
 _BY_KIND = {
     SpanKind.DATE: ("When{}",),
     SpanKind.NAME: ("Who{}", "Who", "What is the name of"),
+    SpanKind.TITLE: ("What{}", "What is the name of"),
     SpanKind.FREQUENCY: ("How often{}", "When{}"),
     SpanKind.REASON: ("Why{}",),
     SpanKind.MANNER: ("How{}",),

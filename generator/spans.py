@@ -30,6 +30,7 @@ class SpanKind(StrEnum):
     DATE = "date"
     QUANTITY = "quantity"
     NAME = "name"
+    TITLE = "title"
     FREQUENCY = "frequency"
     ROLE = "role"
     REASON = "reason"
@@ -114,13 +115,18 @@ _CLAUSES = (
     ),
 )
 _SAID = re.compile(rf"\b(?:{'|'.join(words.SAYING)}) (?P<said>that (?:{_IN_NUMBER}|[^.,;!?])+)")
+_SMALL_WORDS = "of|the|an?|in|on|at|to|and|for|from|with|de|la"
+_WORDS_OF_TITLE = rf"[A-Z][\w'\u2019-]*(?P<more>(?: (?:[A-Z\d][\w'\u2019-]*|{_SMALL_WORDS}))*)"
+_QUOTED = re.compile(rf"(?<=[\"\u201c]){_WORDS_OF_TITLE}(?=,?[\"\u201d])")
 _BEFORE_REASONS = frozenset({"due", "owing", "thanks", "according", "prior", "compared"})
 _LISTS = re.compile(r",? (?:and|or) ")
 _AGE = "the age of "
 _DENYING = frozenset({"no", "not", "neither", "nor"})
 _ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
-_ONE_FACT = frozenset({SpanKind.DATE, SpanKind.QUANTITY, SpanKind.NAME, SpanKind.FREQUENCY, SpanKind.COLOUR})
-_TIME_KINDS = frozenset({SpanKind.DATE, SpanKind.FREQUENCY})
+_ONE_FACT = frozenset(
+    {SpanKind.DATE, SpanKind.QUANTITY, SpanKind.NAME, SpanKind.TITLE, SpanKind.FREQUENCY, SpanKind.COLOUR}
+)
+_WHOLE = frozenset({SpanKind.DATE, SpanKind.FREQUENCY, SpanKind.TITLE})
 _RANK = {kind: rank for rank, kind in enumerate(SpanKind)}
 
 
@@ -157,8 +163,8 @@ def is_listed(sentence: str, span: AnswerSpan) -> bool:
 
 
 def _is_one(span: AnswerSpan) -> bool:
-    """Whether no part of a span says anything: of a time, or of "between 10 and 20 people"."""
-    return span.kind in _TIME_KINDS or (span.kind is SpanKind.QUANTITY and span.text.lower().startswith("between "))
+    """Whether no part of a span says anything: of a time, a title, or of "between 10 and 20 people"."""
+    return span.kind in _WHOLE or (span.kind is SpanKind.QUANTITY and span.text.lower().startswith("between "))
 
 
 def _is_denied(sentence: str, span: AnswerSpan) -> bool:
@@ -223,6 +229,10 @@ def _inside(span: AnswerSpan, other: AnswerSpan) -> bool:
 
 def _candidates(sentence: str) -> Iterator[AnswerSpan]:
     tokens = tagged_words(sentence)
+    for match in _QUOTED.finditer(sentence):
+        if not match["more"] and sentence[match.end()] == ",":
+            continue  # "Yes," she said
+        yield _span(sentence, match.start(), match.end(), SpanKind.TITLE)
     for match in _DATE.finditer(sentence):
         if not (_is_part_of_name(tokens, match.start(), match.end()) or _is_amount(tokens, match)):
             yield _span(sentence, match.start(), match.end(), SpanKind.DATE)

@@ -351,6 +351,20 @@ def test_a_list_is_asked_for_as_a_whole(sentence, answer, questions):
     assert asked(sentence, answer) == questions
 
 
+@pytest.mark.parametrize(
+    ("sentence", "answer", "question"),
+    [
+        ('The memoir, "Wind Against Tide", sold well.', "Wind Against Tide", "What is the memoir called?"),
+        ('The memoir, "Wind Against Tide," sold well.', "Wind Against Tide", "What is the name of the memoir?"),
+        ('The novel "The Salt Road" won a prize.', "The Salt Road", "What is the name of the novel?"),
+        ('Ada Holm wrote "The Salt Road" in 1999.', "The Salt Road", "What did Ada Holm write in 1999?"),
+        ('"The Salt Road" won a prize.', "The Salt Road", "What won a prize?"),
+    ],
+)
+def test_a_title_is_asked_for_as_one(sentence, answer, question):
+    assert question in asked(sentence, answer)
+
+
 def test_what_a_place_is_can_be_asked_for():
     assert asked("San Remo, a town on the coast, has a casino.", "a town on the coast") == (
         "What is San Remo?",
@@ -410,6 +424,7 @@ def test_a_span_can_be_asked_for_in_its_place():
         ("The baron sold his works to a maker.", "works", "The baron sold what to a maker?"),
         ("The strike began in May 1887.", "May 1887", "The strike began when?"),
         ("Pay was cut by a fifth, as bread was dear.", "a fifth", "Pay was cut by how much, as bread was dear?"),
+        ('It was called "The Salt Road", as before.', "The Salt Road", "It was called what, as before?"),
         ("It sank in the river Ember.", "Ember", "It sank in the river what?"),
     ],
 )

@@ -62,6 +62,8 @@ def begun(sentence: str, text: str) -> list[str]:
         ("The concert was cancelled owing to a strike.", "owing to a strike", SpanKind.REASON),
         ("The mill survived, thanks to a bank in Oss.", "thanks to a bank in Oss", SpanKind.REASON),
         ("Keep the pump out, as heat deforms the seal.", "as heat deforms the seal", SpanKind.REASON),
+        ('Her memoir, "Wind Against Tide", sold well.', "Wind Against Tide", SpanKind.TITLE),
+        ("She wrote \u201cThe Salt Road of 1802\u201d in Oss.", "The Salt Road of 1802", SpanKind.TITLE),
         ("It spread across the Near East in years.", "the Near East", SpanKind.NAME),
         ("It was forged by Richard I of Normandy.", "Richard I of Normandy", SpanKind.NAME),
     ],
@@ -81,6 +83,7 @@ def test_answers_of_every_kind_are_found(sentence, text, kind):
         ("She slept five hours a night.", "a night"),
         ("She named it after her mother.", "after her mother"),
         ("He refused to speak.", "speak"),
+        ('Her memoir, "Wind Against Tide", sold well.', "Tide"),
         ("The train is due to leave at noon.", "due to leave at noon"),
         ("They sent their thanks to the mayor of Oss.", "thanks to the mayor of Oss"),
         ("The mill was old, as the mayor said.", "as the mayor said"),
@@ -164,6 +167,10 @@ def test_what_is_said_behind_a_name_and_a_comma_is_not_always_what_it_is(sentenc
 )
 def test_what_there_is_not_is_no_answer(sentence, text):
     assert text not in found(sentence)
+
+
+def test_what_somebody_says_is_no_title():
+    assert SpanKind.TITLE not in found('"Yes," she said to the mayor of Oss.').values()
 
 
 def test_of_a_list_that_is_nearly_all_of_its_sentence_the_parts_are_found():
