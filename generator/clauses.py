@@ -128,10 +128,10 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
 def _behind_apposition(found: Sequence[Word], first: int) -> tuple[int, int] | None:
     """The subject's words where ", a town on the coast," stands between it and its verb at word `first`."""
     comma = next((at for at in range(first - 2, 0, -1) if not _goes_on(found[at])), 0)
-    apart = first > 2 and found[first - 1].text == found[comma].text == ","
-    adds = found[comma + 1].lower in words.ARTICLES or found[comma + 1].tag is Tag.NUMBER
-    if not (apart and adds) or found[first - 2].is_capital:
+    if not comma or found[first - 1].text != "," or found[comma].text != "," or found[first - 2].is_capital:
         return None  # "The pilot, Tobias Renn, wears": of the name
+    if found[comma + 1].lower not in words.ARTICLES and found[comma + 1].tag is not Tag.NUMBER:
+        return None
     begin = _subject_start(found, comma, whole=True)
     return (begin, comma) if begin < comma else None
 

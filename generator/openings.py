@@ -68,7 +68,7 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     plain = [Opening(text=text.format(tail), may_end=is_complement and "{}" in text) for text in asked]
     led = [Opening(text=text.format(f"{tail} {about.verb}"), may_end=True) for text in asked if "{}" in text]
     ordered = led[:1] + plain[:1] + led[1:] + plain[1:] if about.verb else plain
-    return tuple({opening.text: opening for opening in ordered}.values())
+    return tuple({opening.text: opening for opening in ordered}.values()) or (Opening(text="What"),)
 
 
 def tense(found: Sequence[Word]) -> str:

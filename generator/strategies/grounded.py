@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Self
 
-from generator import cloze, matching
+from generator import cloze, matching, words
 from generator.familiar import stems_of
 from generator.inversion import inverted, shortened
 from generator.llm import Endpoint, RequestFailed, Usage
@@ -20,14 +20,16 @@ from generator.openings import openings, whole_sentence_openings
 from generator.pairs import Kind, QuestionAnswer
 from generator.profiles import Profile, chosen_profile
 from generator.references import resolved
-from generator.sentences import Passage
+from generator.sentences import Passage, guess_language
 from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, repeats
-from generator.tagger import verb_start
+from generator.tagger import tagged_words, verb_start
 from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 
 MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6
+LANGUAGE_WORDS = 8  # fewer tell no language
+ENGLISH_SHARE = 0.15  # of an English text's words are function words
 _PLAIN = frozenset({SpanKind.THING, SpanKind.PLACE})
 _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.OCCASION})
 
@@ -40,6 +42,11 @@ class _Task:
     source: str
     spans: tuple[AnswerSpan, ...]
     familiar: frozenset[str]
+
+    @property
+    def is_english(self) -> bool:
+        """Whether rules for English can ask about it."""
+        return guess_language(self.source) == "en" or _looks_english(self.source)
 
     @property
     def sentence(self) -> str:
@@ -147,7 +154,7 @@ class GroundedStrategy:
 
     def _plain(self, span: AnswerSpan, task: _Task) -> list[QuestionAnswer]:
         """The questions of rules that make sense to somebody who sees nothing else."""
-        if span.text == task.sentence:
+        if span.text == task.sentence or not task.is_english:
             return []
         written = inverted(task.sentence, span)
         said = dict.fromkeys([*written, *map(shortened, written), *map(as_deed, written)])
@@ -190,6 +197,13 @@ class GroundedStrategy:
                 alone.append(draft)
         replies = await self._writer.answers(task.subject, [draft.question for draft in alone], usage)
         return [draft for draft, reply in zip(alone, replies, strict=True) if _gives_back(reply, span, task)]
+
+
+def _looks_english(text: str) -> bool:
+    """Whether a text that has common words of other languages is too short, or has too many of English."""
+    said = tagged_words(text)
+    functions = sum(word.lower in words.FUNCTION_WORDS for word in said)
+    return len(said) < LANGUAGE_WORDS or functions >= ENGLISH_SHARE * len(said)
 
 
 def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:

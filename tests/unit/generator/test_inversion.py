@@ -6,6 +6,7 @@ import pytest
 
 from generator.cloze import in_place, is_apart
 from generator.inversion import inverted, shortened
+from generator.openings import openings
 from generator.spans import answer_spans, proposed_span
 from generator.tagger import tagged_words
 from generator.voice import as_deed
@@ -441,13 +442,15 @@ def test_what_a_comma_parts_from_its_verb_is_not_asked_for_in_its_place(answer, 
 def test_sentences_of_any_words_in_any_order_break_nothing():
     words = """
         the a fifth 1802 Ada Holm boys weeks lamps rinse went it her , of that by was has to and not call named half an
-        red please & Holm's nineteen (1888-1961) at between BM-77 which every pounds dark do
+        red please & Holm's nineteen (1888-1961) at between BM-77 which every pounds dark do " £4.50 °C % 6.15 no as
+        due more later 12-metre am section
     """
     order = random.Random(0)
     for _ in range(1000):
         sentence = " ".join(order.choices(words.split(), k=order.randint(1, 14))) + "."
         for span in answer_spans(sentence):
             assert sentence[span.start : span.end] == span.text
+            assert openings(sentence, span)
             assert all(question.endswith("?") for question in inverted(sentence, span))
         start, end = sorted(order.choices(range(len(sentence) + 1), k=2))
         proposed = proposed_span(sentence, sentence[start:end])

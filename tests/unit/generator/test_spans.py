@@ -210,6 +210,10 @@ def test_a_question_begins_with_words_that_fit_the_span_and_its_verb(sentence, t
     assert opening in begun(sentence, text)
 
 
+def test_a_number_that_counts_nothing_is_still_asked_for_by_a_writer():
+    assert begun("The bus leaves from platform 7 at noon.", "7") == ["What"]
+
+
 def test_a_name_keeps_its_capital_inside_a_question():
     assert "Where was Raven's Bread found" in begun("Raven's Bread was found in Oss.", "Oss")
 

@@ -138,6 +138,27 @@ async def test_rules_ask_about_every_span_whatever_the_llm_says(asking):
     assert of_kind(Kind.CLOZE, pairs) == {("The bridge of what was built in 1802 by Ada Holm?", "Oss")}
 
 
+@pytest.mark.parametrize(
+    ("window", "sentence", "asks"),
+    [
+        (
+            "Das Werk ist alt und liegt in Oss.",
+            "Führungen finden jeden ersten Samstag im Monat um 14 Uhr statt.",
+            False,
+        ),
+        ("Das Werk ist alt und liegt in Oss.", "Die Pumpe wiegt 40 Tonnen.", False),
+        ("", "Ada Holm met Tom Reed.", True),
+        ("", "As prices rose in May, few people came to the fair.", True),
+    ],
+)
+async def test_rules_for_english_write_no_questions_in_other_languages(asking, window, sentence, asks):
+    client, _ = await asking(Reader({}, {}))
+    chosen = strategy(GroundedStrategy, client)
+    passage = Passage(title="", window=window, sentence=sentence)
+    assert bool(of_kind(Kind.INVERTED, await pairs_of(chosen, passage))) is asks
+    assert chosen.spans(passage)
+
+
 @pytest.mark.parametrize("answers", [Reader({}, {}), lambda _: Reply(status=400)])
 async def test_what_nobody_asked_for_is_asked_for_in_its_place(asking, answers):
     client, _ = await asking(answers)
