@@ -13,7 +13,8 @@ import sentencex
 from generator.words import word_set
 
 MAX_SENTENCE_CHARACTERS = 600
-SPLIT_CHARACTERS = 6 * MAX_SENTENCE_CHARACTERS  # without white space: the splitter takes quadratic time there
+SPLIT_CHARACTERS = 6 * MAX_SENTENCE_CHARACTERS  # the splitter takes quadratic time where quotations do not end
+AHEAD_CHARACTERS = MAX_SENTENCE_CHARACTERS * 3 // 2  # a quotation as long as that is read to its end
 LANGUAGE_SAMPLE_CHARACTERS = 4000
 SECTION_SENTENCES = 12
 
@@ -29,10 +30,6 @@ _RULE = re.compile(r"[ \t]*:?-+:?(?:[ \t]*\|[ \t]*:?-+:?)+[ \t|]*(?:\n|\Z)")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _SAID = re.compile(r"[^\W_]")
 _ENDED = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019\u00bb]*\s*\Z")
-_UNSPACED = re.compile(r"\S+")
-_STOP = re.compile(
-    r"[!?\u3002\uff01\uff1f\u0964][!?\u3002\uff01\uff1f\u0964\"')\]\u201d\u2019\u300d\u300f\uff09]*+(?=.)"
-)
 _CUTS = (re.compile(r"[;:\u3002\uff1b\uff1a]\s*"), re.compile(r"[,\uff0c\u3001]\s*"), re.compile(r"\s+"))
 
 _SCRIPTS = (
@@ -95,8 +92,7 @@ def sentence_places(text: str) -> tuple[SentencePlace, ...]:
     """The sentences of a text in order, none empty: each begins and ends with what is said, without white space."""
     language = guess_language(text[:LANGUAGE_SAMPLE_CHARACTERS])
     blocks = list(_blocks(text)) or [match.span() for match in _LINE.finditer(text)]
-    pieces = (piece for start, end in blocks for piece in _pieces(text, start, end, language))
-    return tuple(place for start, end in pieces for place in _sentences(text, start, end, language))
+    return tuple(place for start, end in blocks for place in _sentences(text, start, end, language))
 
 
 def passage_of(*, title: str, text: str, places: tuple[SentencePlace, ...], at: int, window_characters: int) -> Passage:
@@ -207,27 +203,30 @@ def _goes_on(line: str, before: str, in_list: bool) -> bool:
     return not before.rstrip().endswith((":", "\uff1a")) and not _ENDED.search(before)
 
 
-def _pieces(text: str, start: int, end: int, language: str) -> Iterator[tuple[int, int]]:
-    """A block, cut behind a sentence, or else anywhere, where SPLIT_CHARACTERS come without white space."""
-    runs = () if language in _COMMON_WORDS else _UNSPACED.finditer(text, start, end)  # with spaces it is fast
-    for run in runs:
-        at = run.start()
-        while run.end() - at > SPLIT_CHARACTERS:
-            limit = at + SPLIT_CHARACTERS
-            at = max((stop.end() for stop in _STOP.finditer(text, at, limit)), default=limit)
-            yield start, at
-            start = at
-    yield start, end
-
-
 def _sentences(text: str, start: int, end: int, language: str) -> Iterator[SentencePlace]:
     flat = text[start:end].replace("\n", " ")  # a wrapped line ends no sentence
-    for found in sentencex.get_sentence_boundaries(language, flat):
-        for piece_start, piece_end in _cut(flat, found["start_index"], found["end_index"]):
+    for found_start, found_end in _split(flat, language):
+        for piece_start, piece_end in _cut(flat, found_start, found_end):
             said = flat[piece_start:piece_end]
             if _SAID.search(said):
                 lead = len(said) - len(said.lstrip())
                 yield SentencePlace(start=start + piece_start + lead, end=start + piece_start + len(said.rstrip()))
+
+
+def _split(text: str, language: str) -> Iterator[tuple[int, int]]:
+    """The splitter's sentences, found SPLIT_CHARACTERS at a time: each begins where the one before it ended."""
+    at = 0
+    while at < len(text):
+        limit = at + SPLIT_CHARACTERS
+        is_last = limit >= len(text)
+        if not is_last:
+            limit = text.rfind(" ", limit - AHEAD_CHARACTERS, limit) + 1 or limit
+        boundaries = sentencex.get_sentence_boundaries(language, text[at:limit])
+        found = [(at + boundary["start_index"], at + boundary["end_index"]) for boundary in boundaries]
+        if not is_last:
+            found = [place for place in found if place[1] <= limit - AHEAD_CHARACTERS] or found[:1]
+        yield from found
+        at = found[-1][1]
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

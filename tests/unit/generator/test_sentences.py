@@ -57,6 +57,25 @@ def test_a_paragraph_without_white_space_takes_time_by_its_length_alone(sentence
     assert time.thread_time() - began < 10
 
 
+@pytest.mark.parametrize("mark", ["\u201c", "\u2018", "\u00ab", "\u2039", "\u201e", "`", "\u201ca. "])
+def test_quotations_that_do_not_end_take_time_by_their_length_alone(mark):
+    began = time.thread_time()
+    assert said(mark * 200_000 + "x")
+    assert time.thread_time() - began < 5
+
+
+def test_a_long_paragraph_has_the_sentences_that_it_has_in_short_ones():
+    quoted = "“Dr. Ode paid £3.50 at 5 p.m. It was " + "very " * 100 + "kind,” she said."
+    sentences = [
+        "The mill is old.",
+        quoted,
+        "Is it the oldest of all, e.g. in Europe?",
+        "He left at 10.30 a.m. on Monday.",
+    ]
+    assert [sentence for part in sentences for sentence in said(part)] == said(" ".join(sentences))
+    assert said(" ".join(sentences * 100)) == said(" ".join(sentences)) * 100
+
+
 def test_a_wall_of_another_script_is_cut_anywhere_and_loses_nothing():
     text = "它" * 10_000 + "\u0589" * 10_000 + "它建于年。"
     assert "".join(said(text)).replace("\u0589", "") == text.replace("\u0589", "")
