@@ -41,7 +41,9 @@ PORTS = (
 )
 FRESH_PORTS = range(20_000, 32_000)  # below those that Linux, macOS and Windows give away on their own
 FRESH_TRIES = 100
-SECRETS = ("node_token", "operator_key", "s3", "valkey")
+WEED_KEYS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+"""SeaweedFS's names for what its own parts show each other; without them its filer takes everybody's calls."""
+SECRETS = ("node_token", "operator_key", "s3", "valkey", *WEED_KEYS)
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 
 
@@ -74,7 +76,7 @@ def configure(state: StateFolder) -> Configuration:
     ports, secret = _assigned(state)
     user = _set_by_user(state)
     settings = Settings.read(**_merged(_embedded(state, ports, secret, user), user))
-    _write_privately(state.config, to_toml(revealed(settings)))
+    write_privately(state.config, to_toml(revealed(settings)))
     return Configuration(
         settings=settings,
         ports=ports,
@@ -88,6 +90,13 @@ def configure(state: StateFolder) -> Configuration:
 def local(host: str) -> str:
     """Where this machine reaches a server that listens on `host`."""
     return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
+
+
+def write_privately(path: Path, content: str) -> None:
+    """Writes the file whole, for this user alone. OSError."""
+    with written_whole(path) as unfinished:
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(content)
 
 
 def _embedded(
@@ -159,7 +168,7 @@ def _assigned(state: StateFolder) -> tuple[dict[str, int], dict[str, str]]:
     last = _last_assigned(state)
     ports = _free_ports(last.ports)
     secret = {name: last.secrets.get(name) or secrets.token_urlsafe(32) for name in SECRETS}
-    _write_privately(state.assigned, _Assigned(ports=ports, secrets=secret).model_dump_json(indent=2) + "\n")
+    write_privately(state.assigned, _Assigned(ports=ports, secrets=secret).model_dump_json(indent=2) + "\n")
     return ports, secret
 
 
@@ -204,9 +213,3 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _tables(below: Mapping[str, Any], above: Mapping[str, Any], name: str) -> bool:
     return isinstance(below[name], Mapping) and isinstance(above[name], Mapping)
-
-
-def _write_privately(path: Path, content: str) -> None:
-    with written_whole(path) as unfinished:
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(content)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lift.errors import StackFailed
 from lift.stack.children import Program
-from lift.stack.configuration import Configuration, local
+from lift.stack.configuration import WEED_KEYS, Configuration, local, write_privately
 from lift.stack.folder import StateFolder
 from lift.stack.probes import Probe, ProbeKind
 
@@ -103,6 +103,8 @@ def _seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
     identities = folder / "s3.json"
     identities.touch(mode=0o600)
     identities.write_text(json.dumps(_s3_identities(configuration)))
+    keys = "".join(f'[{name}]\nkey = "{configuration.secrets[name]}"\n' for name in WEED_KEYS)
+    write_privately(folder / "security.toml", keys)  # weed looks for it where it runs
     ports = configuration.ports
     options = {
         "dir": folder,

@@ -64,6 +64,41 @@ async def test_neither_takes_a_caller_without_its_secret(state):
         assert answer.status == 403
 
 
+async def test_the_object_store_takes_no_caller_without_a_key_at_its_other_doors(state):
+    configuration = configure(state)
+    objects = S3Objects(configuration.settings.objects)
+    async with Supervisor(stores(state, configuration), lambda _: None) as supervisor:
+        await supervisor.ready()
+        objects.put("tenants/a/thing", b"bytes")
+        url = f"http://127.0.0.1:{configuration.ports['filer']}/buckets/lift/tenants/a/thing"
+        for method in ("GET", "PUT", "DELETE"):
+            answer = await asyncio.to_thread(urllib3.request, method, url)
+            assert answer.status == 401, method
+        assert objects.get("tenants/a/thing") == b"bytes"
+    objects.close()
+    assert (state.path / "objects" / "security.toml").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_store_that_was_filled_before_it_had_keys_is_read_with_them(state):
+    configuration = configure(state)
+    objects = S3Objects(configuration.settings.objects)
+    without_keys = stores(state, configuration)
+    (state.path / "objects" / "security.toml").unlink()
+    async with Supervisor(without_keys, lambda _: None) as supervisor:
+        await supervisor.ready()
+        objects.put("tenants/a/thing", b"bytes")
+    async with Supervisor(stores(state, configuration), lambda _: None) as supervisor:
+        await supervisor.ready()
+        assert objects.get("tenants/a/thing") == b"bytes"
+        objects.put("tenants/a/other", bytes(40 << 20))
+        assert len(objects.get("tenants/a/other")) == 40 << 20
+        assert set(objects.list("tenants/a/")) == {"tenants/a/thing", "tenants/a/other"}
+        objects.delete(["tenants/a/thing"])
+        with pytest.raises(ObjectMissing):
+            objects.get("tenants/a/thing")
+    objects.close()
+
+
 async def test_a_store_that_is_killed_comes_back_with_what_it_held(state, wait_until):
     configuration = configure(state)
     objects = S3Objects(configuration.settings.objects)
