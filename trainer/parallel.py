@@ -13,6 +13,8 @@ adapter gets a new one.
 """
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -39,6 +41,7 @@ from trainer.profiles import Hyperparameters
 from trainer.whitening import KeptSpectra
 
 HOST = "127.0.0.1"
+INTERFACE = "lo"  # of HOST
 TIMEOUT_SECONDS = 120.0  # shares of a step differ by less than that
 BACKEND = "cpu:gloo,cuda:nccl"
 
@@ -178,7 +181,7 @@ class _Group:
     @classmethod
     def of(cls, workers: Sequence[Worker]) -> Self:
         """Starts the processes, and returns when all have loaded the base model and joined. WorkerLost."""
-        store = _store(0, first=True)
+        store = _store()
         command = [sys.executable, "-m", "trainer.parallel"]
         group = cls(
             [
@@ -277,14 +280,24 @@ def lost_where_silent() -> Iterator[None]:
         raise WorkerLost(problem="it is gone, or said nothing in time") from error
 
 
-def _store(port: int, *, first: bool) -> Any:
-    """Where the processes find each other; the first one's port is any that is free."""
-    return dist.TCPStore(HOST, port, is_master=first, wait_for_workers=False)  # type: ignore[attr-defined]
+def _store(port: int = 0) -> Any:
+    """Where the processes find each other; the first one makes it, at any port that is free.
+
+    The first one hands over a socket that is bound: torch's own would listen to every network.
+    """
+    if port:
+        return dist.TCPStore(HOST, port, is_master=False, wait_for_workers=False)  # type: ignore[attr-defined]
+    listening = socket.create_server((HOST, 0))
+    port, file = listening.getsockname()[1], listening.detach()
+    return dist.TCPStore(  # type: ignore[attr-defined]
+        HOST, port, is_master=True, wait_for_workers=False, master_listen_fd=file
+    )
 
 
 def _join(store: Any, number: int, processes: int, timeout_seconds: float) -> None:
     backend = BACKEND if torch.cuda.is_available() else "gloo"
     timeout = timedelta(seconds=timeout_seconds)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", INTERFACE)
     dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=timeout)
 
 
@@ -324,7 +337,7 @@ def main() -> None:
         learner = FusedLearner(base.model)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        store = _store(worker.port, first=False)
+        store = _store(worker.port)
         _join(store, worker.number, worker.processes, worker.timeout_seconds)
         follow(learner, base, sys.stdin)
     except LiftError as error:

@@ -5,6 +5,7 @@ import signal
 import time
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import torch
 
@@ -67,6 +68,19 @@ def test_two_processes_train_as_one_does(exact, kept, parallel, examples):
     for expected, found in zip(weights, our_weights, strict=True):
         for name, weight in expected.items():
             torch.testing.assert_close(found[name], weight, rtol=2e-2, atol=1e-4, msg=name)
+
+
+def listening(process):
+    """The addresses and ports at which a process takes connections."""
+    return {socket.laddr for socket in process.net_connections("tcp") if socket.status == psutil.CONN_LISTEN}
+
+
+def test_only_this_machine_reaches_the_processes(parallel):
+    own = psutil.Process()
+    before = listening(own)
+    with parallel.adapter(SMALL):
+        found = set.union(*map(listening, [own, *own.children()])) - before
+        assert {address.ip for address in found} == {"127.0.0.1"}
 
 
 def test_two_processes_begin_at_one_primer(exact, parallel, examples, primer_folder):
