@@ -186,7 +186,7 @@ class JobFailed(Precondition):
 
 
 class DocumentInUse(Precondition):
-    """An adapter is made from the document"""
+    """An adapter, or one of its revisions, is made from the document"""
 
 
 class TenantInUse(Precondition):

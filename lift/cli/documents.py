@@ -32,7 +32,7 @@ def show(document: Document, state: options.State = options.DEFAULT_STATE, as_js
 
 @app.command()
 def delete(document: Document, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
-    """Delete a document that no adapter is made from."""
+    """Delete a document that no adapter and no revision is made from."""
     from lift.client import Client
 
     with Client(state_dir=state) as client:

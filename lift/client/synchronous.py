@@ -184,7 +184,7 @@ class Documents:
         return self._channel.items(documents.page)
 
     def delete(self, document: str) -> None:
-        """Deletes a document. DocumentInUse: an adapter is made from it."""
+        """Deletes a document. DocumentInUse: an adapter or a revision is made from it."""
         self._channel.value(documents.delete(document))
 
 

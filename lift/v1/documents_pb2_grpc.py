@@ -102,7 +102,8 @@ class DocumentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDocument(self, request, context):
-        """Deletes a document. FAILED_PRECONDITION: an adapter is made from it, or a job is reading it.
+        """Deletes a document. FAILED_PRECONDITION: an adapter or one of its revisions is made from it, earlier ones too, or a
+        job is reading it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

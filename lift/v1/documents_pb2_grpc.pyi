@@ -51,7 +51,9 @@ class DocumentServiceStub:
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_documents_pb2.ListDocumentsRequest, _documents_pb2.ListDocumentsResponse]
     """Lists the tenant's documents, newest first."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_documents_pb2.DeleteDocumentRequest, _empty_pb2.Empty]
-    """Deletes a document. FAILED_PRECONDITION: an adapter is made from it, or a job is reading it."""
+    """Deletes a document. FAILED_PRECONDITION: an adapter or one of its revisions is made from it, earlier ones too, or a
+    job is reading it.
+    """
 
 @_typing.type_check_only
 class DocumentServiceAsyncStub(DocumentServiceStub):
@@ -75,7 +77,9 @@ class DocumentServiceAsyncStub(DocumentServiceStub):
     ListDocuments: _aio.UnaryUnaryMultiCallable[_documents_pb2.ListDocumentsRequest, _documents_pb2.ListDocumentsResponse]  # type: ignore[assignment]
     """Lists the tenant's documents, newest first."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_documents_pb2.DeleteDocumentRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a document. FAILED_PRECONDITION: an adapter is made from it, or a job is reading it."""
+    """Deletes a document. FAILED_PRECONDITION: an adapter or one of its revisions is made from it, earlier ones too, or a
+    job is reading it.
+    """
 
 class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps documents. A document is immutable bytes, a media type and a title; its bytes are addressed by their
@@ -126,6 +130,8 @@ class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _documents_pb2.DeleteDocumentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a document. FAILED_PRECONDITION: an adapter is made from it, or a job is reading it."""
+        """Deletes a document. FAILED_PRECONDITION: an adapter or one of its revisions is made from it, earlier ones too, or a
+        job is reading it.
+        """
 
 def add_DocumentServiceServicer_to_server(servicer: DocumentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

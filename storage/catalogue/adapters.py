@@ -112,8 +112,8 @@ class Adapters:
     def rollback(self, tenant: str, id: str, digest: str) -> Adapter:
         """The adapter, with that revision as its current one. AdapterMissing, AdapterDeleting, RevisionMissing.
 
-        Its documents are again those that the revision was made from, without deleted ones; where none is left, they
-        stay as they are.
+        Its documents are again those that the revision was made from, without those that an earlier release let be
+        deleted; where none is left, they stay as they are.
         """
         with self._database.write() as connection:
             tenants.lock(connection, tenant)

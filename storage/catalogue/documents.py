@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, Text, and_, cast, delete, exists, func, insert, or_, select
 
 from lift.errors import DocumentExists, DocumentInUse, DocumentMissing, InvalidOption
 from lift.ids import new_id
@@ -12,7 +12,7 @@ from storage.catalogue.checks import checked_title
 from storage.catalogue.database import Database, now
 from storage.catalogue.pages import page_of
 from storage.catalogue.requests import Request, forget
-from storage.records import Document, JobState, Page, Tenant
+from storage.records import AdapterState, Document, JobState, Page, Tenant
 
 
 class Documents:
@@ -76,7 +76,8 @@ class Documents:
     def delete(self, tenant: str, id: str) -> Document:
         """Deletes the description and returns it, so that the caller can delete the bytes.
 
-        DocumentMissing; DocumentInUse(adapter=…): an adapter is made from it, or an active job reads it.
+        DocumentMissing; DocumentInUse(adapter=…): an adapter or one of its revisions is made from it, or an active job
+        reads it.
         """
         with self._database.write() as connection:
             tenants.lock(connection, tenant)
@@ -143,13 +144,21 @@ def _earlier(connection: Connection, tenant: Tenant, request: Request, sha256: s
 
 
 def _user_of(connection: Connection, tenant: str, id: str) -> str | None:
-    links, jobs = schema.adapter_documents, schema.jobs
+    """An adapter that has the document, an active job that reads it, or a revision made from it; None: there is none.
+
+    Revisions of an adapter that is being deleted do not count.
+    """
+    links, a, r, j = schema.adapter_documents, schema.adapters, schema.revisions, schema.jobs
     query = select(links.c.adapter).where(links.c.tenant == tenant, links.c.document == id).limit(1)
     if (adapter := connection.execute(query).scalar_one_or_none()) is not None:
         return str(adapter)
-    active = [state for state in JobState if state.active]
-    running = select(jobs.c.adapter, jobs.c.documents).where(jobs.c.tenant == tenant, jobs.c.state.in_(active))
-    return next((row.adapter for row in connection.execute(running) if id in row.documents), None)
+    active = j.c.state.in_([state for state in JobState if state.active])
+    has_revision = exists().where(r.c.tenant == j.c.tenant, r.c.adapter == j.c.adapter, r.c.job == j.c.id)
+    stays = exists().where(a.c.tenant == j.c.tenant, a.c.id == j.c.adapter, a.c.state != AdapterState.DELETING)
+    named = cast(j.c.documents, Text).contains(f'"{id}"')
+    query = select(j.c.adapter).where(j.c.tenant == tenant, named, or_(active, and_(has_revision, stays))).limit(1)
+    adapter = connection.execute(query).scalar_one_or_none()
+    return None if adapter is None else str(adapter)
 
 
 def _get(connection: Connection, tenant: str, id: str) -> Document:

@@ -36,6 +36,7 @@ from lift.errors import (
 )
 from storage.catalogue import Catalogue
 from storage.catalogue.database import Database, now
+from storage.catalogue.schema import documents
 from storage.records import (
     Adapter,
     AdapterState,
@@ -319,6 +320,37 @@ def test_a_document_that_a_job_reads_stays_until_the_job_has_ended(catalogue: Ca
     assert catalogue.documents.delete("acme", other.id) == other
     with pytest.raises(DocumentMissing):
         catalogue.documents.get("acme", other.id)
+
+
+def test_a_document_that_an_earlier_revision_is_made_from_stays_until_its_adapter_goes(catalogue: Catalogue) -> None:
+    a_tenant(catalogue)
+    a_tenant(catalogue, "rival")
+    adapter, job = an_adapter(catalogue, content="a")
+    a, b, c = adapter.documents[0], *(a_document(catalogue, content=content).id for content in "bc")
+    trained(catalogue, job, "1")
+    trained(catalogue, catalogue.adapters.retrain("acme", adapter.id, [b]), "2")
+    failed(catalogue, catalogue.adapters.retrain("acme", adapter.id, [c]))
+    assert catalogue.adapters.get("acme", adapter.id).documents == (b,)
+    with pytest.raises(DocumentInUse) as refused:
+        catalogue.documents.delete("acme", a)
+    assert refused.value.facts["adapter"] == adapter.id
+    catalogue.documents.delete("acme", c)
+    catalogue.documents.delete("rival", a_document(catalogue, "rival").id)
+    catalogue.adapters.start_deletion("acme", adapter.id)
+    catalogue.documents.delete("acme", a)
+
+
+def test_a_document_stays_that_a_revision_is_made_from_which_recalls_too_little(catalogue: Catalogue) -> None:
+    a_tenant(catalogue)
+    adapter, job = an_adapter(catalogue, content="a")
+    trained(catalogue, job, "1")
+    other = a_document(catalogue, content="b").id
+    retraining = catalogue.adapters.retrain("acme", adapter.id, [other])
+    lease = catalogue.jobs.claim(retraining.id, JobKind.TRAIN, "worker", 60)
+    assert lease is not None
+    catalogue.jobs.fail(lease, "it recalls too little", a_revision(retraining, "2"))
+    with pytest.raises(DocumentInUse):
+        catalogue.documents.delete("acme", other)
 
 
 # What one tenant has, no other can see
@@ -655,13 +687,30 @@ def test_a_rolled_back_adapter_has_the_documents_of_its_revision_again(catalogue
     first = trained(catalogue, job, "1")
     second = trained(catalogue, catalogue.adapters.retrain("acme", adapter.id, [b, c]), "2")
     assert catalogue.adapters.rollback("acme", adapter.id, first.ref.digest).documents == (a,)
-    with pytest.raises(DocumentInUse):
-        catalogue.documents.delete("acme", a)
-    catalogue.documents.delete("acme", b)
+    assert catalogue.adapters.rollback("acme", adapter.id, second.ref.digest).documents == (b, c)
+
+
+def test_a_rollback_passes_over_documents_that_an_earlier_release_let_go(
+    catalogue: Catalogue, catalogue_url: str
+) -> None:
+    a_tenant(catalogue)
+    adapter, job = an_adapter(catalogue, content="a")
+    a, b, c = adapter.documents[0], a_document(catalogue, content="b").id, a_document(catalogue, content="c").id
+    first = trained(catalogue, job, "1")
+    second = trained(catalogue, catalogue.adapters.retrain("acme", adapter.id, [b, c]), "2")
+    catalogue.adapters.rollback("acme", adapter.id, first.ref.digest)
+    _let_go(catalogue_url, b)
     assert catalogue.adapters.rollback("acme", adapter.id, second.ref.digest).documents == (c,)
-    catalogue.documents.delete("acme", a)
+    _let_go(catalogue_url, a)
     assert catalogue.adapters.rollback("acme", adapter.id, first.ref.digest).documents == (c,)
     assert catalogue.adapters.get("acme", adapter.id).current_revision == first.ref.digest
+
+
+def _let_go(url: str, document: str) -> None:
+    database = Database(url)
+    with database.write() as connection:
+        connection.execute(documents.delete().where(documents.c.id == document))
+    database.close()
 
 
 def test_a_new_engine_is_filled_with_current_revisions_of_its_base_model(catalogue: Catalogue) -> None:
