@@ -28,6 +28,7 @@ _MARKS = re.compile(r"^[ \t]*(?:#+|>|[-*+•|]|\d{1,3}[.)]|```\w*|[=-]{3,}|[|:-]
 _RECORD = re.compile(r"[ \t]*(?![a-z])(?:[^\s:]+[ \t]+){0,3}[^\s:]+:[*_]*[ \t]+\S")
 _RULE = re.compile(r"[ \t]*:?-+:?(?:[ \t]*\|[ \t]*:?-+:?)+[ \t|]*(?:\n|\Z)")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
+_SPACE = re.compile(r"\s")
 _SAID = re.compile(r"[^\W_]")
 _ENDED = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019\u00bb]*\s*\Z")
 _CUTS = (re.compile(r"[;:\u3002\uff1b\uff1a]\s*"), re.compile(r"[,\uff0c\u3001]\s*"), re.compile(r"\s+"))
@@ -204,7 +205,7 @@ def _goes_on(line: str, before: str, in_list: bool) -> bool:
 
 
 def _sentences(text: str, start: int, end: int, language: str) -> Iterator[SentencePlace]:
-    flat = text[start:end].replace("\n", " ")  # a wrapped line ends no sentence
+    flat = _SPACE.sub(" ", text[start:end])  # a wrapped line ends no sentence; and some spaces the splitter falls over
     for found_start, found_end in _split(flat, language):
         for piece_start, piece_end in _cut(flat, found_start, found_end):
             said = flat[piece_start:piece_end]

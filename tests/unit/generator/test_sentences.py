@@ -222,3 +222,11 @@ def test_sections_follow_one_another_and_are_equally_long(count):
     lengths = {len(section) for section in sections}
     assert max(lengths) <= SECTION_SENTENCES
     assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize("space", ["\u2028", "\u2029", "\x85", "\xa0", "\u2003", "\u3000"])
+def test_no_white_space_is_what_the_splitter_falls_over(space):
+    text = f"B{space}.B was here. " + f"A b.{space}" * 5
+    places = sentence_places(text)
+    letters = "".join(text[place.start : place.end] for place in places)
+    assert [c for c in letters if c.isalpha()] == [c for c in text if c.isalpha()]
