@@ -7,11 +7,14 @@ from typing import Protocol
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
+
+from lift.errors import Unavailable
 
 TASK = "lift.train"
 _CONNECT_SECONDS = 2
 _SOCKET_SECONDS = 5
+_NO_QUEUE = 404
 
 log = structlog.get_logger()
 
@@ -21,6 +24,10 @@ class Wakeups(Protocol):
 
     def wake(self, job: str) -> None:
         """Sends a wake-up; never fails, since the sweeper makes up for a lost one."""
+
+    def waiting(self) -> bool:
+        """Whether there are wake-ups that no trainer has taken. Unavailable: the broker does not say."""
+        ...
 
 
 class CeleryWakeups:
@@ -49,16 +56,31 @@ class CeleryWakeups:
         except OperationalError as error:
             log.warning("wakeup_lost", job=job, error=type(error).__name__)
 
+    def waiting(self) -> bool:
+        with self._celery.pool.acquire(block=True) as connection:
+            try:
+                with connection.channel() as channel:
+                    return bool(channel.queue_declare(self._queue, passive=True).message_count)
+            except ChannelError as error:
+                if int(error.reply_code) != _NO_QUEUE:  # text on Redis
+                    raise
+                return False
+            except connection.connection_errors as error:
+                raise Unavailable(problem=type(error).__name__) from error
+
     def close(self) -> None:
         """Closes the connections to the broker."""
         self._celery.close()
 
 
 class MemoryWakeups:
-    """Remembers what it was told, in order."""
+    """Remembers what it was told, in order; whoever takes a wake-up takes it out of `woken`."""
 
     def __init__(self) -> None:
         self.woken: list[str] = []
 
     def wake(self, job: str) -> None:
         self.woken.append(job)
+
+    def waiting(self) -> bool:
+        return bool(self.woken)

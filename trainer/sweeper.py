@@ -42,8 +42,13 @@ class Sweeper:
         self._thread.join(timeout=5)
 
     def sweep(self) -> int:
-        """Wakes every training job that is queued, waiting and due, or left by a dead worker; how many."""
-        due = self._catalogue.jobs.due(JobKind.TRAIN, BATCH, woken_before=self._patience_seconds)
+        """Wakes every training job that is queued, waiting and due, or left by a dead worker; how many.
+
+        A second time only where no wake-up waits: while the trainers are busy, more of the same would stand before
+        new jobs. Each of those that are lost is sent again once the others are taken.
+        """
+        again = None if self._wakeups.waiting() else self._patience_seconds
+        due = self._catalogue.jobs.due(JobKind.TRAIN, BATCH, woken_before=again)
         for job in due:
             self._wakeups.wake(job)
         return len(due)

@@ -4,9 +4,11 @@ import json
 import socket
 import time
 
+import pytest
 from structlog.testing import capture_logs
 from valkey import Valkey
 
+from lift.errors import Unavailable
 from storage.wakeups import CeleryWakeups, MemoryWakeups
 
 
@@ -20,6 +22,26 @@ def test_a_wake_up_is_a_task_that_carries_the_jobs_id_and_nothing_else(broker_ur
     assert {message["headers"]["task"] for message in messages} == {"lift.train"}
     assert {message["headers"]["argsrepr"] for message in messages} == {"['job-1']", "['job-2']"}
     assert {message["content-type"] for message in messages} == {"application/json"}
+
+
+def test_wake_ups_wait_until_a_trainer_takes_them(broker_url: str) -> None:
+    wakeups = CeleryWakeups(broker_url, "lift-waiting")
+    assert not wakeups.waiting()
+    wakeups.wake("job-1")
+    assert wakeups.waiting()
+    with Valkey.from_url(broker_url) as client:
+        client.delete("lift-waiting")
+    assert not wakeups.waiting()
+    wakeups.close()
+
+
+def test_nobody_is_told_that_no_wake_up_waits_while_the_broker_is_down() -> None:
+    wakeups = CeleryWakeups("redis://127.0.0.1:9/0", "lift-test")
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        wakeups.waiting()
+    assert time.monotonic() - started < 10
+    wakeups.close()
 
 
 def test_a_broker_that_is_down_costs_a_moment_and_a_line_in_the_log() -> None:

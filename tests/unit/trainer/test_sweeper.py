@@ -24,3 +24,17 @@ def test_after_an_outage_holders_renew_their_leases_before_anybody_takes_them_fo
         jobs.heartbeat(lease, 60)
         wait_until(lambda: wakeups.woken)
     assert wakeups.woken == [waiting.id]
+
+
+def test_a_job_is_not_woken_again_while_wake_ups_wait_for_a_trainer(bench):
+    jobs, wakeups = bench.catalogue.jobs, MemoryWakeups()
+    sweeper = Sweeper(bench.catalogue, wakeups, every_seconds=1, patience_seconds=0)
+    first, second = bench.job(), bench.job(content=b"five\n")
+    assert sweeper.sweep() == 2  # those of the gateway are lost: nothing waits
+    assert [sweeper.sweep(), sweeper.sweep()] == [0, 0]
+    wakeups.woken.remove(first.id)
+    jobs.wait(jobs.claim(first.id, JobKind.TRAIN, "worker", 60), "the generator is away", 0)
+    assert sweeper.sweep() == 1  # one that was taken and waits again has no wake-up of its own
+    assert wakeups.woken == [second.id, first.id]
+    wakeups.woken.clear()  # the broker has lost them
+    assert sweeper.sweep() == 2
