@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ from google.longrunning import operations_pb2
 from lift.settings import ModelSettings
 from lift.v1 import adapters_pb2 as pb
 from lift.v1 import adapters_pb2_grpc
-from server.gateway import checks, translate
+from server.gateway import checks, listings, translate
 from server.gateway.answers import current_digest
 from server.gateway.auth import caller
 from server.gateway.deletion import Deletions
@@ -93,9 +94,10 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
         self, request: pb.ListAdaptersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListAdaptersResponse:
         """A page of adapters."""
-        listed = self._catalogue.adapters.list
-        page = await asyncio.to_thread(listed, caller().id, request.page_size, request.page_token)
-        return pb.ListAdaptersResponse(adapters=map(translate.adapter, page.items), next_page_token=page.next_token)
+        listed = partial(self._catalogue.adapters.list, caller().id)
+        shown = listings.each(translate.adapter)
+        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        return pb.ListAdaptersResponse(adapters=rows, next_page_token=token)
 
     async def RetrainAdapter(
         self, request: pb.RetrainAdapterRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -109,9 +111,10 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
     ) -> pb.ListRevisionsResponse:
         """A page of revisions."""
         id_ = translate.id_in(request.parent, "adapters")
-        listed = self._catalogue.revisions.list
-        page = await asyncio.to_thread(listed, caller().id, id_, request.page_size, request.page_token)
-        return pb.ListRevisionsResponse(revisions=map(translate.revision, page.items), next_page_token=page.next_token)
+        listed = partial(self._catalogue.revisions.list, caller().id, id_)
+        shown = listings.each(translate.revision)
+        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        return pb.ListRevisionsResponse(revisions=rows, next_page_token=token)
 
     async def ListSentences(
         self, request: pb.ListSentencesRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -119,8 +122,9 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
         """A page of a revision's sentences."""
         ref = await asyncio.to_thread(self._named, caller().id, request.parent)
         sentences = await asyncio.to_thread(knowledge.read, self._objects, ref)
-        page = page_at(sentences, request.page_size, request.page_token)
-        return pb.ListSentencesResponse(sentences=map(translate.sentence, page.items), next_page_token=page.next_token)
+        listed, shown = partial(page_at, sentences), listings.each(translate.sentence)
+        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        return pb.ListSentencesResponse(sentences=rows, next_page_token=token)
 
     async def RollbackAdapter(
         self, request: pb.RollbackAdapterRequest, context: grpc.aio.ServicerContext[Any, Any]

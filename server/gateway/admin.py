@@ -11,7 +11,7 @@ from lift.errors import TenantExists, TenantMissing
 from lift.ids import checked_id, ids_in
 from lift.v1 import admin_pb2 as pb
 from lift.v1 import admin_pb2_grpc
-from server.gateway import translate
+from server.gateway import listings, translate
 from server.gateway.auth import TenantKeys
 from server.gateway.nodes import is_alive
 from storage import keys
@@ -56,8 +56,9 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         self, request: pb.ListTenantsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListTenantsResponse:
         """A page of tenants."""
-        page = await asyncio.to_thread(self._catalogue.tenants.list, request.page_size, request.page_token)
-        return pb.ListTenantsResponse(tenants=map(translate.tenant, page.items), next_page_token=page.next_token)
+        listed, shown = self._catalogue.tenants.list, listings.each(translate.tenant)
+        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        return pb.ListTenantsResponse(tenants=rows, next_page_token=token)
 
     async def UpdateTenant(
         self, request: pb.UpdateTenantRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +13,7 @@ from google.protobuf import empty_pb2
 from lift.errors import CatalogueUnavailable, DocumentMissing, DocumentTooLarge, InvalidOption
 from lift.v1 import documents_pb2 as pb
 from lift.v1 import documents_pb2_grpc
-from server.gateway import translate
+from server.gateway import listings, translate
 from server.gateway.auth import caller
 from storage import keys
 from storage.catalogue import Catalogue
@@ -115,9 +116,10 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
         self, request: pb.ListDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListDocumentsResponse:
         """A page of descriptions."""
-        listed = self._catalogue.documents.list
-        page = await asyncio.to_thread(listed, caller().id, request.page_size, request.page_token)
-        return pb.ListDocumentsResponse(documents=map(translate.document, page.items), next_page_token=page.next_token)
+        listed = partial(self._catalogue.documents.list, caller().id)
+        shown = listings.each(translate.document)
+        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        return pb.ListDocumentsResponse(documents=rows, next_page_token=token)
 
     async def DeleteDocument(
         self, request: pb.DeleteDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -1,6 +1,7 @@
 """Serves google.longrunning.Operations: the tenant's trainings and deletions."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import grpc
@@ -9,7 +10,7 @@ from google.longrunning import operations_pb2_grpc
 from google.protobuf import empty_pb2
 
 from lift.errors import InvalidOption
-from server.gateway import translate
+from server.gateway import listings, translate
 from server.gateway.auth import caller
 from server.gateway.jobs import ended, operation_of, operations_of
 from storage.catalogue import Catalogue
@@ -38,10 +39,10 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore
         """A page of operations, newest first. There are no filters."""
         if request.filter or request.return_partial_success or request.name not in {"", "operations"}:
             raise InvalidOption(option="filter", expected="no filter, and the name `operations`")
-        listed = self._catalogue.jobs.list
-        page = await asyncio.to_thread(listed, caller().id, request.page_size, request.page_token)
-        made = await asyncio.to_thread(operations_of, self._catalogue, page.items)
-        return pb.ListOperationsResponse(operations=made, next_page_token=page.next_token)
+        listed = partial(self._catalogue.jobs.list, caller().id)
+        shown = partial(operations_of, self._catalogue)
+        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        return pb.ListOperationsResponse(operations=rows, next_page_token=token)
 
     async def CancelOperation(
         self, request: pb.CancelOperationRequest, context: grpc.aio.ServicerContext[Any, Any]

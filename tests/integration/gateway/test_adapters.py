@@ -7,11 +7,13 @@ import pytest
 from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2
 from google.rpc import code_pb2
+from sqlalchemy import insert
 
 from lift import errors, status
 from lift.v1 import adapters_pb2 as pb
 from lift.v1 import queries_pb2
 from storage import keys, knowledge
+from storage.catalogue import schema
 from storage.knowledge import AskedPair, SentenceKnowledge
 from storage.records import JobKind, Progress, Quotas, RevisionRef, Stage
 
@@ -385,3 +387,38 @@ async def nothing_is_made(gateway, client):
     assert not (await client.adapters.ListAdapters(pb.ListAdaptersRequest())).adapters
     assert not (await client.operations.ListOperations(operations_pb2.ListOperationsRequest())).operations
     assert gateway.wakeups.woken == []
+
+
+def with_many_documents(gateway, adapters):
+    """Adapters that can be asked, in all more than a client takes in one message."""
+    document = gateway.catalogue.documents.get("acme", gateway.document("acme"))
+    row = {name: getattr(document, name) for name in ("tenant", "title", "media_type", "size_bytes", "created_at")}
+    ids = [f"{number:0>120}" for number in range(1000)]
+    with gateway.catalogue._database.write() as connection:
+        connection.execute(insert(schema.documents), [{**row, "id": id_, "sha256": id_} for id_ in ids])
+    made = [f"tides-{number}" for number in range(adapters)]
+    for adapter in made:
+        _, job = gateway.catalogue.adapters.create(
+            "acme", id=adapter, title="", documents=ids, base_model="tiny", options={}
+        )
+        gateway.publish(job.id)
+    return made
+
+
+async def test_a_page_ends_where_a_message_would_be_too_large_for_a_client(gateway):
+    client = gateway.tenant("acme")
+    made = with_many_documents(gateway, 36)
+    found, token = [], ""
+    while not found or token:
+        page = await client.adapters.ListAdapters(pb.ListAdaptersRequest(page_token=token))
+        assert page.ByteSize() <= 2.1 * 2**20
+        found, token = found + [adapter.name for adapter in page.adapters], page.next_page_token
+    assert found == [f"adapters/{adapter}" for adapter in reversed(made)]
+    found, token = [], ""
+    while not found or token:
+        listing = operations_pb2.ListOperationsRequest(page_token=token)
+        operations = await client.operations.ListOperations(listing)
+        assert operations.ByteSize() <= 2.1 * 2**20
+        found += [training_of(operation).adapter for operation in operations.operations]
+        token = operations.next_page_token
+    assert found == [f"adapters/{adapter}" for adapter in reversed(made)]
