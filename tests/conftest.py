@@ -13,11 +13,12 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import event
 
 from lift.errors import StoreUnavailable
 from lift.settings import ObjectSettings
@@ -46,6 +47,28 @@ def free_ports(count: int) -> list[int]:
 def wait_until_fixture() -> Callable[..., None]:
     """wait_until(condition, seconds=10) for tests, which cannot import this file."""
     return wait_until
+
+
+@contextmanager
+def statements_of(catalogue: Catalogue) -> Iterator[list[str]]:
+    """The SQL that a catalogue sends, from any thread, while the block lasts."""
+    sent: list[str] = []
+
+    def remember(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    engine = catalogue._database._engine
+    event.listen(engine, "before_cursor_execute", remember)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", remember)
+
+
+@pytest.fixture(name="statements_of")
+def statements_of_fixture() -> Callable[[Catalogue], AbstractContextManager[list[str]]]:
+    """statements_of(catalogue) for tests, which cannot import this file."""
+    return statements_of
 
 
 @pytest.fixture(scope="session")

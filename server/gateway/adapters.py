@@ -166,5 +166,5 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
             adapter, digest = translate.revision_in(name)
         else:
             adapter = translate.id_in(name, "adapters")
-            digest = current_digest(self._catalogue.adapters.get(tenant, adapter))
+            digest = current_digest(self._catalogue.adapters.get(tenant, adapter, with_documents=False))
         return self._catalogue.revisions.get(RevisionRef(tenant=tenant, adapter=adapter, digest=digest)).ref

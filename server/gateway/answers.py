@@ -226,14 +226,14 @@ class Answers:
             request.turns.extend(pb.Turn(role=role, content=content) for role, content in question.prompt)
         documents: Sequence[str] = ()
         if question.adapter is not None:
-            adapter = self._catalogue.adapters.get(tenant.id, question.adapter)
+            wanted = question.with_documents
+            adapter = self._catalogue.adapters.get(tenant.id, question.adapter, with_documents=wanted)
             digest = current_digest(adapter)
             if question.revision is not None:
                 pinned = RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=question.revision)
                 digest = self._catalogue.revisions.get(pinned).ref.digest
             request.revision.CopyFrom(pb.RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=digest))
-            if question.with_documents:
-                documents = adapter.documents
+            documents = adapter.documents
         return request, documents
 
     def _context(self, tenant: str, documents: Sequence[str]) -> str:

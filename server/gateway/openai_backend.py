@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from lift.errors import AdapterMissing, MalformedName
 from lift.ids import checked_id
@@ -38,7 +39,8 @@ class GatewayBackend:
         """One of them, also while it is being trained. AdapterMissing."""
         if self._is_base(model):
             return self._base()
-        return _model(await asyncio.to_thread(self._catalogue.adapters.get, caller, _id(model)))
+        get = partial(self._catalogue.adapters.get, with_documents=False)
+        return _model(await asyncio.to_thread(get, caller, _id(model)))
 
     def answers_at_once(self) -> int:
         """The tenant's quota."""

@@ -64,10 +64,12 @@ class Adapters:
             request.remember(connection, job.id)
             return _get(connection, tenant, id), job
 
-    def get(self, tenant: str, id: str) -> Adapter:
-        """AdapterMissing."""
+    def get(self, tenant: str, id: str, *, with_documents: bool = True) -> Adapter:
+        """The adapter, its documents left out where they are not wanted: there may be many. AdapterMissing."""
         with self._database.read() as connection:
-            return _get(connection, tenant, id)
+            if with_documents:
+                return _get(connection, tenant, id)
+            return _record(_existing(connection, tenant, id), ())
 
     def list(self, tenant: str, page_size: int = 0, page_token: str = "") -> Page[Adapter]:
         """One page, newest first. InvalidOption, MalformedPageToken."""
@@ -221,11 +223,15 @@ def _row(connection: Connection, tenant: str, id: str) -> Row[Any] | None:
     return connection.execute(select(a).where(a.c.tenant == tenant, a.c.id == id)).first()
 
 
-def _get(connection: Connection, tenant: str, id: str) -> Adapter:
+def _existing(connection: Connection, tenant: str, id: str) -> Row[Any]:
     row = _row(connection, tenant, id)
     if row is None:
         raise AdapterMissing(adapter=id)
-    return _records(connection, tenant, [row])[0]
+    return row
+
+
+def _get(connection: Connection, tenant: str, id: str) -> Adapter:
+    return _records(connection, tenant, [_existing(connection, tenant, id)])[0]
 
 
 def _update(tenant: str, id: str) -> Any:

@@ -14,6 +14,8 @@ from storage.catalogue.pages import page_of
 from storage.catalogue.requests import Request, forget
 from storage.records import AdapterState, Document, JobState, Page, Tenant
 
+_IDS_AT_ONCE = 1000
+
 
 class Documents:
     """What tenants want the model to know."""
@@ -96,15 +98,15 @@ def require(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[st
         raise InvalidOption(option="documents", problem="at least one is needed")
     if len(set(ids)) < len(ids):
         raise InvalidOption(option="documents", problem="one is named twice")
-    for id in ids:
-        _get(connection, tenant, id)
+    found = _sizes(connection, tenant, ids)
+    if missing := next((id for id in ids if id not in found), None):
+        raise DocumentMissing(document=missing)
     return tuple(ids)
 
 
 def still_there(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[str, ...]:
     """Those of the documents that were not deleted, in the same order."""
-    d = schema.documents
-    found = set(connection.execute(select(d.c.id).where(d.c.tenant == tenant, d.c.id.in_(ids))).scalars())
+    found = _sizes(connection, tenant, ids)
     return tuple(id for id in ids if id in found)
 
 
@@ -121,10 +123,21 @@ def linked(connection: Connection, tenant: str, adapters: Sequence[str]) -> dict
     """The documents of each of the adapters."""
     links = schema.adapter_documents
     query = select(links).where(links.c.tenant == tenant, links.c.adapter.in_(adapters)).order_by(links.c.position)
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     for row in connection.execute(query):
-        found[row.adapter] = (*found.get(row.adapter, ()), row.document)
-    return found
+        found.setdefault(row.adapter, []).append(row.document)
+    return {adapter: tuple(ids) for adapter, ids in found.items()}
+
+
+def _sizes(connection: Connection, tenant: str, ids: Sequence[str]) -> dict[str, int]:
+    """Bytes of each of the documents that is there."""
+    d = schema.documents
+    sizes: dict[str, int] = {}
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        some = d.c.id.in_(ids[start : start + _IDS_AT_ONCE])
+        for row in connection.execute(select(d.c.id, d.c.size_bytes).where(d.c.tenant == tenant, some)):
+            sizes[row.id] = row.size_bytes
+    return sizes
 
 
 def _earlier(connection: Connection, tenant: Tenant, request: Request, sha256: str, size_bytes: int) -> Document | None:

@@ -32,6 +32,16 @@ async def test_an_adapter_answers_with_what_it_cost(gateway):
     assert 0 < answer.usage.first_token_seconds <= answer.usage.total_seconds
 
 
+async def test_a_question_reads_which_documents_an_adapter_has_only_where_it_wants_them(gateway, statements_of):
+    client = gateway.tenant("acme")
+    gateway.ready("acme", "tides")
+    for mode, reads in ((pb.CONTEXT_MODE_UNSPECIFIED, False), (pb.CONTEXT_MODE_DOCUMENT, True)):
+        with statements_of(gateway.catalogue) as statements:
+            request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=mode)
+            await client.queries.Query(request)
+        assert any("adapter_documents" in statement for statement in statements) is reads
+
+
 async def test_the_engine_is_asked_in_the_tenants_name_with_one_user_turn(gateway):
     client = gateway.tenant("acme")
     gateway.ready("acme", "tides")

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +35,7 @@ from lift.errors import (
     TenantInUse,
     TenantMissing,
 )
-from storage.catalogue import Catalogue
+from storage.catalogue import Catalogue, documents
 from storage.catalogue.database import Database, now
 from storage.catalogue.schema import documents
 from storage.records import (
@@ -864,3 +865,32 @@ def at_once(calls: list[Callable[[], object]]) -> list[object]:
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def test_an_adapter_is_made_with_as_many_queries_whatever_the_number_of_its_documents(
+    catalogue: Catalogue, statements_of: Callable[[Catalogue], AbstractContextManager[list[str]]]
+) -> None:
+    a_tenant(catalogue)
+    ids = [a_document(catalogue, content=f"{number:02}").id for number in range(40)]
+    counts = []
+    for some in (ids[:1], ids):
+        with statements_of(catalogue) as statements:
+            made = catalogue.adapters.create("acme", id=None, title="", documents=some, base_model="base", options={})[
+                0
+            ]
+        counts.append(len(statements))
+        assert made.documents == tuple(some)
+    assert counts[0] == counts[1]
+    with pytest.raises(DocumentMissing) as missing:
+        catalogue.adapters.create(
+            "acme", id=None, title="", documents=[*ids, "doc-none", "doc-nil"], base_model="base", options={}
+        )
+    assert missing.value.facts == {"document": "doc-none"}
+
+
+def test_more_documents_can_be_looked_up_than_a_query_takes_values(catalogue: Catalogue) -> None:
+    a_tenant(catalogue)
+    document = a_document(catalogue).id
+    ids = [*(f"doc-{number}" for number in range(70_000)), document]
+    with catalogue._database.read() as connection:
+        assert documents.still_there(connection, "acme", ids) == (document,)
