@@ -4,7 +4,7 @@ Every step can be repeated and the rows go last: a gateway that dies in the midd
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import grpc
 import structlog
@@ -45,25 +45,37 @@ class Deletions:
         return job
 
     async def run(self) -> None:
-        """Sweeps for ever."""
-        while True:
-            try:
-                await self.sweep()
-            except Exception:  # a catalogue that is away for a while must not end the sweeping
-                log.exception("sweep_failed")
-            await asyncio.sleep(SWEEP_SECONDS)
+        """Sweeps for ever. One that takes long, as where an engine drains, holds up no other."""
+        going: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    async for lease in self._claimed(AT_ONCE - len(going)):
+                        going.add(group.create_task(self._finish(lease)))
+                except Exception:  # a catalogue that is away for a while must not end the sweeping
+                    log.exception("sweep_failed")
+                if len(going) < AT_ONCE:
+                    await asyncio.sleep(SWEEP_SECONDS)
+                else:
+                    await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+                going = {task for task in going if not task.done()}
 
-    async def sweep(self) -> None:
-        """Finishes every deletion that is due and that nobody else holds."""
+    async def _claimed(self, limit: int) -> AsyncGenerator[Lease]:
+        """Deletions that are due and that nobody else holds."""
         jobs = self._catalogue.jobs
-        due = await asyncio.to_thread(jobs.due, JobKind.DELETE, AT_ONCE, woken_before=0)
-        for id_ in due:
+        for id_ in await asyncio.to_thread(jobs.due, JobKind.DELETE, limit, woken_before=0):
             lease = await asyncio.to_thread(jobs.claim, id_, JobKind.DELETE, self._worker, LEASE_SECONDS)
             if lease is not None:
-                with bound(tenant=lease.job.tenant, adapter=lease.job.adapter, job=id_):
-                    await self._finish(lease)
+                yield lease
 
     async def _finish(self, lease: Lease) -> None:
+        with bound(tenant=lease.job.tenant, adapter=lease.job.adapter, job=lease.job.id):
+            try:
+                await self._try(lease)
+            except Exception:  # it is due again once its lease is over; the others go on
+                log.exception("deletion_failed")
+
+    async def _try(self, lease: Lease) -> None:
         try:
             await self._unload(lease)
             await asyncio.to_thread(self._remove, lease)

@@ -178,8 +178,9 @@ class Jobs:
     def due(self, kind: JobKind, limit: int, woken_before: float | None) -> tuple[str, ...]:
         """Jobs that a worker should look at now, oldest first: queued, waiting and due, or left by a dead worker.
 
-        Those that were woken less than `woken_before` seconds ago are left out, with None all that were woken; the
-        others count as woken now. Jobs to be cancelled that no worker holds any more are cancelled on the way.
+        Deletions of tenants of whom fewer are under way come before all others. Those that were woken less than
+        `woken_before` seconds ago are left out, with None all that were woken; the others count as woken now. Jobs to
+        be cancelled that no worker holds any more are cancelled on the way.
         """
         self._settle_cancellations(limit)
         j = schema.jobs
@@ -190,7 +191,8 @@ class Jobs:
                 rested = or_(rested, j.c.woken_at <= time - timedelta(seconds=woken_before))
             # The state stands beside the rest for the index's sake.
             query = select(j.c.id).where(j.c.state.in_(ACTIVE), j.c.kind == kind, _claimable(time), rested)
-            oldest = query.order_by(j.c.created_at).limit(limit).with_for_update(skip_locked=True)
+            turn = [_under_way(kind)] if kind is JobKind.DELETE else []
+            oldest = query.order_by(*turn, j.c.created_at).limit(limit).with_for_update(skip_locked=True)
             ids = tuple(connection.execute(oldest).scalars())
             if ids:
                 connection.execute(update(j).where(j.c.id.in_(ids)).values(woken_at=time))
@@ -343,6 +345,13 @@ def _claimable(time: datetime) -> ColumnElement[bool]:
         other.c.state.in_(ACTIVE),
     )
     return and_(j.c.cancel_requested == false(), due, or_(j.c.kind == JobKind.TRAIN, ~training))
+
+
+def _under_way(kind: JobKind) -> ColumnElement[int]:
+    """How many jobs of that kind of the job's tenant are held by a worker."""
+    j, other = schema.jobs, schema.jobs.alias()
+    held = and_(other.c.tenant == j.c.tenant, other.c.state == JobState.RUNNING, other.c.kind == kind)
+    return select(func.count()).where(held).correlate(j).scalar_subquery()
 
 
 def _visible(connection: Connection, tenant: str, id: str) -> Row[Any]:

@@ -44,6 +44,8 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
         self.seconds_given: dict[str, float | None] = {}
         self.loads: list[str] = []
         self.unloads: list[str] = []
+        self.drains: set[str] = set()
+        self.drained = asyncio.Event()
         self.answering = 0
         self.fails: LiftError | None = None
         self.fails_after: int = 0
@@ -84,6 +86,8 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
         await self._check(context)
         if self.fails is not None:
             await status.abort(context, self.fails)
+        if request.revision.digest in self.drains:
+            await self.drained.wait()
         self.unloads.append(request.revision.digest)
         self.resident.discard(_name(request.revision))
         return pb.UnloadRevisionResponse()

@@ -333,6 +333,35 @@ async def test_a_deleted_adapter_takes_along_what_its_training_loaded_and_did_no
     assert sorted(gateway.engine.unloads) == [stored.digest, reported.digest]
 
 
+async def test_a_deletion_that_takes_long_holds_up_no_other(gateway, eventually):
+    acme, rival = gateway.tenant("acme"), gateway.tenant("rival")
+    slow, quick = gateway.ready("acme", "tides", "a" * 64), gateway.ready("rival", "tides", "b" * 64)
+    gateway.engine.drains = {slow.digest}
+    await acme.adapters.DeleteAdapter(pb.DeleteAdapterRequest(name="adapters/tides"))
+    await rival.adapters.DeleteAdapter(pb.DeleteAdapterRequest(name="adapters/tides"))
+    await eventually(lambda: not gateway.catalogue.adapters.list("rival").items)
+    assert gateway.engine.unloads == [quick.digest]
+    assert gateway.catalogue.adapters.list("acme").items
+    gateway.engine.drained.set()
+    await eventually(lambda: not gateway.catalogue.adapters.list("acme").items)
+
+
+async def test_a_deletion_that_breaks_harms_no_other(gateway, eventually, monkeypatch):
+    finish = gateway.catalogue.adapters.finish_deletion
+
+    def broken(lease):
+        if lease.job.adapter == "broken":
+            raise RuntimeError
+        finish(lease)
+
+    monkeypatch.setattr(gateway.catalogue.adapters, "finish_deletion", broken)
+    client = gateway.tenant("acme")
+    for number, adapter in enumerate(("broken", "tides")):
+        gateway.ready("acme", adapter, str(number) * 64, text=f"{adapter}.")
+        await client.adapters.DeleteAdapter(pb.DeleteAdapterRequest(name=f"adapters/{adapter}"))
+    await eventually(lambda: [adapter.id for adapter in gateway.catalogue.adapters.list("acme").items] == ["broken"])
+
+
 async def test_a_deletion_waits_for_an_engine_that_does_not_let_go(gateway, refused, eventually):
     client = gateway.tenant("acme")
     gateway.ready("acme", "tides")

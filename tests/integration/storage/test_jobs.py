@@ -33,12 +33,12 @@ def job(catalogue: Catalogue) -> Job:
     return another_job(catalogue, "0")
 
 
-def another_job(catalogue: Catalogue, content: str) -> Job:
+def another_job(catalogue: Catalogue, content: str, tenant: str = "acme") -> Job:
     document = catalogue.documents.create(
-        "acme", title="", media_type="text/plain", sha256=content * 64, size_bytes=1, put=lambda _: None
+        tenant, title="", media_type="text/plain", sha256=content * 64, size_bytes=1, put=lambda _: None
     )
     _, job = catalogue.adapters.create(
-        "acme", id=None, title="", documents=[document.id], base_model="base", options={}
+        tenant, id=None, title="", documents=[document.id], base_model="base", options={}
     )
     return job
 
@@ -366,3 +366,15 @@ def test_writers_on_one_file_wait_for_each_other(sqlite_url: str, tmp_path: Path
     assert len(catalogues[0].keys.list("acme")) == 100
     for catalogue in catalogues:
         catalogue.close()
+
+
+def test_tenants_of_whom_fewer_deletions_are_under_way_come_first(catalogue: Catalogue) -> None:
+    deletions = []
+    for tenant, content in (("acme", "0"), ("acme", "1"), ("acme", "2"), ("rival", "3")):
+        if content in "03":
+            catalogue.tenants.create(tenant, "", Quotas())
+        adapter = another_job(catalogue, content, tenant).adapter
+        deletions.append(catalogue.adapters.start_deletion(tenant, adapter).id)
+    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == tuple(deletions)
+    assert catalogue.jobs.claim(deletions[0], JobKind.DELETE, "gateway", 60)
+    assert catalogue.jobs.due(JobKind.DELETE, 2, 0) == (deletions[3], deletions[1])
