@@ -105,9 +105,9 @@ def openai_app(backend: Backend) -> FastAPI:
     app.add_exception_handler(Exception, _failed)
 
     @app.get("/v1/models")
-    async def models(request: Request) -> Json:
+    async def models(request: Request) -> Response:
         found = await backend.models(await _caller(backend, request))
-        return {"object": "list", "data": [_model(model) for model in found]}
+        return await asyncio.to_thread(_listed, found)  # there may be so many that the loop would stand still
 
     @app.get("/v1/models/{model:path}")
     async def model(request: Request, model: str) -> Json:
@@ -348,6 +348,10 @@ async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T 
 def _usage(ends: Sequence[End]) -> Json:
     prompt, completion = sum(end.prompt_tokens for end in ends), sum(end.completion_tokens for end in ends)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _listed(models: Sequence[Model]) -> Response:
+    return JSONResponse({"object": "list", "data": [_model(model) for model in models]})
 
 
 def _model(model: Model) -> Json:

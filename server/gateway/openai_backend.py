@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from functools import partial
 
 from lift.errors import AdapterMissing, MalformedName
@@ -12,7 +13,6 @@ from server.gateway.auth import TenantKeys, caller
 from server.openai_api import End, Model, Order
 from server.pieces import Piece
 from storage.catalogue import Catalogue
-from storage.records import Adapter
 
 BASE = "base"
 
@@ -32,15 +32,15 @@ class GatewayBackend:
 
     async def models(self, caller: str) -> Sequence[Model]:
         """The base model, then the tenant's adapters that can be asked, newest first."""
-        adapters = await asyncio.to_thread(self._ready, caller)
-        return [self._base(), *map(_model, adapters)]
+        return await asyncio.to_thread(self._models, caller)
 
     async def model(self, caller: str, model: str) -> Model:
         """One of them, also while it is being trained. AdapterMissing."""
         if self._is_base(model):
             return self._base()
         get = partial(self._catalogue.adapters.get, with_documents=False)
-        return _model(await asyncio.to_thread(get, caller, _id(model)))
+        adapter = await asyncio.to_thread(get, caller, _id(model))
+        return _model(caller, adapter.id, adapter.created_at)
 
     def answers_at_once(self) -> int:
         """The tenant's quota."""
@@ -68,14 +68,8 @@ class GatewayBackend:
     def _base(self) -> Model:
         return Model(id=BASE, created=0, owned_by="system")
 
-    def _ready(self, tenant: str) -> list[Adapter]:
-        found: list[Adapter] = []
-        token = ""
-        while True:
-            page = self._catalogue.adapters.list(tenant, 1000, token)
-            found += [adapter for adapter in page.items if adapter.current_revision]
-            if not (token := page.next_token):
-                return found
+    def _models(self, tenant: str) -> Sequence[Model]:
+        return [self._base(), *(_model(tenant, *ready) for ready in self._catalogue.adapters.ready(tenant))]
 
 
 def _id(model: str) -> str:
@@ -85,8 +79,8 @@ def _id(model: str) -> str:
         raise AdapterMissing(adapter=model[:80]) from error
 
 
-def _model(adapter: Adapter) -> Model:
-    return Model(id=adapter.id, created=int(adapter.created_at.timestamp()), owned_by=adapter.tenant)
+def _model(tenant: str, adapter: str, created_at: datetime) -> Model:
+    return Model(id=adapter, created=int(created_at.timestamp()), owned_by=tenant)
 
 
 def _ended(answered: Answered) -> End:

@@ -1,6 +1,7 @@
 """Adapters: the named things that tenants query, with the jobs that make, remake and delete them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -70,6 +71,14 @@ class Adapters:
             if with_documents:
                 return _get(connection, tenant, id)
             return _record(_existing(connection, tenant, id), ())
+
+    def ready(self, tenant: str) -> Sequence[tuple[str, datetime]]:
+        """Ids and creation times of all adapters that have a revision, newest first."""
+        a = schema.adapters
+        query = select(a.c.id, a.c.created_at).where(a.c.tenant == tenant, a.c.current_revision.is_not(None))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(a.c.created_at.desc(), a.c.id.desc()))
+            return [(row.id, row.created_at) for row in rows]
 
     def list(self, tenant: str, page_size: int = 0, page_token: str = "") -> Page[Adapter]:
         """One page, newest first. InvalidOption, MalformedPageToken."""

@@ -30,6 +30,16 @@ async def test_models_are_the_base_model_and_the_tenants_ready_adapters(gateway,
         await client.models.retrieve("theirs")
 
 
+async def test_models_are_listed_by_one_query_that_reads_no_documents(gateway, client, statements_of):
+    gateway.ready("acme", "waves", text="Other text.")
+    await client.models.list()  # from now on the key is known
+    with statements_of(gateway.catalogue) as statements:
+        assert [model.id async for model in await client.models.list()] == ["base", "waves", "tides"]
+    read = [statement for statement in statements if "adapter" in statement]
+    assert len(read) == 1
+    assert not {"adapter_documents", "adapters.title"} & set(read[0].replace(",", " ").split())
+
+
 async def test_a_chat_is_answered_by_the_adapter_named_as_model(gateway, client):
     reply = await client.chat.completions.create(model="tides", messages=CHAT, max_completion_tokens=9)
     assert reply.choices[0].message.content == "The tide bell."

@@ -1,6 +1,7 @@
 """How log-probabilities and echoes look to OpenAI's clients and to lm-eval. The backend follows a script."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -21,17 +22,28 @@ def token(text: str, likeliest: int) -> Token:
     return Token(text=text, logprob=logprob, top={text: logprob} | ({RIVAL: rival} if likeliest else {}))
 
 
+class Listed(list[Model]):
+    """Remembers which thread goes through it."""
+
+    read_by: threading.Thread | None = None
+
+    def __iter__(self) -> Iterator[Model]:
+        self.read_by = threading.current_thread()
+        return super().__iter__()
+
+
 class Script:
     """Goes on from any prompt with the same answer, as an engine would."""
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
+        self.listed = Listed([Model(id="tides", created=0, owned_by="key")])
 
     async def authenticate(self, secret: str) -> str:
         return secret
 
     async def models(self, caller: str) -> Sequence[Model]:
-        return ()
+        return self.listed
 
     async def model(self, caller: str, model: str) -> Model:
         return Model(id=model, created=0, owned_by=caller)
@@ -150,3 +162,8 @@ async def test_what_cannot_be_honoured_is_refused_and_named(client, script, fiel
         await completed(client, **{field: value})
     assert refused.value.param == field
     assert script.orders == []
+
+
+async def test_models_are_written_down_where_no_other_call_waits_for_it(client, script) -> None:
+    assert [model.id async for model in await client.models.list()] == ["tides"]
+    assert script.listed.read_by not in {None, threading.current_thread()}
