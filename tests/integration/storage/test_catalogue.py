@@ -35,9 +35,8 @@ from lift.errors import (
     TenantInUse,
     TenantMissing,
 )
-from storage.catalogue import Catalogue, documents
+from storage.catalogue import Catalogue, documents, schema
 from storage.catalogue.database import Database, now
-from storage.catalogue.schema import documents
 from storage.records import (
     Adapter,
     AdapterState,
@@ -710,7 +709,7 @@ def test_a_rollback_passes_over_documents_that_an_earlier_release_let_go(
 def _let_go(url: str, document: str) -> None:
     database = Database(url)
     with database.write() as connection:
-        connection.execute(documents.delete().where(documents.c.id == document))
+        connection.execute(schema.documents.delete().where(schema.documents.c.id == document))
     database.close()
 
 
