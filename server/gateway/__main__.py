@@ -14,6 +14,9 @@ from storage.wakeups import CeleryWakeups
 THREADS = 32
 """Calls of the catalogue and the object store at once: they block, each in a thread."""
 
+KEPT_CONNECTIONS = 8
+"""To the catalogue: every call of a tenant needs one."""
+
 
 async def serve(settings: Settings) -> None:
     """Serves until the process is told to stop."""
@@ -22,7 +25,7 @@ async def serve(settings: Settings) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    catalogue = Catalogue(settings.catalogue.url.get_secret_value())
+    catalogue = Catalogue(settings.catalogue.url.get_secret_value(), KEPT_CONNECTIONS)
     wakeups = CeleryWakeups(settings.queue.url.get_secret_value(), settings.queue.name)
     try:
         await asyncio.to_thread(catalogue.migrate)

@@ -19,10 +19,13 @@ from storage.catalogue.tenants import Tenants
 
 
 class Catalogue:
-    """One database: sqlite:///path, or postgresql+psycopg://user:password@host/database."""
+    """One database: sqlite:///path, or postgresql+psycopg://user:password@host/database.
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
+    Of the connections that calls at once open, `kept_connections` stay: many processes share what a server allows.
+    """
+
+    def __init__(self, url: str, kept_connections: int = 2) -> None:
+        self._database = Database(url, kept_connections)
         self.tenants = Tenants(self._database)
         self.keys = Keys(self._database)
         self.documents = Documents(self._database)

@@ -28,7 +28,6 @@ _POSTGRESQL = {
     "tcp_user_timeout": 15_000,
 }
 """libpq's, in seconds, the last in milliseconds: whoever waits for a host that vanishes waits for 15 to 20 s."""
-_POOL_SIZE = 8
 _POOL_OVERFLOW = 32
 _MIGRATION_LOCK = 0x6C696674  # "lift"
 
@@ -36,8 +35,8 @@ _MIGRATION_LOCK = 0x6C696674  # "lift"
 class Database:
     """One database, through a pool of connections; safe to use from several threads."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(make_url(url))
+    def __init__(self, url: str, kept_connections: int) -> None:
+        self._engine = _engine(make_url(url), kept_connections)
         self._writer = self._engine.execution_options(lift_write=True)
 
     @contextmanager
@@ -88,13 +87,13 @@ def now(connection: Connection) -> datetime:
     return datetime.now(UTC)
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, kept_connections: int) -> Engine:
     if url.drivername in {"postgresql", "postgres"}:
         url = url.set(drivername="postgresql+psycopg")
     sqlite = url.get_backend_name() == "sqlite"
     engine = create_engine(
         url,
-        pool_size=_POOL_SIZE,
+        pool_size=kept_connections,
         max_overflow=_POOL_OVERFLOW,
         pool_pre_ping=not sqlite,
         connect_args={"timeout": _BUSY_SECONDS} if sqlite else _POSTGRESQL,

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from lift.errors import (
     AdapterDeleting,
@@ -836,7 +838,7 @@ def test_a_database_that_is_not_there_is_said_to_be_unavailable(tmp_path: object
 
 
 def test_a_postgresql_host_that_vanishes_is_not_waited_for_long(postgres_url: str) -> None:
-    database = Database(postgres_url)
+    database = Database(postgres_url, kept_connections=1)
     with database.read() as connection:
         session = connection.connection.driver_connection
         assert isinstance(session, psycopg.Connection)
@@ -844,6 +846,27 @@ def test_a_postgresql_host_that_vanishes_is_not_waited_for_long(postgres_url: st
     database.close()
     names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
     assert [parameters.get(name) for name in names] == ["5", "5", "3", "15000"]
+
+
+@pytest.mark.parametrize("kept", [None, 4])
+def test_a_role_keeps_few_connections_of_those_that_it_had_at_once(postgres_url: str, kept: int | None) -> None:
+    catalogue = Catalogue(postgres_url) if kept is None else Catalogue(postgres_url, kept)
+    together = threading.Barrier(6)
+    backends: set[int] = set()
+
+    def read() -> None:
+        with catalogue._database.read() as connection:
+            backends.add(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            together.wait(30)
+
+    at_once([read] * 6)
+    with psycopg.connect(postgres_url) as observer:
+        open_ones = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+        deadline = time.monotonic() + 10
+        while observer.execute(open_ones, [list(backends)]).fetchone() != (kept or 2,):
+            assert time.monotonic() < deadline, "connections that nobody needs are still open"
+            time.sleep(0.02)
+    catalogue.close()
 
 
 def at_once(calls: list[Callable[[], object]]) -> list[object]:
