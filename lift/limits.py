@@ -11,6 +11,9 @@ MAX_LOGPROBS = 5
 MAX_GENERATION_BYTES = 256 << 20
 """Of a message between trainer and generator, which holds whole documents or where all their sentences are."""
 
+MAX_ADAPTER_BYTES = 240 << 20
+"""Of an adapter's documents in all: with their titles, and what has been written about, they fit such a message."""
+
 MAX_TURNS = 1000
 """So many turns a conversation may have."""
 

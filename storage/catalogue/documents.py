@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, Text, and_, cast, delete, exists, func, 
 
 from lift.errors import DocumentExists, DocumentInUse, DocumentMissing, InvalidOption
 from lift.ids import new_id
+from lift.limits import MAX_ADAPTER_BYTES
 from storage.catalogue import schema, tenants
 from storage.catalogue.checks import checked_title
 from storage.catalogue.database import Database, now
@@ -93,7 +94,10 @@ class Documents:
 
 
 def require(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids of a non-empty list of different documents, all the tenant's. InvalidOption, DocumentMissing."""
+    """The ids of a non-empty list of different documents, all the tenant's and together what a trainer can send.
+
+    InvalidOption, DocumentMissing.
+    """
     if not ids:
         raise InvalidOption(option="documents", problem="at least one is needed")
     if len(set(ids)) < len(ids):
@@ -101,6 +105,9 @@ def require(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[st
     found = _sizes(connection, tenant, ids)
     if missing := next((id for id in ids if id not in found), None):
         raise DocumentMissing(document=missing)
+    if (size_bytes := sum(found.values())) > MAX_ADAPTER_BYTES:
+        expected = f"at most {MAX_ADAPTER_BYTES} bytes in all"
+        raise InvalidOption(option="documents", value=size_bytes, expected=expected)
     return tuple(ids)
 
 

@@ -37,6 +37,7 @@ from lift.errors import (
     TenantInUse,
     TenantMissing,
 )
+from lift.limits import MAX_ADAPTER_BYTES
 from storage.catalogue import Catalogue, documents, schema
 from storage.catalogue.database import Database, now
 from storage.records import (
@@ -57,13 +58,15 @@ def a_tenant(catalogue: Catalogue, id: str = "acme", **quotas: int) -> str:
     return catalogue.tenants.create(id, "Acme", Quotas(**quotas)).id
 
 
-def a_document(catalogue: Catalogue, tenant: str = "acme", content: str = "a", request_id: str = "") -> Document:
+def a_document(
+    catalogue: Catalogue, tenant: str = "acme", content: str = "a", request_id: str = "", size_bytes: int = 100
+) -> Document:
     return catalogue.documents.create(
         tenant,
         title=f"Document {content}",
         media_type="text/plain",
         sha256=content * 64,
-        size_bytes=100,
+        size_bytes=size_bytes,
         request_id=request_id,
         put=lambda _: None,
     )
@@ -908,6 +911,26 @@ def test_an_adapter_is_made_with_as_many_queries_whatever_the_number_of_its_docu
             "acme", id=None, title="", documents=[*ids, "doc-none", "doc-nil"], base_model="base", options={}
         )
     assert missing.value.facts == {"document": "doc-none"}
+
+
+def test_an_adapter_of_more_text_than_a_trainer_can_send_is_refused(catalogue: Catalogue) -> None:
+    a_tenant(catalogue)
+    half, other, more = (
+        a_document(catalogue, content=content, size_bytes=size).id
+        for content, size in (("a", MAX_ADAPTER_BYTES // 2), ("b", MAX_ADAPTER_BYTES // 2), ("c", 1))
+    )
+    request: dict[str, Any] = {"id": None, "title": "", "base_model": "base", "options": {}}
+    adapter, job = catalogue.adapters.create("acme", documents=[half, other], **request)
+    catalogue.jobs.request_cancel("acme", job.id)
+    for attempt in (
+        lambda: catalogue.adapters.create("acme", documents=[half, other, more], **request),
+        lambda: catalogue.adapters.retrain("acme", adapter.id, documents=[more, half, other]),
+    ):
+        with pytest.raises(InvalidOption) as refused:
+            attempt()
+        assert refused.value.facts["option"] == "documents"
+        assert refused.value.facts["value"] == MAX_ADAPTER_BYTES + 1
+    assert catalogue.adapters.get("acme", adapter.id).job == job.id
 
 
 def test_more_documents_can_be_looked_up_than_a_query_takes_values(catalogue: Catalogue) -> None:
