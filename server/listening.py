@@ -18,6 +18,10 @@ log = structlog.get_logger()
 
 DRAIN_SECONDS = 20.0
 STOP_SECONDS = 2.0
+MAX_HEADER_BYTES = 64 << 10
+MAX_HTTP_CONNECTIONS = 2048
+"""More than the queries that a gateway lets in by default; each may hold MAX_HEADER_BYTES before its key is known."""
+
 GRPC_OPTIONS = (
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_concurrent_streams", 1024),
@@ -76,6 +80,9 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 lifespan="off",
+                http="h11",  # httptools, which uvicorn prefers, takes headers without end
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+                limit_concurrency=MAX_HTTP_CONNECTIONS,
                 timeout_graceful_shutdown=int(DRAIN_SECONDS),
             )
         )

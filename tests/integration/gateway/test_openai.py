@@ -1,10 +1,12 @@
 """The OpenAI façade, through OpenAI's own client."""
 
 import asyncio
+from contextlib import suppress
 
 import httpx
 import openai
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lift.errors import EngineUnavailable
 from storage.records import Quotas
@@ -211,6 +213,32 @@ async def test_bodies_that_are_no_requests_are_refused(gateway, client):
         assert unknown.json()["error"]["type"] == "invalid_request_error"
         without_key = await plain.post("chat/completions", content=b"", headers={"authorization": ""})
         assert without_key.status_code == 401
+
+
+@pytest.mark.parametrize("line", [b"x: " + b"a" * 1000 + b"\r\n", b"a" * 1000], ids=["many headers", "one header"])
+async def test_headers_without_end_are_refused_before_they_fill_the_memory(gateway, line):
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.ports.http)
+    writer.write(b"GET /v1/models HTTP/1.1\r\nhost: x\r\ny: ")
+    with suppress(ConnectionError):  # what was sent and not read resets the connection
+        for _ in range(1000):
+            writer.write(line)
+            await writer.drain()
+        async with asyncio.timeout(10):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+
+
+async def test_a_connection_is_kept_for_the_next_request(gateway, client, monkeypatch):
+    peers = []
+    connected = H11Protocol.connection_made
+    monkeypatch.setattr(
+        H11Protocol, "connection_made", lambda self, transport: (peers.append(self), connected(self, transport))
+    )
+    for streamed in (False, True):
+        reply = await client.chat.completions.create(model="tides", messages=CHAT, stream=streamed)
+        assert not streamed or [chunk async for chunk in reply]
+    await client.models.list()
+    assert len(peers) == 1
 
 
 async def test_a_client_that_leaves_stops_the_engine(gateway, client, eventually):
