@@ -11,7 +11,7 @@ import structlog
 from grpc_status import rpc_status
 
 from lift import status
-from lift.errors import GatewayUnavailable, InternalError, LiftError, TimedOut
+from lift.errors import GatewayUnavailable, InternalError, InvalidOption, LiftError, TimedOut
 from lift.ids import new_id
 from lift.logs import bound
 
@@ -26,14 +26,15 @@ DEADLINE_SECONDS = 60.0
 LONG_DEADLINES_SECONDS = {
     "UploadDocument": 600.0,
     "DownloadRevision": 600.0,
-    "Query": 600.0,
-    "StreamQuery": 600.0,
-    "Answer": 600.0,
-    "LoadRevision": 600.0,
+    "Query": 3600.0,
+    "StreamQuery": 3600.0,
+    "Answer": 3600.0,
+    "LoadRevision": 3600.0,
     "WatchOperation": 3600.0,
     "WaitOperation": 3600.0,
 }
-"""What a call may take where its client did not say; a query is also held to the gateway's own limit."""
+"""What a call may take, its request's way included, whatever its client says; a query is also held to the gateway's own
+limit, an answer and a loading to what settings give them."""
 
 OPEN_SERVICES = ("/grpc.health.", "/grpc.reflection.")
 RESUMABLE = ("WatchOperation", "WaitOperation")
@@ -65,35 +66,35 @@ class Calls(grpc.aio.ServerInterceptor):
         await self._idle.wait()
 
     def _wrapped(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
+        """As if every method took a stream: gRPC reads nothing of such a request before the call is admitted."""
         inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
-        async def unary(request: Any, context: Any) -> Any:
+        async def unary(requests: AsyncIterator[Any], context: Any) -> Any:
             async with self._around(details, context) as head:
-                response = await inner(request, context)
+                response = await inner(requests if handler.request_streaming else await _only(requests), context)
                 await context.send_initial_metadata(head)
                 return response
 
-        async def stream(request: Any, context: Any) -> None:
+        async def stream(requests: AsyncIterator[Any], context: Any) -> None:
             # Written, not yielded: a client that leaves then interrupts this very task, wherever it is, and all that is
             # held inside is let go of at once.
-            async with self._around(details, context) as head, aclosing(inner(request, context)) as responses:
-                sent = False
-                async for response in responses:
-                    if not sent:
-                        await context.send_initial_metadata(head)
-                        sent = True
-                    await context.write(response)
+            async with self._around(details, context) as head:
+                request = requests if handler.request_streaming else await _only(requests)
+                async with aclosing(inner(request, context)) as responses:
+                    sent = False
+                    async for response in responses:
+                        if not sent:
+                            await context.send_initial_metadata(head)
+                            sent = True
+                        await context.write(response)
                 if not sent:
                     await context.send_initial_metadata(head)
 
-        made = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[(handler.request_streaming, handler.response_streaming)]
-        behaviour = stream if handler.response_streaming else unary
-        return made(behaviour, handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                stream, handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.stream_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
 
     @asynccontextmanager
     async def _around(self, details: grpc.HandlerCallDetails, context: Any) -> AsyncIterator[Metadata]:
@@ -105,7 +106,7 @@ class Calls(grpc.aio.ServerInterceptor):
             metadata = ((REQUEST_ID, request),)
             context.set_trailing_metadata(metadata)
             try:
-                async with asyncio.timeout(_seconds(method, context)) as limit:
+                async with asyncio.timeout(LONG_DEADLINES_SECONDS.get(method, DEADLINE_SECONDS)) as limit:
                     if self._refusing:
                         raise GatewayUnavailable()
                     await self._admit(_authorization(details))
@@ -134,9 +135,12 @@ class Calls(grpc.aio.ServerInterceptor):
                 self._idle.set()
 
 
-def _seconds(method: str, context: Any) -> float | None:
-    """The deadline to impose: none where the client set one, since gRPC itself keeps that."""
-    return LONG_DEADLINES_SECONDS.get(method, DEADLINE_SECONDS) if context.time_remaining() is None else None
+async def _only(requests: AsyncIterator[Any]) -> Any:
+    """The request of a method that takes one. InvalidOption: there is none."""
+    request = await anext(aiter(requests), None)
+    if request is None:
+        raise InvalidOption(option="request", expected="one message")
+    return request
 
 
 def _authorization(details: grpc.HandlerCallDetails) -> str:

@@ -1,4 +1,4 @@
-"""Turns more queries than the engines can take into a fair line: tenants take turns, whatever each of them sends."""
+"""Turns more than there is room for into fair lines: tenants take turns, whatever each of them sends."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -90,3 +90,25 @@ class Admission:
             if not turn.done():  # a query that was cancelled and has not run since stands in the line still
                 self._running += 1
                 turn.set_result(None)
+
+
+class Rooms:
+    """A room for each tenant, with so many places; who comes to a full one waits for those before."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._rooms: dict[str, asyncio.Semaphore] = {}
+        self._users: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def place_of(self, tenant: str) -> AsyncIterator[None]:
+        """Holds one of the tenant's places."""
+        room = self._rooms.setdefault(tenant, asyncio.Semaphore(self._places))
+        self._users[tenant] += 1
+        try:
+            async with room:
+                yield
+        finally:
+            self._users[tenant] -= 1
+            if not self._users[tenant]:
+                del self._users[tenant], self._rooms[tenant]

@@ -14,6 +14,7 @@ from lift.errors import CatalogueUnavailable, DocumentMissing, DocumentTooLarge,
 from lift.v1 import documents_pb2 as pb
 from lift.v1 import documents_pb2_grpc
 from server.gateway import listings, translate
+from server.gateway.admission import Rooms
 from server.gateway.auth import caller
 from storage import keys
 from storage.catalogue import Catalogue
@@ -24,6 +25,8 @@ from storage.text import read_text
 log = structlog.get_logger()
 
 MAX_MESSAGE_BYTES = 1 << 20
+UPLOADS_PER_TENANT = 4
+"""Each is held in memory until its last chunk has come; those behind are not read meanwhile."""
 
 
 class Documents:
@@ -86,6 +89,7 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
         self._catalogue = catalogue
         self._documents = documents
         self._max_document_bytes = max_document_bytes
+        self._uploads = Rooms(UPLOADS_PER_TENANT)
 
     async def CreateDocument(
         self, request: pb.CreateDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -100,9 +104,10 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
         self, request_iterator: AsyncIterator[pb.UploadDocumentRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.Document:
         """Bytes in chunks."""
-        described, content = await collected(request_iterator, self._max_document_bytes)
-        create = self._documents.create
-        made = await asyncio.to_thread(create, caller().id, described.document, content, described.request_id)
+        async with self._uploads.place_of(caller().id):
+            described, content = await collected(request_iterator, self._max_document_bytes)
+            create = self._documents.create
+            made = await asyncio.to_thread(create, caller().id, described.document, content, described.request_id)
         return translate.document(made)
 
     async def GetDocument(

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import grpc
 import structlog
 
 from lift import errors, status
 from lift.internal.v1 import engine_pb2 as pb
+from server.gateway.admission import Rooms
 from server.gateway.nodes import Nodes
 from storage.catalogue import Catalogue
 from storage.placement import place
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 ASKED_MUCH = 32  # answers that a node writes for this gateway; more in a step are each slower
 LOADS_PER_ANSWER = 3
 LOADS_PER_TENANT = 2
+"""Who asks for many cold adapters waits for them longer than others do for one."""
 
 SHOWN = (
     errors.InvalidInput,
@@ -41,7 +43,7 @@ class Router:
         self._nodes = nodes
         self._timeout_seconds = timeout_seconds
         self._asked: Counter[str] = Counter()
-        self._loading = _Loading()
+        self._loading = Rooms(LOADS_PER_TENANT)
 
     async def answer(self, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
         """The engine's messages. EngineUnavailable, SlotsFull, and what an engine refuses with."""
@@ -105,7 +107,7 @@ class Router:
             call.cancel()
 
     async def _load(self, node: Node, revision: pb.RevisionRef) -> None:
-        async with self._loading.one_of(revision.tenant):
+        async with self._loading.place_of(revision.tenant):
             try:
                 engine, metadata = self._nodes.engine(node), self._nodes.metadata
                 request = pb.LoadRevisionRequest(revision=revision)
@@ -113,26 +115,6 @@ class Router:
             except grpc.aio.AioRpcError as error:
                 raise shown(error, node) from error
         log.info("revision_loaded", node=node.id, adapter=revision.adapter, revision=revision.digest)
-
-
-class _Loading:
-    """Loads of each tenant at once: who asks for many cold adapters waits for them longer than others do for one."""
-
-    def __init__(self) -> None:
-        self._rooms: dict[str, asyncio.Semaphore] = {}
-        self._users: Counter[str] = Counter()
-
-    @asynccontextmanager
-    async def one_of(self, tenant: str) -> AsyncIterator[None]:
-        room = self._rooms.setdefault(tenant, asyncio.Semaphore(LOADS_PER_TENANT))
-        self._users[tenant] += 1
-        try:
-            async with room:
-                yield
-        finally:
-            self._users[tenant] -= 1
-            if not self._users[tenant]:
-                del self._users[tenant], self._rooms[tenant]
 
 
 def ref_of(revision: pb.RevisionRef) -> RevisionRef:

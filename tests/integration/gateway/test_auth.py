@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lift import errors
 from lift.v1 import adapters_pb2, admin_pb2, documents_pb2, queries_pb2
+from server import calls
 
 TENANT_METHODS = [
     method
@@ -34,6 +35,14 @@ def call_of(channel, method, authorization):
     callable_ = kind(path, lambda message: message.SerializeToString(), GetMessageClass(method.output_type).FromString)
     metadata = () if authorization is None else (("authorization", authorization),)
     return callable_(iter([request]) if method.client_streaming else request, metadata=metadata)
+
+
+def unsent(channel, name, authorization, timeout=None):
+    """A call of one of a tenant's methods that has sent its metadata, and as yet no request."""
+    method = next(method for method in TENANT_METHODS if method.name == name)
+    path = f"/{method.containing_service.full_name}/{name}"
+    metadata = () if authorization is None else (("authorization", authorization),)
+    return channel.stream_stream(path)(metadata=metadata, timeout=timeout)
 
 
 @pytest.fixture
@@ -140,3 +149,27 @@ async def test_an_over_long_key_is_refused_like_any_other(gateway, channel_to):
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
     assert failed.value.code() in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAUTHENTICATED}
+
+
+@pytest.mark.parametrize("name", ["CreateDocument", "UploadDocument", "StreamQuery"])
+async def test_a_call_without_a_key_is_refused_before_its_request_has_come(gateway, channel_to, name):
+    call = unsent(channel_to("tenants"), name, None)
+    async with asyncio.timeout(10):
+        assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert dict(await call.trailing_metadata())["x-request-id"]
+
+
+async def test_a_request_that_does_not_come_is_waited_for_within_the_gateways_own_deadline(
+    gateway, channel_to, monkeypatch
+):
+    monkeypatch.setattr(calls, "DEADLINE_SECONDS", 0.2)
+    call = unsent(channel_to("tenants"), "CreateDocument", f"Bearer {gateway.key_of('acme')}", timeout=3600)
+    async with asyncio.timeout(10):
+        assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_call_that_ends_without_a_request_is_refused(gateway, channel_to):
+    call = unsent(channel_to("tenants"), "CreateDocument", f"Bearer {gateway.key_of('acme')}")
+    await call.done_writing()
+    async with asyncio.timeout(10):
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -7,6 +7,7 @@ import pytest
 
 from lift import errors
 from lift.v1 import documents_pb2 as pb
+from server.gateway.documents import UPLOADS_PER_TENANT
 from storage.records import Quotas
 
 MIB = 1 << 20
@@ -151,6 +152,22 @@ async def test_an_upload_that_breaks_off_leaves_nothing(gateway, eventually):
     call.cancel()
     await client.documents.ListDocuments(pb.ListDocumentsRequest())
     await nothing_is_left(gateway, client)
+
+
+async def test_an_upload_behind_as_many_as_a_tenant_may_have_waits_and_anothers_does_not(gateway):
+    client, other = gateway.tenant("acme"), gateway.tenant("other")
+    begun = [client.documents.UploadDocument() for _ in range(UPLOADS_PER_TENANT)]
+    for call in begun:
+        for part in parts(b"x" * MIB, b"x" * MIB):  # more than is sent before somebody reads
+            await call.write(part)
+    behind = asyncio.ensure_future(client.documents.UploadDocument(iter(parts(b"It rings."))))
+    await other.documents.UploadDocument(iter(parts(b"It rings.")))
+    await client.documents.ListDocuments(pb.ListDocumentsRequest())
+    assert not list(gateway.objects.list("acme/"))
+    begun.pop().cancel()
+    await behind
+    for call in begun:
+        call.cancel()
 
 
 async def test_a_document_past_a_quota_is_refused(gateway, refused):
