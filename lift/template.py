@@ -33,17 +33,22 @@ class PromptTemplate:
     def render(self, turns: list[tuple[str, str]]) -> str:
         """The prompt of (role, content) turns, up to where the model's answer begins. Roles: system, user, assistant.
 
-        Control tokens inside a content are taken out, so that nobody can write a turn in somebody else's name.
+        What would begin or end a turn inside a content is blanked, so that nobody writes in somebody else's name.
         """
         names = _ROLES.get(self.name, {})
         said = "".join(
-            self.turn.format(role=names.get(role, role), content=_CONTROL.sub("", content)) for role, content in turns
+            self.turn.format(role=names.get(role, role), content=self._blanked(content)) for role, content in turns
         )
         return self.start + said + self.answer
 
     def question(self, question: str, context: str = "") -> str:
         """The prompt of one question, with the text it is about before it where there is one."""
         return self.render([("user", f"{context}\n\n{question}" if context else question)])
+
+    def _blanked(self, content: str) -> str:
+        """Spaces, which no control token has, in their place: what stood around one does not become another."""
+        content = _CONTROL.sub(" ", content)
+        return _LINE_BEFORE_ROLE.sub(" ", content) if self.name == "plain" else content
 
 
 TEMPLATES = {
@@ -70,3 +75,4 @@ TEMPLATES = {
 _MARKERS = {"chatml": "<|im_start|>", "llama3": "<|start_header_id|>", "gemma": "<start_of_turn>"}
 _ROLES = {"gemma": {"assistant": "model", "system": "user"}}
 _CONTROL = re.compile(r"<\|[a-z_]{1,40}\|>|</?s>|<bos>|<eos>|<(start|end)_of_turn>")
+_LINE_BEFORE_ROLE = re.compile(r"(?<!\s)[^\S\r\n]*[\r\n]\s*(?=(system|user|assistant)\s*:)", re.IGNORECASE)
