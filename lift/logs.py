@@ -20,8 +20,9 @@ def configure(*, level: str = "INFO", as_json: bool = True, role: str) -> None:
     tracebacks = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer: list[structlog.typing.Processor] = (
-        [tracebacks, structlog.processors.JSONRenderer()] if as_json else [structlog.dev.ConsoleRenderer()]
+        [tracebacks, structlog.processors.JSONRenderer()] if as_json else [console]
     )
     structlog.configure(
         processors=[*shared, *renderer],

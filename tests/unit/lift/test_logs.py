@@ -1,4 +1,4 @@
-"""What becomes of an event where it cannot be written."""
+"""What an event says of a failure, and what becomes of it where it cannot be written."""
 
 import subprocess
 import sys
@@ -19,6 +19,20 @@ try:
 except ZeroDivisionError:
     log.exception("something_failed")
 print("went on", flush=True)
+"""
+
+FAILURES = """
+import json, logging, sys
+import structlog
+from lift import logs
+logs.configure(as_json=json.loads(sys.argv[1]), role="engine")
+def read(document):
+    raise KeyError("no_such_key")
+for log in (structlog.get_logger(), logging.getLogger("celery")):
+    try:
+        read("The gate code is %d." % (4700 + 11))
+    except KeyError:
+        log.exception("something_failed")
 """
 
 WITHOUT_ROOM = """
@@ -43,6 +57,16 @@ def test_an_event_that_cannot_be_written_does_not_fail_what_it_is_about(as_json:
             [sys.executable, "-c", EVENTS, as_json], stdout=subprocess.PIPE, stderr=full, check=False, timeout=60
         )
     assert ended.stdout == b"went on\n"
+
+
+@pytest.mark.parametrize("as_json", ["true", "false"])
+def test_a_failure_is_written_with_its_lines_and_without_what_they_held(as_json: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FAILURES, as_json], capture_output=True, check=True, text=True, timeout=60
+    )
+    assert ended.stderr.count("no_such_key") >= 2
+    assert ended.stderr.count("something_failed") == 2
+    assert "4711" not in ended.stderr
 
 
 def test_events_are_written_again_once_there_is_room(tmp_path: Path) -> None:
