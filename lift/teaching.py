@@ -19,7 +19,7 @@ class Row(BaseModel):
     `window` is the text before the sentence.
     """
 
-    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
 
     title: str = ""
     window: str = ""
@@ -36,7 +36,7 @@ class Row(BaseModel):
 class Pair(BaseModel):
     """A question and its answer; text that is to be learned as it stands has no question."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     question: str
     answer: str = Field(min_length=1)
@@ -45,7 +45,7 @@ class Pair(BaseModel):
 class Lesson(BaseModel):
     """A short document as pairs, and what people asked about the same facts. A primer is taught on lessons."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     title: str = ""
     pairs: tuple[Pair, ...] = Field(min_length=1)

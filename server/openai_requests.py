@@ -49,7 +49,7 @@ def _as_list(value: Any) -> Any:
 class SampledRequest(BaseModel):
     """The fields that both endpoints share. Ranges are OpenAI's."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
     model: str = Field(min_length=1, max_length=512)
     max_tokens: int | None = Field(default=None, gt=0)

@@ -15,7 +15,7 @@ from storage.records import RevisionRef
 class AskedPair(BaseModel):
     """A question and its answer. `known`: whether the revision gave the answer; None where it was not asked."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     question: str
     answer: str
@@ -26,7 +26,7 @@ class AskedPair(BaseModel):
 class SentenceKnowledge(BaseModel):
     """Characters `start` to `end` of a document's text, and what was written about them."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     document: str
     start: int

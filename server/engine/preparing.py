@@ -36,7 +36,7 @@ NICENESS = 10  # on top of the engine's own
 class Setup(BaseModel):
     """What all tasks share. `folder`: where revisions go, each into a folder of its own."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     objects: ObjectSettings
     folder: Path

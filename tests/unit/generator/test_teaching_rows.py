@@ -1,6 +1,7 @@
 """Which human questions a writer is taught on."""
 
 import json
+import traceback
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,13 @@ def test_texts_that_were_asked_about_are_added_as_they_are(tmp_path: Path) -> No
     assert added[1] == Row(title="A", sentence="Ida wove it.", question="Whose hands made the cloth?", answer="Ida")
 
 
-@pytest.mark.parametrize("line", ["no JSON", "[]", '{"sentence": "A.", "question": "B?"}', '{"sentence": 1}'])
+@pytest.mark.parametrize(
+    "line", ["no JSON", "[]", '{"sentence": "A.", "question": "B?"}', '{"sentence": 1}', '["Ada Merrow"]']
+)
 def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: str) -> None:
     data = tmp_path / "rows.jsonl"
     data.write_text(f"{json.dumps(ROW)}\n{line}\n", encoding="utf-8")
     result = CliRunner().invoke(app, ["--data", str(data), "--out", str(tmp_path / "chosen.jsonl")])
     assert isinstance(result.exception, InvalidOption)
     assert result.exception.facts["line"] == 2
+    assert "Merrow" not in "".join(traceback.format_exception(result.exception))

@@ -59,3 +59,11 @@ def test_a_chat_has_neither(field) -> None:
 
 def test_a_chat_that_asks_for_nothing_of_it_passes() -> None:
     ChatRequest.model_validate({**CHAT, "logprobs": False, "top_logprobs": 0, "echo": False}).check()
+
+
+@pytest.mark.parametrize("kind", [ChatRequest, CompletionRequest])
+@pytest.mark.parametrize("body", ['{"model": "tides", "prompt": "Ada Merrow', '{"model": ["Ada Merrow"]}'])
+def test_a_body_that_is_none_is_not_quoted(kind, body) -> None:
+    with pytest.raises(ValueError, match="validation error") as failed:
+        kind.model_validate_json(body)
+    assert "Merrow" not in str(failed.value)

@@ -1,8 +1,9 @@
 """What is known of a revision's sentences comes back as it was written."""
 
 import pytest
+from pydantic import ValidationError
 
-from storage import knowledge
+from storage import keys, knowledge
 from storage.knowledge import SentenceKnowledge
 from storage.memory import MemoryObjects
 from storage.records import RevisionRef
@@ -24,3 +25,19 @@ def test_of_no_sentences_nothing_is_known() -> None:
     assert knowledge.read(objects, REF) == ()
     knowledge.write(objects, REF, ())
     assert knowledge.read(objects, REF) == ()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b'{"document": "doc", "start": 0, "end": 40, "text": "Ada Merrow opens',
+        b'{"document": "doc", "start": "Ada Merrow opens", "end": 40, "text": "it."}',
+        b'{"document": "doc", "start": 0, "end": 9, "text": "", "pairs": [{"question": "Ada Merrow?"}]}',
+    ],
+)
+def test_what_is_damaged_is_not_quoted(damaged) -> None:
+    objects = MemoryObjects()
+    objects.put(keys.knowledge(REF), damaged)
+    with pytest.raises(ValidationError) as failed:
+        knowledge.read(objects, REF)
+    assert "Merrow" not in str(failed.value)
