@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -863,13 +863,12 @@ def test_a_role_keeps_few_connections_of_those_that_it_had_at_once(postgres_url:
             together.wait(30)
 
     at_once([read] * 6)
-    with psycopg.connect(postgres_url) as observer:
+    with closing(catalogue), psycopg.connect(postgres_url, autocommit=True) as observer:
         open_ones = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
         deadline = time.monotonic() + 10
         while observer.execute(open_ones, [list(backends)]).fetchone() != (kept or 2,):
             assert time.monotonic() < deadline, "connections that nobody needs are still open"
             time.sleep(0.02)
-    catalogue.close()
 
 
 def at_once(calls: list[Callable[[], object]]) -> list[object]:
