@@ -57,5 +57,6 @@ class Nodes:
         await self._close(set(self._channels))
 
     async def _close(self, addresses: set[str]) -> None:
-        for address in addresses:
-            await self._channels.pop(address).close()
+        closing = [self._channels.pop(address) for address in addresses if address in self._channels]
+        for channel in closing:  # out of the dictionary first: another call may close the same ones meanwhile
+            await channel.close()
