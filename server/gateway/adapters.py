@@ -18,7 +18,7 @@ from server.gateway.answers import current_digest
 from server.gateway.auth import caller
 from server.gateway.deletion import Deletions
 from server.gateway.downloads import pieces_of
-from server.gateway.jobs import changes, operation_of
+from server.gateway.jobs import Watches, operation_of
 from storage import knowledge
 from storage.catalogue import Catalogue
 from storage.catalogue.pages import page_at
@@ -70,11 +70,19 @@ class Trainings:
 class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
     """lift.v1.AdapterService."""
 
-    def __init__(self, catalogue: Catalogue, objects: ObjectStore, trainings: Trainings, deletions: Deletions) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        objects: ObjectStore,
+        trainings: Trainings,
+        deletions: Deletions,
+        watches: Watches,
+    ) -> None:
         self._catalogue = catalogue
         self._objects = objects
         self._trainings = trainings
         self._deletions = deletions
+        self._watches = watches
 
     async def CreateAdapter(
         self, request: pb.CreateAdapterRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -147,7 +155,7 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
     ) -> AsyncGenerator[pb.WatchOperationResponse]:
         """The operation now, then at each change."""
         id_ = translate.id_in(request.name, "operations")
-        async with aclosing(changes(self._catalogue, caller().id, id_)) as jobs:
+        async with aclosing(self._watches.changes(caller().id, id_)) as jobs:
             async for job in jobs:
                 yield pb.WatchOperationResponse(operation=await operation_of(self._catalogue, job))
 

@@ -1,17 +1,19 @@
 """Turns jobs into operations, and the catalogue's changing rows into streams of changes."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from google.longrunning import operations_pb2
 
-from lift.errors import AdapterMissing
+from lift.errors import AdapterMissing, QuotaExceeded
 from server.gateway import translate
 from storage.catalogue import Catalogue
 from storage.records import Adapter, Job, JobKind, JobState
 
 POLL_SECONDS = 0.2
+MAX_WATCHES = 64
 
 
 def operations_of(catalogue: Catalogue, jobs: Iterable[Job]) -> Sequence[operations_pb2.Operation]:
@@ -30,27 +32,67 @@ async def operation_of(catalogue: Catalogue, job: Job) -> operations_pb2.Operati
     return (await asyncio.to_thread(operations_of, catalogue, [job]))[0]
 
 
-async def changes(catalogue: Catalogue, tenant: str, id_: str) -> AsyncGenerator[Job]:
-    """The job now, then at each change, until it has ended. JobMissing, also where it is deleted meanwhile."""
-    last: Job | None = None
-    while last is None or last.state.active:
-        job = await asyncio.to_thread(catalogue.jobs.get, tenant, id_)
-        if job != last:
-            last = job
-            yield job
-        else:
-            await asyncio.sleep(POLL_SECONDS)
+class Watches:
+    """Jobs as they change. All who watch one job share the polls of it; a tenant has MAX_WATCHES at once."""
 
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._held: Counter[str] = Counter()
+        self._polls: dict[tuple[str, str], asyncio.Task[Job]] = {}
 
-async def ended(catalogue: Catalogue, tenant: str, id_: str, timeout_seconds: float) -> Job:
-    """The job once it has ended, or as it is after the timeout. JobMissing."""
-    until = time.monotonic() + timeout_seconds
-    while True:
-        job = await asyncio.to_thread(catalogue.jobs.get, tenant, id_)
-        left = until - time.monotonic()
-        if not job.state.active or left <= 0:
+    async def changes(self, tenant: str, id_: str) -> AsyncGenerator[Job]:
+        """The job now, then at each change, until it has ended. QuotaExceeded; JobMissing, also if deleted since."""
+        with self._place(tenant):
+            last = await asyncio.to_thread(self._catalogue.jobs.get, tenant, id_)
+            yield last
+            while last.state.active:
+                job = await self._polled(tenant, id_)
+                if job != last:
+                    last = job
+                    yield job
+
+    async def ended(self, tenant: str, id_: str, timeout_seconds: float) -> Job:
+        """The job once it has ended, or as it was last seen before the timeout. QuotaExceeded, JobMissing."""
+        with self._place(tenant):
+            job = await asyncio.to_thread(self._catalogue.jobs.get, tenant, id_)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    while job.state.active:
+                        job = await self._polled(tenant, id_)
             return job
-        await asyncio.sleep(min(POLL_SECONDS, left))
+
+    async def close(self) -> None:
+        """Ends the polls that are under way."""
+        for poll in self._polls.values():
+            poll.cancel()
+        await asyncio.gather(*self._polls.values(), return_exceptions=True)
+
+    @contextmanager
+    def _place(self, tenant: str) -> Iterator[None]:
+        if self._held[tenant] >= MAX_WATCHES:
+            raise QuotaExceeded(quota="concurrent_watches", limit=MAX_WATCHES)
+        self._held[tenant] += 1
+        try:
+            yield
+        finally:
+            self._held[tenant] -= 1
+            if not self._held[tenant]:
+                del self._held[tenant]
+
+    async def _polled(self, tenant: str, id_: str) -> Job:
+        """The job at the next poll, which somebody may await already. Nobody polls on where nobody asks again."""
+        poll = self._polls.get((tenant, id_))
+        if poll is None:
+            poll = self._polls[tenant, id_] = asyncio.create_task(self._poll(tenant, id_))
+            poll.add_done_callback(lambda done: done.cancelled() or done.exception())  # all who waited may have left
+        return await asyncio.shield(poll)
+
+    async def _poll(self, tenant: str, id_: str) -> Job:
+        try:
+            await asyncio.sleep(POLL_SECONDS)
+            return await asyncio.to_thread(self._catalogue.jobs.get, tenant, id_)
+        finally:
+            del self._polls[tenant, id_]
 
 
 def _responds_with_adapter(job: Job) -> bool:

@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 from lift.errors import InvalidOption
 from server.gateway import listings, translate
 from server.gateway.auth import caller
-from server.gateway.jobs import ended, operation_of, operations_of
+from server.gateway.jobs import Watches, operation_of, operations_of
 from storage.catalogue import Catalogue
 
 MAX_WAIT_SECONDS = 3540.0
@@ -22,8 +22,9 @@ MARGIN_SECONDS = 0.5
 class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] # google's stub has no types
     """google.longrunning.Operations."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, watches: Watches) -> None:
         self._catalogue = catalogue
+        self._watches = watches
 
     async def GetOperation(
         self, request: pb.GetOperationRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -65,7 +66,7 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore
     ) -> pb.Operation:
         """The operation once it has ended, or as it is when the time is up."""
         id_ = translate.id_in(request.name, "operations")
-        job = await ended(self._catalogue, caller().id, id_, _wait_seconds(request, context))
+        job = await self._watches.ended(caller().id, id_, _wait_seconds(request, context))
         return await operation_of(self._catalogue, job)
 
 

@@ -28,6 +28,7 @@ from server.gateway.answers import Answers
 from server.gateway.auth import OperatorKey, TenantKeys
 from server.gateway.deletion import Deletions
 from server.gateway.documents import Documents, DocumentService
+from server.gateway.jobs import Watches
 from server.gateway.nodes import Nodes
 from server.gateway.openai_backend import GatewayBackend
 from server.gateway.operations import OperationsService
@@ -76,15 +77,16 @@ async def serving(
     answers = Answers(catalogue, objects, router, admission, limits)
     tenant_keys = TenantKeys(catalogue)
     deletions = Deletions(catalogue, objects, nodes)
+    watches = Watches(catalogue)
     trainings = Trainings(catalogue, wakeups, settings.model)
     documents = DocumentService(catalogue, Documents(catalogue, objects), limits.max_document_bytes)
 
     def add_tenant_services(server: grpc.aio.Server) -> None:
         documents_pb2_grpc.add_DocumentServiceServicer_to_server(documents, server)
-        adapters = AdapterService(catalogue, objects, trainings, deletions)
+        adapters = AdapterService(catalogue, objects, trainings, deletions, watches)
         adapters_pb2_grpc.add_AdapterServiceServicer_to_server(adapters, server)
         queries_pb2_grpc.add_QueryServiceServicer_to_server(QueryService(answers), server)
-        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(catalogue), server)
+        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(catalogue, watches), server)
 
     def add_admin_services(server: grpc.aio.Server) -> None:
         admin = AdminService(catalogue, objects, tenant_keys, limits.node_timeout_seconds)
@@ -105,5 +107,6 @@ async def serving(
         await asyncio.gather(tenants.stop(), admin.stop(), http.stop())
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
+        await watches.close()
         await nodes.close()
         log.info("gateway_stopped")

@@ -1,6 +1,7 @@
 """Adapters and operations over gRPC: made, watched, remade, rolled back, downloaded, deleted."""
 
 import asyncio
+import time
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import insert
 from lift import errors, status
 from lift.v1 import adapters_pb2 as pb
 from lift.v1 import queries_pb2
+from server.gateway import jobs
 from storage import keys, knowledge
 from storage.catalogue import schema
 from storage.knowledge import AskedPair, SentenceKnowledge
@@ -151,6 +153,81 @@ async def test_watching_shows_each_change_and_ends_with_the_job(gateway):
     assert (seen[2].stage, seen[2].step, seen[2].steps) == (pb.TrainingMetadata.STAGE_TRAIN, 2, 9)
     assert (seen[2].loss, seen[2].seconds.train) == (0.5, 1.5)
     assert [operation.done for operation in last] == [True]
+
+
+async def test_all_who_watch_a_job_share_its_polls_and_what_they_find(gateway, eventually, monkeypatch):
+    client = gateway.tenant("acme")
+    job = gateway.training("acme", "tides")
+    request = pb.WatchOperationRequest(name=f"operations/{job}")
+    watches = [aiter(client.adapters.WatchOperation(request)) for _ in range(20)]
+    for watch in watches:
+        await anext(watch)
+    reads = []
+    read = gateway.catalogue.jobs.get
+    monkeypatch.setattr(gateway.catalogue.jobs, "get", lambda *job: (reads.append(job), read(*job))[1])
+    await eventually(lambda: len(reads) >= 3)
+    began = time.monotonic()
+    await eventually(lambda: len(reads) >= 8)
+    assert time.monotonic() - began > 4 * jobs.POLL_SECONDS
+    gateway.catalogue.jobs.request_cancel("acme", job)
+    for watch in watches[:-1]:
+        assert [message.operation.done async for message in watch] == [True]
+
+
+async def test_a_job_that_nobody_watches_any_more_is_polled_no_more(gateway, eventually):
+    client = gateway.tenant("acme")
+    job = gateway.training("acme", "tides")
+    calls = [client.adapters.WatchOperation(pb.WatchOperationRequest(name=f"operations/{job}")) for _ in range(3)]
+    for call in calls:
+        await anext(aiter(call))
+    await eventually(lambda: len(polls()) == 1)
+    for call in calls:
+        call.cancel()
+    await eventually(lambda: not polls())
+
+
+def polls():
+    """What polls in the gateway, which runs in the test's own loop."""
+    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Watches._poll"]
+
+
+async def test_an_error_reaches_all_who_watch(gateway, monkeypatch):
+    client = gateway.tenant("acme")
+    job = gateway.training("acme", "tides")
+    watches = [client.adapters.WatchOperation(pb.WatchOperationRequest(name=f"operations/{job}")) for _ in range(3)]
+    for watch in watches:
+        await anext(aiter(watch))
+    monkeypatch.setattr(gateway.catalogue.jobs, "get", unavailable)
+    for watch in watches:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await anext(aiter(watch))
+        assert type(status.from_call(failed.value)) is errors.CatalogueUnavailable
+
+
+def unavailable(*job):
+    raise errors.CatalogueUnavailable()
+
+
+async def test_a_tenant_may_watch_only_so_many_at_once(gateway, refused, monkeypatch):
+    monkeypatch.setattr(jobs, "MAX_WATCHES", 2)
+    client, other = gateway.tenant("acme"), gateway.tenant("other")
+    job, theirs = gateway.training("acme", "tides"), gateway.training("other", "tides")
+    request = pb.WatchOperationRequest(name=f"operations/{job}")
+    watches = [client.adapters.WatchOperation(request) for _ in range(2)]
+    for watch in watches:
+        await anext(aiter(watch))
+    assert type(await refused(client.adapters.WatchOperation(request))) is errors.QuotaExceeded
+    waiting = operations_pb2.WaitOperationRequest(name=f"operations/{job}", timeout=duration_pb2.Duration(nanos=1))
+    assert type(await refused(client.operations.WaitOperation(waiting))) is errors.QuotaExceeded
+    await anext(aiter(other.adapters.WatchOperation(pb.WatchOperationRequest(name=f"operations/{theirs}"))))
+    watches[0].cancel()
+    async with asyncio.timeout(10):
+        while await is_refused(client.operations.WaitOperation(waiting)):
+            pass
+
+
+async def is_refused(call):
+    return await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_waiting_returns_at_the_end_or_at_the_timeout(gateway):
