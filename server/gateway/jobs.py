@@ -13,7 +13,7 @@ from storage.catalogue import Catalogue
 from storage.records import Adapter, Job, JobKind, JobState
 
 POLL_SECONDS = 0.2
-MAX_WATCHES = 64
+MAX_WATCHES = 256
 
 
 def operations_of(catalogue: Catalogue, jobs: Iterable[Job]) -> Sequence[operations_pb2.Operation]:
