@@ -7,7 +7,7 @@ import pytest
 
 from lift import errors
 from lift.v1 import documents_pb2 as pb
-from server.gateway.documents import UPLOADS_PER_TENANT
+from server.gateway import documents
 from storage.records import Quotas
 
 MIB = 1 << 20
@@ -154,12 +154,17 @@ async def test_an_upload_that_breaks_off_leaves_nothing(gateway, eventually):
     await nothing_is_left(gateway, client)
 
 
-async def test_an_upload_behind_as_many_as_a_tenant_may_have_waits_and_anothers_does_not(gateway):
+async def test_an_upload_behind_as_many_as_a_tenant_may_have_waits_and_anothers_does_not(
+    gateway, eventually, monkeypatch
+):
+    read = []
+    collected = documents.collected
+    monkeypatch.setattr(documents, "collected", lambda *upload: (read.append(upload), collected(*upload))[1])
     client, other = gateway.tenant("acme"), gateway.tenant("other")
-    begun = [client.documents.UploadDocument() for _ in range(UPLOADS_PER_TENANT)]
+    begun = [client.documents.UploadDocument() for _ in range(documents.UPLOADS_PER_TENANT)]
     for call in begun:
-        for part in parts(b"x" * MIB, b"x" * MIB):  # more than is sent before somebody reads
-            await call.write(part)
+        await call.write(parts()[0])
+    await eventually(lambda: len(read) == len(begun))
     behind = asyncio.ensure_future(client.documents.UploadDocument(iter(parts(b"It rings."))))
     await other.documents.UploadDocument(iter(parts(b"It rings.")))
     await client.documents.ListDocuments(pb.ListDocumentsRequest())
