@@ -33,7 +33,7 @@ def create(content: bytes | str, *, title: str, media_type: str) -> Call[values.
     """Sends a document of at most 1 MiB in one message."""
     request = pb.CreateDocumentRequest(
         document=pb.Document(title=title, media_type=media_type),
-        content=content.encode() if isinstance(content, str) else content,
+        content=_bytes(content),
         request_id=str(uuid.uuid4()),
     )
     return Call(stub=DocumentServiceStub, method="CreateDocument", request=lambda: request, read=reading.document)
@@ -52,6 +52,7 @@ def upload(source: Source, *, title: str | None, media_type: str | None) -> Call
             media_type=media_type or (media_type_of(source) if isinstance(source, Path) else PLAIN_TEXT),
         ),
         request_id=str(uuid.uuid4()),
+        size_bytes=source.stat().st_size if isinstance(source, Path) else len(_bytes(source)),
     )
     return Call(
         stub=DocumentServiceStub,
@@ -102,6 +103,10 @@ def _chunks(source: Source) -> Iterator[bytes]:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
         return
-    content = source.encode() if isinstance(source, str) else source
+    content = _bytes(source)
     for start in range(0, len(content), CHUNK_BYTES):
         yield content[start : start + CHUNK_BYTES]
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text.encode() if isinstance(text, str) else text

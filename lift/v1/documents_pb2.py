@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17lift/v1/documents.proto\x12\x07lift.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x08\x44ocument\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x14\n\x06sha256\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"m\n\x15\x43reateDocumentRequest\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x11.lift.v1.DocumentB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"c\n\x15UploadDocumentRequest\x12\x31\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1a.lift.v1.UploadDescriptionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"R\n\x11UploadDescription\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x11.lift.v1.DocumentB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"(\n\x12GetDocumentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x14ListDocumentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x15ListDocumentsResponse\x12$\n\tdocuments\x18\x01 \x03(\x0b\x32\x11.lift.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x15\x44\x65leteDocumentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x32\xf6\x02\n\x0f\x44ocumentService\x12\x43\n\x0e\x43reateDocument\x12\x1e.lift.v1.CreateDocumentRequest\x1a\x11.lift.v1.Document\x12\x45\n\x0eUploadDocument\x12\x1e.lift.v1.UploadDocumentRequest\x1a\x11.lift.v1.Document(\x01\x12=\n\x0bGetDocument\x12\x1b.lift.v1.GetDocumentRequest\x1a\x11.lift.v1.Document\x12N\n\rListDocuments\x12\x1d.lift.v1.ListDocumentsRequest\x1a\x1e.lift.v1.ListDocumentsResponse\x12H\n\x0e\x44\x65leteDocument\x12\x1e.lift.v1.DeleteDocumentRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17lift/v1/documents.proto\x12\x07lift.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x08\x44ocument\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x14\n\x06sha256\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"m\n\x15\x43reateDocumentRequest\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x11.lift.v1.DocumentB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"c\n\x15UploadDocumentRequest\x12\x31\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1a.lift.v1.UploadDescriptionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"f\n\x11UploadDescription\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x11.lift.v1.DocumentB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"(\n\x12GetDocumentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"=\n\x14ListDocumentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x15ListDocumentsResponse\x12$\n\tdocuments\x18\x01 \x03(\x0b\x32\x11.lift.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x15\x44\x65leteDocumentRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x32\xf6\x02\n\x0f\x44ocumentService\x12\x43\n\x0e\x43reateDocument\x12\x1e.lift.v1.CreateDocumentRequest\x1a\x11.lift.v1.Document\x12\x45\n\x0eUploadDocument\x12\x1e.lift.v1.UploadDocumentRequest\x1a\x11.lift.v1.Document(\x01\x12=\n\x0bGetDocument\x12\x1b.lift.v1.GetDocumentRequest\x1a\x11.lift.v1.Document\x12N\n\rListDocuments\x12\x1d.lift.v1.ListDocumentsRequest\x1a\x1e.lift.v1.ListDocumentsResponse\x12H\n\x0e\x44\x65leteDocument\x12\x1e.lift.v1.DeleteDocumentRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,15 +59,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADDOCUMENTREQUEST']._serialized_start=413
   _globals['_UPLOADDOCUMENTREQUEST']._serialized_end=512
   _globals['_UPLOADDESCRIPTION']._serialized_start=514
-  _globals['_UPLOADDESCRIPTION']._serialized_end=596
-  _globals['_GETDOCUMENTREQUEST']._serialized_start=598
-  _globals['_GETDOCUMENTREQUEST']._serialized_end=638
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=640
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=701
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=703
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=789
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=791
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=834
-  _globals['_DOCUMENTSERVICE']._serialized_start=837
-  _globals['_DOCUMENTSERVICE']._serialized_end=1211
+  _globals['_UPLOADDESCRIPTION']._serialized_end=616
+  _globals['_GETDOCUMENTREQUEST']._serialized_start=618
+  _globals['_GETDOCUMENTREQUEST']._serialized_end=658
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=660
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=721
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=723
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=809
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=811
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=854
+  _globals['_DOCUMENTSERVICE']._serialized_start=857
+  _globals['_DOCUMENTSERVICE']._serialized_end=1231
 # @@protoc_insertion_point(module_scope)

@@ -133,8 +133,13 @@ class UploadDescription(_message.Message):
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in CreateDocumentRequest."""
+    size_bytes: _builtins.int
+    """How many bytes will come, 0 where that is not known. An upload of others is refused: one that is broken off looks as
+    if it had ended.
+    """
     @_builtins.property
     def document(self) -> Global___Document:
         """Title and media type; other fields are ignored."""
@@ -144,10 +149,11 @@ class UploadDescription(_message.Message):
         *,
         document: Global___Document | None = ...,
         request_id: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "request_id", b"request_id", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,7 +138,10 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
 async def collected(
     parts: AsyncIterator[pb.UploadDocumentRequest], max_document_bytes: int
 ) -> tuple[pb.UploadDescription, bytes]:
-    """Description and bytes of an upload. InvalidOption: parts out of order, or too large a chunk; DocumentTooLarge."""
+    """Description and bytes of an upload.
+
+    InvalidOption: parts out of order, too large a chunk, or not so many bytes as were announced; DocumentTooLarge.
+    """
     described: pb.UploadDescription | None = None
     content = bytearray()
     async for part in parts:
@@ -154,6 +157,8 @@ async def collected(
         content += part.chunk
     if described is None:
         raise InvalidOption(option="part", expected="one description first, then chunks")
+    if described.size_bytes not in {0, len(content)}:
+        raise InvalidOption(option="size_bytes", value=described.size_bytes, expected=f"{len(content)}, as have come")
     return described, bytes(content)
 
 

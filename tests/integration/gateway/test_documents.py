@@ -154,6 +154,18 @@ async def test_an_upload_that_breaks_off_leaves_nothing(gateway, eventually):
     await nothing_is_left(gateway, client)
 
 
+@pytest.mark.parametrize("announced", [12, 14, -1])
+async def test_an_upload_of_other_than_the_announced_bytes_is_taken_for_broken_off(gateway, refused, announced):
+    client = gateway.tenant("acme")
+    upload = parts(b"The tide", b" bell")
+    upload[0].description.size_bytes = announced
+    error = await refused(client.documents.UploadDocument(iter(upload)))
+    assert (type(error), error.facts["option"]) == (errors.InvalidOption, "size_bytes")
+    await nothing_is_left(gateway, client)
+    upload[0].description.size_bytes = 13
+    assert (await client.documents.UploadDocument(iter(upload))).size_bytes == 13
+
+
 async def test_an_upload_behind_as_many_as_a_tenant_may_have_waits_and_anothers_does_not(
     gateway, eventually, monkeypatch
 ):

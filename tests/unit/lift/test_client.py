@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lift import AdminClient, AsyncClient, Client, errors, values
+from lift.client import documents
 from lift.client.connection import tenant_connection
 
 
@@ -93,6 +94,16 @@ def test_a_file_of_several_chunks_is_uploaded_under_its_own_name_and_type(client
     made = client.documents.upload(file)
     assert (made.title, made.media_type, made.size_bytes) == ("Long tale", "text/markdown", file.stat().st_size)
     assert b"".join(gateway.objects.get(key) for key in gateway.objects.list("")) == file.read_bytes()
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_of_what_is_uploaded_the_server_takes_all_or_nothing(client, gateway, tmp_path, monkeypatch, as_file):
+    file = tmp_path / "tale.txt"
+    file.write_text("A tide bell rings.")
+    monkeypatch.setattr(documents, "_chunks", lambda _: iter([b"A tide"]))
+    with pytest.raises(errors.InvalidOption, match="size_bytes"):
+        client.documents.upload(file if as_file else file.read_text())
+    assert not list(gateway.objects.list(""))
 
 
 def test_a_file_of_a_type_that_nobody_reads_is_refused_by_the_server(client, tmp_path):
