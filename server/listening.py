@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.calls import Calls
+from server.http_heads import TimedHeads
 
 log = structlog.get_logger()
 
@@ -80,7 +81,7 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                http="h11",  # httptools, which uvicorn prefers, takes headers without end
+                http=TimedHeads,  # by h11: httptools, which uvicorn prefers, takes headers without end
                 h11_max_incomplete_event_size=MAX_HEADER_BYTES,
                 limit_concurrency=MAX_HTTP_CONNECTIONS,
                 timeout_graceful_shutdown=int(DRAIN_SECONDS),

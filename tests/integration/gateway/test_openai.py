@@ -9,6 +9,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lift.errors import EngineUnavailable
+from server import http_heads
 from storage.records import Quotas
 
 CHAT = [{"role": "user", "content": "When does the bell ring?"}]
@@ -226,6 +227,36 @@ async def test_headers_without_end_are_refused_before_they_fill_the_memory(gatew
         async with asyncio.timeout(10):
             assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     writer.close()
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["first request", "second request"])
+async def test_a_head_that_does_not_come_ends_the_connection(gateway, monkeypatch, asked):
+    monkeypatch.setattr(http_heads, "HEAD_SECONDS", 0.5)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.ports.http)
+    if asked:
+        writer.write(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"}}")
+    writer.write(b"GET /v1/models HTTP/1.1\r\n")
+    ended = asyncio.create_task(reader.read())
+    async with asyncio.timeout(10):
+        with suppress(ConnectionError):  # what is sent to a closed connection resets it
+            while not ended.done():
+                writer.write(b"x: y\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            assert await ended == b""
+    assert ended.done()
+    writer.close()
+
+
+async def test_an_answer_may_take_longer_than_a_head(gateway, client, monkeypatch):
+    monkeypatch.setattr(http_heads, "HEAD_SECONDS", 0.2)
+    gateway.engine.waits_before = 1
+    gateway.engine.goes_on.clear()
+    asking = asyncio.create_task(client.chat.completions.create(model="tides", messages=CHAT))
+    await asyncio.sleep(0.6)
+    gateway.engine.goes_on.set()
+    assert (await asking).choices[0].message.content
 
 
 async def test_a_connection_is_kept_for_the_next_request(gateway, client, monkeypatch):
