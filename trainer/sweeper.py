@@ -12,6 +12,7 @@ from storage.records import JobKind
 from storage.wakeups import Wakeups
 
 BATCH = 100
+BEHIND_OTHERS = 30  # times as long a wake-up may take where others wait
 
 log = structlog.get_logger()
 
@@ -44,10 +45,10 @@ class Sweeper:
     def sweep(self) -> int:
         """Wakes every training job that is queued, waiting and due, or left by a dead worker; how many.
 
-        A second time only where no wake-up waits: while the trainers are busy, more of the same would stand before
-        new jobs. Each of those that are lost is sent again once the others are taken.
+        A second time later where wake-ups wait: while the trainers are busy, more of the same would stand before new
+        jobs; but one that is lost may be behind a queue that never runs dry.
         """
-        again = None if self._wakeups.waiting() else self._patience_seconds
+        again = self._patience_seconds * (BEHIND_OTHERS if self._wakeups.waiting() else 1)
         due = self._catalogue.jobs.due(JobKind.TRAIN, BATCH, woken_before=again)
         for job in due:
             self._wakeups.wake(job)

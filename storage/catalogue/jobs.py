@@ -175,20 +175,18 @@ class Jobs:
                 raise JobActive(job=id)
             connection.execute(update(j).where(j.c.id == id).values(hidden=True))
 
-    def due(self, kind: JobKind, limit: int, woken_before: float | None) -> tuple[str, ...]:
+    def due(self, kind: JobKind, limit: int, woken_before: float) -> tuple[str, ...]:
         """Jobs that a worker should look at now, oldest first: queued, waiting and due, or left by a dead worker.
 
         Deletions of tenants of whom fewer are under way come before all others. Those that were woken less than
-        `woken_before` seconds ago are left out, with None all that were woken; the others count as woken now. Jobs to
-        be cancelled that no worker holds any more are cancelled on the way.
+        `woken_before` seconds ago are left out; the others count as woken now. Jobs to be cancelled that no worker
+        holds any more are cancelled on the way.
         """
         self._settle_cancellations(limit)
         j = schema.jobs
         with self._database.write() as connection:
             time = now(connection)
-            rested: ColumnElement[bool] = j.c.woken_at.is_(None)
-            if woken_before is not None:
-                rested = or_(rested, j.c.woken_at <= time - timedelta(seconds=woken_before))
+            rested = or_(j.c.woken_at.is_(None), j.c.woken_at <= time - timedelta(seconds=woken_before))
             # The state stands beside the rest for the index's sake.
             query = select(j.c.id).where(j.c.state.in_(ACTIVE), j.c.kind == kind, _claimable(time), rested)
             turn = [_under_way(kind)] if kind is JobKind.DELETE else []
