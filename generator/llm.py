@@ -66,8 +66,8 @@ class Usage:
         """Counts one reply; an endpoint that does not say what a reply cost counts as a request alone."""
         self.requests += 1
         if usage is not None:
-            self.prompt_tokens += usage.prompt_tokens
-            self.completion_tokens += usage.completion_tokens
+            self.prompt_tokens += usage.prompt_tokens or 0  # some endpoints send null
+            self.completion_tokens += usage.completion_tokens or 0
 
 
 class Endpoint:

@@ -23,6 +23,14 @@ async def test_a_prompt_is_completed_with_a_small_set_of_fields_and_its_cost_is_
     assert set(endpoint.requests[0]) == {"model", "prompt", "max_tokens", "temperature", "top_p", "stop", "path"}
 
 
+async def test_a_reply_whose_cost_is_null_is_a_reply(asking):
+    body = {"choices": [{"text": " ok", "index": 0}], "usage": {"prompt_tokens": None, "completion_tokens": None}}
+    client, _ = await asking(lambda _: Reply(body=json.dumps(body).encode()))
+    usage = Usage()
+    assert await client.complete(["Hello"], SHORT, usage) == [" ok"]
+    assert usage == Usage(requests=1)
+
+
 async def test_a_chat_comes_in_pieces_and_its_cost_is_counted(asking):
     client, _ = await asking(lambda _: Reply(text="one two three"))
     usage = Usage()
