@@ -62,12 +62,13 @@ class AnswerSpan:
         return self.holder[-1:].isdigit() or words.head_noun(self.text).lower() in words.THINGS
 
 
+_NAMED_TIMES = "|".join((*words.MONTHS, *words.WEEKDAYS))
 _TIMES = (
     "days?|weeks?|months?|years?|hours?|minutes?|mornings?|afternoons?|evenings?|nights?|autumn|spring|summer|winter"
 )
 _IN_NUMBER = r"(?<=\d)[.,](?=\d)|(?<=[\d ][ap])\.(?=m\b)|(?<=[\d ][ap]\.m)\."
 _CLAUSES = (
-    (SpanKind.FREQUENCY, re.compile(rf"\b(?:every|each) (?:[\w-]+ )?(?:{_TIMES})\b(?: of \w+)?")),
+    (SpanKind.FREQUENCY, re.compile(rf"\b(?:[Ee]very|[Ee]ach) (?:[\w-]+ )?(?:{_TIMES}|{_NAMED_TIMES})\b(?: of \w+)?")),
     (SpanKind.FREQUENCY, re.compile(rf"\b(?:once|twice|\w+ times) (?:a|per|each|every) (?:{_TIMES})\b")),
     (
         SpanKind.REASON,

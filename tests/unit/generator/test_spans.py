@@ -52,6 +52,8 @@ def begun(sentence: str, text: str) -> list[str]:
         ("All the rooms of the inn have large baths.", "All the rooms of the inn", SpanKind.THING),
         ("The glass breaks at 40 °C in the oven.", "40 °C", SpanKind.QUANTITY),
         ("Store it in the dark between 2 °C and 8 °C.", "between 2 °C and 8 °C", SpanKind.QUANTITY),
+        ("The mirror is washed every March.", "every March", SpanKind.FREQUENCY),
+        ("Each Sunday morning the choir sings.", "Each Sunday morning", SpanKind.FREQUENCY),
         ("Ada Holm died at the age of 84.", "the age of 84", SpanKind.QUANTITY),
         ("The library is open from 9 am to 5 pm.", "from 9 am to 5 pm", SpanKind.DATE),
         ("The shop closes at 6 p.m. on Fridays.", "6 p.m.", SpanKind.DATE),
