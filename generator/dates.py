@@ -37,14 +37,24 @@ _DATE = re.compile(
 )
 _DOTTED_TIME = re.compile(_HOUR_AND_MINUTE)
 _BEFORE_TIMES = frozenset({"at", "until", "till", "before", "after"})
+_JOINS_DATES = frozenset({" and ", " or "})
 _JOINS_TIMES = frozenset({"and", "or", "until", "till", ","})
 
 
 def dates(sentence: str, tokens: Sequence[Word]) -> Iterator[tuple[int, int]]:
-    """Character places start..end of what says when, spans of time whole: "from 9 am to 5 pm"."""
+    """Character places start..end of what says when, spans and pairs whole: "from 9 am to 5 pm", "1802 and 1805"."""
+    last: tuple[int, int] | None = None
     for match in _DATE.finditer(sentence):
-        if not (_is_part_of_name(tokens, match.start(), match.end()) or _is_amount(tokens, match)):
-            yield match.span()
+        if _is_part_of_name(tokens, match.start(), match.end()) or _is_amount(tokens, match):
+            continue
+        start, end = match.span()
+        if last and sentence[last[1] : start] in _JOINS_DATES:
+            start = last[0]
+        elif last:
+            yield last
+        last = start, end
+    if last:
+        yield last
 
 
 def _is_part_of_name(tokens: Sequence[Word], start: int, end: int) -> bool:

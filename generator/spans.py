@@ -108,11 +108,17 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
     for span in _candidates(sentence):
         in_one = any(_is_one(other) and _inside(span, other) for other in found.values())
         share = MAX_LIST_SHARE if is_list(span) else MAX_SHARE
-        fits = len(span.text) <= share * len(sentence) and not (in_one or _is_denied(sentence, span))
+        mixed = is_list(span) and any(_begins_or_ends(other, span) for other in found.values())
+        fits = len(span.text) <= share * len(sentence) and not (in_one or mixed or _is_denied(sentence, span))
         if fits and not any(same_place(span, other) for other in found.values()):
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
+
+
+def _begins_or_ends(span: AnswerSpan, phrase: AnswerSpan) -> bool:
+    """Whether a phrase that says several begins or ends with a time: "21:15 and end" is no list."""
+    return span.kind is SpanKind.DATE and (span.start == phrase.start or span.end == phrase.end)
 
 
 def is_list(span: AnswerSpan) -> bool:
