@@ -712,7 +712,7 @@ def test_a_rollback_passes_over_documents_that_an_earlier_release_let_go(
 
 
 def _let_go(url: str, document: str) -> None:
-    database = Database(url)
+    database = Database(url, 1)
     with database.write() as connection:
         connection.execute(schema.documents.delete().where(schema.documents.c.id == document))
     database.close()
