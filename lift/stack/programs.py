@@ -83,8 +83,7 @@ def _valkey(state: StateFolder, configuration: Configuration) -> Program:
         "dir": state.path,
     }
     config = state.path / "valkey.conf"
-    config.touch(mode=0o600)
-    config.write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    write_privately(config, "".join(f"{name} {value}\n" for name, value in options.items()))
     return Program(
         name=QUEUE,
         command=(str(Path(package.origin).parent / "bin" / "valkey-server"), str(config)),
@@ -101,8 +100,7 @@ def _seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
     folder = state.path / "objects"
     folder.mkdir(exist_ok=True)
     identities = folder / "s3.json"
-    identities.touch(mode=0o600)
-    identities.write_text(json.dumps(_s3_identities(configuration)))
+    write_privately(identities, json.dumps(_s3_identities(configuration)))
     keys = "".join(f'[{name}]\nkey = "{configuration.secrets[name]}"\n' for name in WEED_KEYS)
     write_privately(folder / "security.toml", keys)  # weed looks for it where it runs
     ports = configuration.ports
