@@ -72,12 +72,11 @@ def bench_recipes(plan: Plan) -> dict[str, Any]:
     """
     choices, cases = plan.choices, own(plan.data)
     settings = _settings(plan.state)
-    keys = {(at, case.document.digest): _digest(case, choices[at], settings) for at, case in _all(choices, cases)}
+    trying = [(case, choice, _digest(case, choice, settings)) for case, choice in product(cases, choices)]
     plan.out.mkdir(parents=True, exist_ok=True)
     rows = _rows(plan.out / ROWS)
     trials = Trials(settings, plan.out, plan.say)
-    for at, case in _all(choices, cases):
-        key, choice = keys[at, case.document.digest], choices[at]
+    for case, choice, key in trying:
         if key in rows:
             continue
         rows[key] = tried = trials.tried(case, choice)
@@ -85,15 +84,8 @@ def bench_recipes(plan: Plan) -> dict[str, Any]:
             file.write(json.dumps(asdict(Row(of=key, choice=choice, tried=tried))) + "\n")
         right = f"{tried.right} of {tried.questions} right, {tried.expected:.1f} expected"
         plan.say(f"{case.document.title} {choice}: {right}, {tried.seconds:.0f} s")
-    found = [
-        _figures(choice, [rows[keys[at, case.document.digest]] for case in cases]) for at, choice in enumerate(choices)
-    ]
-    return {"benchmark": "recipes", "recipes": found}
-
-
-def _all(choices: Sequence[Choice], cases: Sequence[Case]) -> list[tuple[int, Case]]:
-    """Each choice, by its place, with each document, a document's together."""
-    return [(at, case) for case, at in product(cases, range(len(choices)))]
+    found = [(choice, [rows[_digest(case, choice, settings)] for case in cases]) for choice in choices]
+    return {"benchmark": "recipes", "recipes": [_figures(choice, tried) for choice, tried in found]}
 
 
 def _digest(case: Case, choice: Choice, settings: Settings) -> str:

@@ -109,7 +109,7 @@ class Trials:
         file = self._folder / f"pairs-{digest_of(document.text, written_by)}.jsonl"
         if not file.exists():
             self._say(f"{document.title}: questions are being written")
-            self._write(document, {name: choice[name] for name in WRITING if name in choice}, file)
+            self._write(document, _of_writing(choice), file)
         objects = MemoryObjects()
         objects.put(f"{_PREFIX}0000000001-00000000.jsonl", file.read_bytes())
         return PairStream(Journal(objects, *_NAMES, token=1), lambda _: Generation(_Ended()))
@@ -131,9 +131,13 @@ class Trials:
 
 def writing(choice: Choice, settings: Settings) -> dict[str, Any]:
     """All that pairs of one document depend on: options, and the stack's generator."""
-    given = {name: choice[name] for name in WRITING if name in choice}
     generator = settings.generator
-    return {"strategy": generator.strategy, "model": generator.model, "writer": generator.writer, **given}
+    own = {"strategy": generator.strategy, "model": generator.model, "writer": generator.writer}
+    return {**own, **_of_writing(choice)}
+
+
+def _of_writing(choice: Choice) -> Choice:
+    return {name: choice[name] for name in WRITING if name in choice}
 
 
 class Unwatched:

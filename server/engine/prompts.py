@@ -52,9 +52,8 @@ def conversation(
         excess = len(tokens_with_context) + max_tokens - llm.window
         if excess <= 0:
             return Prompt(tokens=tokens_with_context, context_truncated=kept != context)
-        kept = min(
-            llm.cut(kept, len(llm.encode(kept)) - excess), kept[:-1], key=len
-        )  # a character may be several tokens
+        shorter = llm.cut(kept, len(llm.encode(kept)) - excess)
+        kept = min(shorter, kept[:-1], key=len)  # a character may be several tokens
     return Prompt(tokens=tokens, context_truncated=bool(context))
 
 
