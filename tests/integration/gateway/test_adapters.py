@@ -177,13 +177,20 @@ async def test_all_who_watch_a_job_share_its_polls_and_what_they_find(gateway, e
 async def test_a_job_that_nobody_watches_any_more_is_polled_no_more(gateway, eventually):
     client = gateway.tenant("acme")
     job = gateway.training("acme", "tides")
-    calls = [client.adapters.WatchOperation(pb.WatchOperationRequest(name=f"operations/{job}")) for _ in range(3)]
-    for call in calls:
-        await anext(aiter(call))
+    calls = await three_watches(client, job)
     await eventually(lambda: len(polls()) == 1)
     for call in calls:
         call.cancel()
     await eventually(lambda: not polls())
+
+
+async def three_watches(client, job):
+    """Calls that have each been told the job once."""
+    request = pb.WatchOperationRequest(name=f"operations/{job}")
+    watches = [client.adapters.WatchOperation(request) for _ in range(3)]
+    for watch in watches:
+        await anext(aiter(watch))
+    return watches
 
 
 def polls():
@@ -194,9 +201,7 @@ def polls():
 async def test_an_error_reaches_all_who_watch(gateway, monkeypatch):
     client = gateway.tenant("acme")
     job = gateway.training("acme", "tides")
-    watches = [client.adapters.WatchOperation(pb.WatchOperationRequest(name=f"operations/{job}")) for _ in range(3)]
-    for watch in watches:
-        await anext(aiter(watch))
+    watches = await three_watches(client, job)
     monkeypatch.setattr(gateway.catalogue.jobs, "get", unavailable)
     for watch in watches:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
