@@ -16,10 +16,12 @@ from generator.spans import SpanKind, answer_spans
 from generator.tagger import Tag, tagged_words
 from generator.words import is_plural
 
-_OPENING = re.compile(
-    r"(?:(?:But|And|Then|Today|So),? )?(He|She|It|They|His|Her|Its|Their)\b"
-    r"(?! (?:is (?:said|known|thought)|takes|took) )(?! costs? [^.]* to )"  # "It takes an hour": about nothing
+_OF_NOTHING = (  # "It takes an hour to", "It was agreed that", "It was the cook, Ada Holm, who", "It was in May that"
+    r"(?! (?:takes|took|is (?:said|known|thought)) )(?! costs? [^.]* to )"
+    r"(?! (?:is|was) (?:\w+ (?:that|whether)|(?:the|an?|[A-Z]\w+)\b[^.,]*(?:,[^.,]*,)? who)\b)"
+    r"(?! (?:is|was) (?:not |only )?(?:in|on|at|by|from|with|until|after|before|because) (?!an? )[^.,]* that\b)"
 )
+_OPENING = re.compile(rf"(?:(?:But|And|Then|Today|So),? )?(He|She|They|His|Her|Its|Their|It(?=\b){_OF_NOTHING})\b")
 _SUBJECT = re.compile(r"\b(he|she)\b")
 _DEFINITE = {"The": "the", "A": "a", "An": "an", "Each": "each", "Every": "every", "a": "the", "an": "the"}
 _OBJECT = re.compile(r"^((?: [\w-]+){1,2}) it\b(?! (?:is|was|has|had|would|will|could|can|might|may|should|must)\b)")

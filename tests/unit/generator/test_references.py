@@ -82,5 +82,20 @@ def test_a_part_of_a_name_is_nobody_new():
     assert told("Ada Holm was a smith.", "Because of that, Holm was rich.", "She paid.")[-1] == "Ada Holm paid."
 
 
-def test_it_takes_an_hour_is_about_nothing():
-    assert resolved("It takes an hour to fill a tank.", ["The gas is cheap."]) == "It takes an hour to fill a tank."
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "It takes an hour to fill a tank.",
+        "It was agreed that gas should stay cheap.",
+        "It was the librarian, Cerys Pugh, who remembered.",
+        "It was Ada Holm who paid.",
+        "It was not until May that gas came.",
+    ],
+)
+def test_it_may_stand_for_nothing(sentence):
+    assert resolved(sentence, ["The gas is cheap."]) == sentence
+
+
+def test_only_it_may():
+    assert told("Ada Holm was a smith.", "She took the ferry.")[-1] == "Ada Holm took the ferry."
+    assert told("Ada Holm was a smith.", "She was the cook who left.")[-1] == "Ada Holm was the cook who left."
