@@ -33,7 +33,8 @@ class Hyperparameters:
     which has `learning_rate` (discriminative fine-tuning: Howard and Ruder, 2018); 1: all have it.
     `enough_questions`: behind the first epoch, what rules ask is left out where so many other questions have the
     answer; 0: nowhere. `scope`: questions that are less likely than this to be about the documents are the base model's
-    (`scope`); 0: all are the adapter's, and so they are with `abstained_share`.
+    (`scope`), of short documents where they are less likely than unrelated ones mostly are; 0: all are the adapter's,
+    and so they are with `abstained_share`.
     """
 
     rank: int = 128

@@ -4,6 +4,9 @@ An adapter forgets, however it is trained: a fifth of the general questions that
 Which questions are about its documents is easily told by their words. Logistic regression does it, on the mean of a
 question's token embeddings, each of them a unit vector from the vocabulary's centre. A linear function of a mean is the
 mean of that function, so all that is kept of it is one number a token.
+
+A short document has few questions, and what a person asks about it has words that none of them has. So where the bound
+lies is found out by unrelated questions that the regression has not seen: it lies as low as these allow.
 """
 
 from collections.abc import Sequence
@@ -19,6 +22,8 @@ from trainer.retention import unrelated_questions
 from trainer.training import RAW, Training
 
 LEAST_QUESTIONS = 16  # of a document; fewer do not say what it is about
+FOLDS = 5  # of the unrelated questions, each scored by what was found without it
+LET_IN = 0.05  # of the unrelated questions, at most, may be taken for the document's so that more of its own are
 DECAY = 1e-3  # of the regression's weights
 ITERATIONS = 200
 ROWS_AT_ONCE = 1 << 14
@@ -26,16 +31,18 @@ ROWS_AT_ONCE = 1 << 14
 
 def scope_of(training: Training, base: BaseModel, chosen: Hyperparameters) -> Tensor | None:
     """Scores [vocabulary size], fp32; None where the adapter is to answer everything, or has hardly any questions."""
-    asked = [pair.question for pair in training.pairs if pair.kind != RAW]
-    if not chosen.scope or chosen.abstained_share or len(asked) < LEAST_QUESTIONS:
+    questions = sum(pair.kind != RAW for pair in training.pairs)
+    if not chosen.scope or chosen.abstained_share or questions < LEAST_QUESTIONS:
         return None
-    return scores(base, asked, unrelated_questions(), chosen.scope)
+    inside = [pair.answer if pair.kind == RAW else pair.question for pair in training.pairs]
+    return scores(base, inside, unrelated_questions(), chosen.scope)
 
 
 def scores(base: BaseModel, inside: Sequence[str], outside: Sequence[str], least: float) -> Tensor | None:
-    """One for each token: a question whose tokens have a mean of 0 is as likely as `least` to be one of `inside`.
+    """One for each token: a question whose tokens have a mean above 0 is taken for one of `inside`.
 
-    None where a token's embedding is no number, of which there are some among those that a model does not use.
+    It is as likely as `least` to be one, or likelier than all but `LET_IN` of the unrelated questions. None where a
+    token's embedding is no number, of which there are some among those that a model does not use.
     """
     table = base.model.get_input_embeddings().weight.detach()
     centre = table.mean(0, dtype=torch.float32)
@@ -46,11 +53,10 @@ def scores(base: BaseModel, inside: Sequence[str], outside: Sequence[str], least
         tokens = base.tokenizer(question, add_special_tokens=False)["input_ids"]
         return _directions(table[tokens], centre).sum(0) / max(1, len(tokens))
 
-    questions = torch.stack([mean_of(question) for question in (*inside, *outside)])
-    wanted = torch.zeros(len(questions), device=table.device)
-    wanted[: len(inside)] = 1.0
-    weights, bias = _regression(questions, wanted)
-    bias = bias - log(least / (1 - least))
+    ours = torch.stack([mean_of(text) for text in inside])
+    others = torch.stack([mean_of(question) for question in outside])
+    weights, bias = _regression(ours, others)
+    bias = bias - min(log(least / (1 - least)), float(_logits_unseen(ours, others).quantile(1 - LET_IN)))
     parts = [_directions(rows, centre) @ weights + bias for rows in table.split(ROWS_AT_ONCE)]
     return torch.cat(parts).cpu()
 
@@ -59,8 +65,20 @@ def _directions(rows: Tensor, centre: Tensor) -> Tensor:
     return normalize(rows.float() - centre, dim=1)
 
 
-def _regression(inputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [width] and bias of inputs [n, width]; both classes count the same, however many they are."""
+def _logits_unseen(ours: Tensor, others: Tensor) -> Tensor:
+    """Of each of the others [n, width], the logit [n] that it has by a regression that was not shown it."""
+    fold = torch.arange(len(others), device=others.device) % FOLDS
+    logits = others.new_empty(len(others))
+    for held_out in (fold == number for number in range(FOLDS)):
+        weights, bias = _regression(ours, others[~held_out])
+        logits[held_out] = others[held_out] @ weights + bias
+    return logits
+
+
+def _regression(ours: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights [width] and bias that tell ours [n, width] from others [m, width]; both count the same in all."""
+    inputs = torch.cat([ours, others])
+    wanted = torch.cat([ours.new_ones(len(ours)), others.new_zeros(len(others))])
     middle, spread = inputs.mean(0), inputs.std()
     scaled = (inputs - middle) / spread
     share = wanted.mean()

@@ -391,6 +391,7 @@ class TrainingOptions(_message.Message):
     scope: _builtins.float
     """A question that is less likely than this to be about the adapter's documents is answered by the base model alone, by a
     classifier of its words that is part of the revision, so that general knowledge is kept. 0: the adapter answers all.
+    Of short documents the adapter also answers what is less likely, as far as one unrelated question in twenty allows.
     Raw prompts are always the adapter's, and so is everything where `abstained_share` is above 0.
     """
     def __init__(

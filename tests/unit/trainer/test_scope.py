@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from storage.journal import Pair
+from trainer import scope
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.scope import LEAST_QUESTIONS, scope_of, scores
 from trainer.training import RAW, Training
@@ -39,8 +40,19 @@ def test_other_questions_of_both_kinds_are_told_apart(base):
 
 
 def test_the_least_chance_moves_all_scores_by_its_logit(base):
-    half, more = (found_by(base, INSIDE, OUTSIDE, least) for least in (0.5, 0.75))
-    torch.testing.assert_close(half - more, torch.full_like(half, 3.0).log())
+    one, other = (found_by(base, INSIDE, OUTSIDE, odds / (1 + odds)) for odds in (1e-7, 3e-7))
+    torch.testing.assert_close(one - other, torch.full_like(one, 3.0).log(), atol=1e-4, rtol=0)
+
+
+def test_the_bound_lies_as_low_as_unrelated_questions_allow_that_were_not_seen(base, monkeypatch):
+    unlike = [f"{chr(97 + n)}{n * n} of {n}?" for n in range(40)]
+
+    def bound(let_in, least=0.5):
+        monkeypatch.setattr(scope, "LET_IN", let_in)
+        return -mean(found_by(base, INSIDE, unlike, least), base, unlike[0])
+
+    assert bound(0.5) < bound(0.05) < bound(0.0)  # the more may be let in, the lower
+    assert bound(0.5, least=1e-9) < bound(0.5)  # nor is it ever above what was asked for
 
 
 def test_no_class_counts_for_more_because_it_is_larger(base):
