@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+import structlog
+
 from lift.kept import file_of, written_whole
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -24,10 +26,28 @@ FLAGS = (
 HEADERS = Path(__file__).parent
 OPENMPS = ("libiomp", "libgomp", "libomp")
 COMPILE_SECONDS = 120.0
+TILE_SIDE = 32  # of a block of results, as tiles.h has it: widths that tiles take are multiples of it
+
+log = structlog.get_logger()
 
 
 class NotCompiled(Exception):
     """There is no library of a file; the message says why."""
+
+
+def loaded(source: Path, kept: str, *defines: str, effect: str) -> ctypes.CDLL | None:
+    """As `library`; none, and a line in the log, where there is no library. `effect`: what is the worse for it."""
+    try:
+        return library(source, kept, *defines)
+    except NotCompiled as error:
+        log.warning("kernels_missing", file=source.name, error=str(error), effect=effect)
+        return None
+
+
+def loaded_tiles(source: Path, kept: str, *, effect: str) -> ctypes.CDLL | None:
+    """The same of a file that includes tiles.h; none also where the processor or the system has no tiles."""
+    functions = loaded(source, kept, effect=effect)
+    return functions if functions and functions.usable() else None
 
 
 def library(source: Path, kept: str, *defines: str) -> ctypes.CDLL:

@@ -27,11 +27,14 @@ namespace {
 using Index = std::int64_t;
 using bf16 = std::uint16_t;
 
-constexpr Index SIDE = 32;                  // of a block
+constexpr Index SIDE = 32;                  // of a block, as lift/native.py has it
 constexpr Index HALF = SIDE / 2;            // of a tile
 constexpr Index TILE = HALF * SIDE;         // numbers of bf16 in a tile
 
 Index up(Index number) { return (number + SIDE - 1) / SIDE * SIDE; }
+
+// Columns whose panels of a depth fit into so many bytes: those that are gone through for each 32 rows.
+Index span_of(Index depth, Index bytes) { return std::max<Index>(1, bytes / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
 
 // Memory that a thread keeps from one call to the next.
 class Scratch {

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lift.native import TILE_SIDE
 from trainer.frozen import Block, FrozenModel, Turns
 from trainer.kernels import MOST_CHOICES, WIDEST_HEAD, Kernels, kernels
 from trainer.padding import rounded_up
 from trainer.pieces import Pieces, TorchPieces
 from trainer.prefixes import Forest
-from trainer.tiles import SIDE, fit, tiles
+from trainer.tiles import fit, tiles
 
 
 def pieces(base: FrozenModel, grown: Forest, turns: Turns) -> Pieces:
@@ -195,7 +196,7 @@ def _unmixed(  # noqa: PLR0917 - as `_Attention` has them
 def _mixed_on_tiles(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tuple[Tensor, Tensor]:
     """`_mixed`, but that P has rows and columns up to multiples of 32."""
     (count, rows, _), length = q.shape, k.shape[1]
-    mixed, chances = torch.empty_like(q), q.new_empty(count, rounded_up(rows, SIDE), rounded_up(length, SIDE))
+    mixed, chances = torch.empty_like(q), q.new_empty(count, rounded_up(rows, TILE_SIDE), rounded_up(length, TILE_SIDE))
     run("attention", q, k, v, layout.scale, chances, mixed, count, rows, length, layout.size)
     return mixed, chances
 

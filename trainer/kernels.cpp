@@ -1,8 +1,9 @@
 // The elementwise pieces of a training step on CPUs, each one pass over its rows. trainer/kernels.py compiles this file,
 // calls it and says what its tensors are; trainer/pieces.py has the same pieces in torch, which define what is right.
 //
-// Numbers are of type T in memory, as the command line has it (-DT=bf16 or -DT=float), and fp32 in between. All pointers
-// are to contiguous rows. A NaN stays within its row.
+// Numbers are of type T in memory, as the command line has it (-DT=bf16 or -DT=float), and fp32 in between. It says also
+// how wide a head (WIDEST_HEAD) and how many choices of a token (MOST_CHOICES) there may be. All pointers are to contiguous
+// rows. A NaN stays within its row.
 
 #include <cmath>
 #include <cstdint>
@@ -34,8 +35,6 @@ float dot(const T* x, const T* y, Index width) {
     return sum;
 }
 
-constexpr Index WIDEST_HEAD = 512;  // as trainer/kernels.py has it
-constexpr Index MOST_CHOICES = 64;
 constexpr Index BLOCK = 4096;  // numbers that are summed in fp32
 
 // What a head's numbers are multiplied by before they are turned: weight / sqrt(mean x^2 + epsilon), or nothing.

@@ -11,19 +11,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-import structlog
 import torch
 from torch import Tensor
 
-from lift.native import NotCompiled, library
+from lift.native import loaded
 from trainer.compiled import KERNELS
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 NUMBERS = MappingProxyType({torch.bfloat16: "bf16", torch.float32: "float"})
-WIDEST_HEAD = 512  # that kernels.cpp has room for
+WIDEST_HEAD = 512  # that kernels.cpp is told to have room for
 MOST_CHOICES = 64
-
-log = structlog.get_logger()
+EFFECT = "training on this CPU is slower"
 
 Argument: TypeAlias = Tensor | int | float | None
 
@@ -58,10 +56,9 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
     """Those for numbers of a type; none, and a line in the log, where they cannot be compiled."""
     if dtype not in NUMBERS:
         return None
-    try:
-        functions = library(SOURCE, os.environ.get(KERNELS, ""), f"T={NUMBERS[dtype]}")
-    except NotCompiled as error:
-        log.warning("kernels_missing", error=str(error), effect="training on this CPU is slower")
+    defines = f"T={NUMBERS[dtype]}", f"WIDEST_HEAD={WIDEST_HEAD}", f"MOST_CHOICES={MOST_CHOICES}"
+    functions = loaded(SOURCE, os.environ.get(KERNELS, ""), *defines, effect=EFFECT)
+    if functions is None:
         return None
     functions.sum_of_squares.restype = ctypes.c_double
     return Kernels(functions)

@@ -46,9 +46,7 @@ void panels_of(const bf16* matrix, Index stride, Index rows, Index columns, Inde
         }
 }
 
-// Columns whose panels are gone through for each 32 rows, and rows that are gone through for all columns.
-Index span_of(Index depth) { return std::max<Index>(1, SPAN_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
-
+// Rows that are gone through for all columns.
 Index chunk_of(Index rows, Index depth) {
     const Index fit = std::max<Index>(4 * SIDE, CHUNK_BYTES / (depth * Index(sizeof(bf16))));
     const Index chunks = std::max<Index>(1, (rows + fit - 1) / fit);
@@ -63,7 +61,7 @@ extern "C" {
 void adapted(const bf16* x, const bf16* panels, const bf16* bias, const bf16* a, const bf16* b, float scaling, bf16* h,
              bf16* y, Index rows, Index in, const Index* outputs, Index members, Index rank, Index threads) {
     const Group group(outputs, members, in, rank);
-    const Index span = span_of(in), chunk = chunk_of(rows, in);
+    const Index span = span_of(in, SPAN_BYTES), chunk = chunk_of(rows, in);
     bf16* a_panels = shared_memory.of(group.hidden * in);
 #pragma omp parallel num_threads(int(threads))
     {
@@ -111,7 +109,7 @@ void adapted_back(const bf16* dy, const bf16* x, const bf16* h, const bf16* pane
                   float scaling, bf16* da, bf16* db, bf16* dx, Index rows, Index in, const Index* outputs, Index members,
                   Index rank, Index threads) {
     const Group group(outputs, members, in, rank);
-    const Index span = span_of(group.out), chunk = chunk_of(rows, group.out), deep = up(rows);
+    const Index span = span_of(group.out, SPAN_BYTES), chunk = chunk_of(rows, group.out), deep = up(rows);
     bf16* b_panels = shared_memory.of(group.padded * group.out + 3 * group.hidden * deep);
     bf16* dh = b_panels + group.padded * group.out;
     bf16 *turned_dh = dh + group.hidden * deep, *turned_h = turned_dh + group.hidden * deep;

@@ -11,9 +11,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from lift.native import TILE_SIDE
 from trainer.kernels import Kernels
 from trainer.padding import rounded_up
-from trainer.tiles import SIDE, fit, tiles
+from trainer.tiles import fit, tiles
 
 FILE = "tile_products.cpp"
 
@@ -40,7 +41,7 @@ class Panels:
     ) -> Tensor:
         """h = s A x of rows x [T, d_in], each layer's rank rounded up; sets y = W x + B h, rounded once."""
         (rows, width), rank = x.shape, b.shape[1]
-        h = x.new_empty(rows, len(self.outputs) * rounded_up(rank, SIDE))
+        h = x.new_empty(rows, len(self.outputs) * rounded_up(rank, TILE_SIDE))
         sizes = rows, width, self.outputs, len(self.outputs), rank
         self.run("adapted", x, self.across, bias, a, b, scaling, h, y, *sizes)
         return h
@@ -67,7 +68,7 @@ class Directions:
         """None where there are no tiles for them."""
         if not fit(directions, directions.shape[0]):
             return None
-        more = -len(losses) % SIDE
+        more = -len(losses) % TILE_SIDE
         whole = torch.nn.functional.pad(directions, (0, more))
         filled = torch.nn.functional.pad(losses.float(), (0, more))
         run = tiles(FILE)
@@ -82,5 +83,5 @@ class Directions:
 def _panels(matrix: Tensor) -> Tensor:
     """Of its transpose: [n, k] → [n / 32, k / 32, 2 halves of the 32, 16 pairs of k, 16 of n, 2 of a pair]."""
     n, k = matrix.shape
-    split = matrix.reshape(n // SIDE, 2, SIDE // 2, k // SIDE, SIDE // 2, 2)
+    split = matrix.reshape(n // TILE_SIDE, 2, TILE_SIDE // 2, k // TILE_SIDE, TILE_SIDE // 2, 2)
     return split.permute(0, 3, 1, 4, 2, 5).contiguous()

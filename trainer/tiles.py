@@ -7,17 +7,12 @@ import os
 from functools import cache
 from pathlib import Path
 
-import structlog
 import torch
 from torch import Tensor
 
-from lift.native import NotCompiled, library
+from lift.native import TILE_SIDE, loaded_tiles
 from trainer.compiled import KERNELS
-from trainer.kernels import Kernels
-
-SIDE = 32  # of a block of results, as tiles.h has it: widths are multiples of it
-
-log = structlog.get_logger()
+from trainer.kernels import EFFECT, Kernels
 
 
 @cache
@@ -26,14 +21,10 @@ def tiles(name: str) -> Kernels | None:
 
     Nor are there any where the file cannot be compiled, which the log says once.
     """
-    try:
-        functions = library(Path(__file__).with_name(name), os.environ.get(KERNELS, ""))
-    except NotCompiled as error:
-        log.warning("tiles_missing", file=name, error=str(error), effect="training on this CPU is slower")
-        return None
-    return Kernels(functions) if functions.usable() else None
+    functions = loaded_tiles(Path(__file__).with_name(name), os.environ.get(KERNELS, ""), effect=EFFECT)
+    return Kernels(functions) if functions else None
 
 
 def fit(matrix: Tensor, *widths: int) -> bool:
     """Whether tiles can have a use for a matrix of numbers like these, and of these widths."""
-    return matrix.is_cpu and matrix.dtype == torch.bfloat16 and not any(width % SIDE for width in widths)
+    return matrix.is_cpu and matrix.dtype == torch.bfloat16 and not any(width % TILE_SIDE for width in widths)

@@ -46,8 +46,6 @@ struct Step {
     AddLora add_few, add_many;
 };
 
-Index span_of(Index depth) { return std::max<Index>(1, SPAN_BYTES / (depth * SIDE * Index(sizeof(bf16)))) * SIDE; }
-
 Index chunk_of(Index depth) { return std::max<Index>(4 * SIDE, CHUNK_BYTES / (depth * Index(sizeof(bf16))) / SIDE * SIDE); }
 
 // At most 32 rows: the tiles have as many, so that nothing is copied, nor computed in vain.
@@ -85,7 +83,7 @@ private:
 };
 
 void product_of_many(const bf16* x, const Linear& linear, bf16* y, const Step& step) {
-    const Index in = linear.in, out = linear.out, rows = step.rows, span = span_of(in), chunk = chunk_of(in);
+    const Index in = linear.in, out = linear.out, rows = step.rows, span = span_of(in, SPAN_BYTES), chunk = chunk_of(in);
     const Index spans = (out + span - 1) / span, tasks = (rows + chunk - 1) / chunk * spans;
     std::atomic<Index> untaken{0};
 #pragma omp parallel num_threads(int(step.threads))

@@ -8,8 +8,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from lift.native import NotCompiled
-from server.engine.lora_kernel import TILE_WIDTH, KernelLayer, compiled, lora_kernel, lora_tiles
+from lift.native import TILE_SIDE, NotCompiled
+from server.engine.lora_kernel import KernelLayer, lora_kernel, lora_tiles, tiles
 
 FILE = "decoder.cpp"
 
@@ -17,7 +17,7 @@ FILE = "decoder.cpp"
 @cache
 def run() -> ctypes.CDLL:
     """The kernel's functions. NotCompiled: the processor has no tiles, or there is no compiler."""
-    functions = compiled(FILE) if lora_kernel() and lora_tiles() else None
+    functions = tiles(FILE) if lora_kernel() and lora_tiles() else None
     if functions is None:
         raise NotCompiled("no tiles, or no compiler")
     pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -100,7 +100,7 @@ class TileLinear:
         """None where the weight does not fit."""
         if weight is None or weight.dtype != torch.bfloat16 or weight.dim() != 2 or not weight.is_contiguous():
             return None
-        return None if any(size % TILE_WIDTH for size in weight.shape) else cls(weight)
+        return None if any(size % TILE_SIDE for size in weight.shape) else cls(weight)
 
     def __call__(self, x: Tensor, _: Tensor, bias: Tensor | None) -> Tensor:
         """x [..., in] → [..., out]; between them stands vLLM's weight, which is empty."""

@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import structlog
 import torch
 from torch import Tensor
 
-from lift.native import NotCompiled, library
+from lift.native import TILE_SIDE, loaded, loaded_tiles
 from server.engine.environment import KERNELS
 
 KERNEL, TILES = "lora_kernel.cpp", "lora_tiles.cpp"
-TILE_WIDTH = 32  # widths that tiles take are multiples of it
-
-log = structlog.get_logger()
+EFFECT = "adapters on this CPU are slower"
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -37,7 +34,7 @@ class KernelLayer(ctypes.Structure):
 
     def __init__(self, slots: int, inputs: int, widths: Sequence[int]) -> None:
         """`inputs` and `widths`: of what all projections read, and of what each writes."""
-        self.fits_tiles = not any(width % TILE_WIDTH for width in (inputs, *widths))
+        self.fits_tiles = not any(width % TILE_SIDE for width in (inputs, *widths))
         shape = len(widths), slots
         self._a, self._b, self.ranks = (np.zeros(shape, np.int64) for _ in range(3))
         self._scales, self._widths = np.ones(shape, np.float32), np.array(widths, np.int64)
@@ -105,23 +102,21 @@ class LoraKernel:
 @cache
 def lora_kernel() -> LoraKernel | None:
     """The kernel for few rows; none, and a line in the log, where it cannot be compiled."""
-    functions = compiled(KERNEL)
+    functions = loaded(*_kept(KERNEL), effect=EFFECT)
     return LoraKernel(functions) if functions else None
 
 
 @cache
 def lora_tiles() -> LoraKernel | None:
     """The one for many rows; none where the processor has no tiles, and as above."""
-    functions = compiled(TILES)
-    if not (functions and functions.usable()):
-        return None
-    return LoraKernel(functions, on_matrix_tiles=bool(functions.on_matrix_tiles()))
+    functions = tiles(TILES)
+    return LoraKernel(functions, on_matrix_tiles=bool(functions.on_matrix_tiles())) if functions else None
 
 
-def compiled(name: str) -> ctypes.CDLL | None:
-    """The functions of a file of this folder; none, and a line in the log, where it cannot be compiled."""
-    try:
-        return library(Path(__file__).with_name(name), os.environ.get(KERNELS, ""))
-    except NotCompiled as error:
-        log.warning("kernels_missing", file=name, error=str(error), effect="adapters on this CPU are slower")
-        return None
+def tiles(name: str) -> ctypes.CDLL | None:
+    """The functions of a file of this folder for tiles; none, likewise."""
+    return loaded_tiles(*_kept(name), effect=EFFECT)
+
+
+def _kept(name: str) -> tuple[Path, str]:
+    return Path(__file__).with_name(name), os.environ.get(KERNELS, "")

@@ -4,9 +4,10 @@ import re
 import subprocess
 
 import pytest
+from structlog.testing import capture_logs
 
 from lift import native
-from lift.native import NotCompiled, library
+from lift.native import NotCompiled, library, loaded, loaded_tiles
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +115,21 @@ def test_another_header_is_another_library(source, kept, tmp_path, monkeypatch, 
     for number in (4, 5):
         header.write_text(f"#define NUMBER {number}")
         assert library(source, str(kept)).number() == number
+
+
+def test_where_there_is_no_library_the_log_says_of_which_file_and_why(source, kept):
+    assert loaded(source, str(kept), "NUMBER=4", effect="sums are slower").number() == 4
+    source.write_text("this is not C++")
+    with capture_logs() as logged:
+        assert loaded(source, str(kept), effect="sums are slower") is None
+    (said,) = logged
+    assert (said["event"], said["file"], said["effect"]) == ("kernels_missing", "number.cpp", "sums are slower")
+    assert "number.cpp" in said["error"]
+
+
+@pytest.mark.parametrize("usable", [0, 1])
+def test_tiles_that_the_processor_lacks_are_none_and_nothing_is_said(source, kept, usable):
+    source.write_text(f'extern "C" int usable() {{ return {usable}; }}')
+    with capture_logs() as logged:
+        assert (loaded_tiles(source, str(kept), effect="") is not None) == bool(usable)
+    assert not logged

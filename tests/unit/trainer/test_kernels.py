@@ -13,7 +13,7 @@ from trainer import kernel_pieces
 from trainer.batches import Example
 from trainer.compiled import KERNELS
 from trainer.kernel_pieces import KernelPieces, pieces
-from trainer.kernels import kernels
+from trainer.kernels import SOURCE, kernels
 from trainer.lora import Lora
 from trainer.pieces import TorchPieces
 from trainer.prefixes import ON_CPU, forest
@@ -195,7 +195,7 @@ def test_what_is_missing_is_said_once_and_torch_does_the_work(asked_anew, monkey
     with capture_logs() as logged:
         assert kernels(torch.float32) is None
         assert kernels(torch.float32) is None
-    assert [entry["event"] for entry in logged] == ["kernels_missing"]
+    assert [(entry["event"], entry["file"]) for entry in logged] == [("kernels_missing", SOURCE.name)]
     assert "/nowhere/c++" in logged[0]["error"]
 
 

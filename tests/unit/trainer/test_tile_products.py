@@ -176,4 +176,4 @@ def test_what_cannot_be_compiled_is_said_once(monkeypatch):
             assert tiles(FILE) is None
     finally:
         tiles.cache_clear()
-    assert [entry["event"] for entry in logged] == ["tiles_missing"]
+    assert [(entry["event"], entry["file"]) for entry in logged] == [("kernels_missing", FILE)]
