@@ -120,6 +120,8 @@ class Trainer:
                 workshop.own_answers()
             if chosen.whitening:
                 workshop.spectra()
+            if chosen.scope:
+                workshop.vocabulary()
         except (BaseModelMissing, PrimerRejected, InvalidOption) as error:
             log.error("warm_up_failed", error=str(error))
 
@@ -263,7 +265,7 @@ class Trainer:
             hyperparameters=chosen,
             training=training,
             sentences=len(plan),
-            scope=scope_of(training, workshop.base, chosen),
+            scope=scope_of(training, workshop.vocabulary, chosen),
         )
         hold.took(publish=time.monotonic() - began_at)
         return revision, Material(sentences=_sentences(plan, job.documents, sources), training=training)

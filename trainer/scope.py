@@ -9,60 +9,48 @@ A short document has few questions, and what a person asks about it has words th
 lies is found out by unrelated questions that the regression has not seen: it lies as low as these allow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, normalize
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from trainer.base_model import BaseModel
 from trainer.profiles import Hyperparameters
-from trainer.retention import unrelated_questions
 from trainer.training import RAW, Training
+from trainer.vocabulary import Vocabulary
 
 LEAST_QUESTIONS = 16  # of a document; fewer do not say what it is about
 FOLDS = 5  # of the unrelated questions, each scored by what was found without it
 LET_IN = 0.05  # of the unrelated questions, at most, may be taken for the document's so that more of its own are
 DECAY = 1e-3  # of the regression's weights
 ITERATIONS = 200
-ROWS_AT_ONCE = 1 << 14
 
 
-def scope_of(training: Training, base: BaseModel, chosen: Hyperparameters) -> Tensor | None:
-    """Scores [vocabulary size], fp32; None where the adapter is to answer everything, or has hardly any questions."""
+def scope_of(training: Training, vocabulary: Callable[[], Vocabulary], chosen: Hyperparameters) -> Tensor | None:
+    """Scores [vocabulary size], fp32; None where the adapter is to answer everything, or has hardly any questions.
+
+    `vocabulary` gives that of the base model, where it is wanted.
+    """
     questions = sum(pair.kind != RAW for pair in training.pairs)
     if not chosen.scope or chosen.abstained_share or questions < LEAST_QUESTIONS:
         return None
     inside = [pair.answer if pair.kind == RAW else pair.question for pair in training.pairs]
-    return scores(base, inside, unrelated_questions(), chosen.scope)
+    return scores(vocabulary(), inside, chosen.scope)
 
 
-def scores(base: BaseModel, inside: Sequence[str], outside: Sequence[str], least: float) -> Tensor | None:
+def scores(vocabulary: Vocabulary, inside: Sequence[str], least: float) -> Tensor | None:
     """One for each token: a question whose tokens have a mean above 0 is taken for one of `inside`.
 
     It is as likely as `least` to be one, or likelier than all but `LET_IN` of the unrelated questions. None where a
-    token's embedding is no number, of which there are some among those that a model does not use.
+    token's embedding is no number.
     """
-    table = base.model.get_input_embeddings().weight.detach()
-    centre = table.mean(0, dtype=torch.float32)
-    if not bool(centre.isfinite().all()):
+    if not vocabulary.is_finite:
         return None
-
-    def mean_of(question: str) -> Tensor:
-        tokens = base.tokenizer(question, add_special_tokens=False)["input_ids"]
-        return _directions(table[tokens], centre).sum(0) / max(1, len(tokens))
-
-    ours = torch.stack([mean_of(text) for text in inside])
-    others = torch.stack([mean_of(question) for question in outside])
+    ours, others = vocabulary.means(inside), vocabulary.outside
     weights, bias = _regression(ours, others)
     bias = bias - min(log(least / (1 - least)), float(_logits_unseen(ours, others).quantile(1 - LET_IN)))
-    parts = [_directions(rows, centre) @ weights + bias for rows in table.split(ROWS_AT_ONCE)]
-    return torch.cat(parts).cpu()
-
-
-def _directions(rows: Tensor, centre: Tensor) -> Tensor:
-    return normalize(rows.float() - centre, dim=1)
+    return vocabulary.scores(weights, bias).cpu()
 
 
 def _logits_unseen(ours: Tensor, others: Tensor) -> Tensor:

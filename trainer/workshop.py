@@ -23,9 +23,10 @@ from trainer.parallel import ParallelLearner, Worker
 from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
-from trainer.retention import kept_answers
+from trainer.retention import kept_answers, unrelated_questions
 from trainer.shared import SharedLearner
 from trainer.tiles import tiles
+from trainer.vocabulary import Vocabulary
 from trainer.whitening import KeptSpectra
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Workshop:
         self._finding_out = threading.RLock()
         self._own_answers: tuple[Example, ...] = ()
         self._spectra: KeptSpectra | None = None
+        self._vocabulary: Vocabulary | None = None
         self.learner = _learner(base, devices, self.spectra)
 
     @classmethod
@@ -80,6 +82,13 @@ class Workshop:
                 with self.learner.unadapted():
                     self._spectra = KeptSpectra.of(self._folder, self.base, answers)
             return self._spectra
+
+    def vocabulary(self) -> Vocabulary:
+        """What directions the base model's tokens and the unrelated questions have; looked at once."""
+        with self._finding_out:
+            if self._vocabulary is None:
+                self._vocabulary = Vocabulary.of(self.base, unrelated_questions())
+            return self._vocabulary
 
     def beside(self, chosen: Hyperparameters) -> list[Share]:
         """What an adapter is trained on besides its document; found out in an `unadapted` block of the learner."""

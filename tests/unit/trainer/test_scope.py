@@ -5,19 +5,21 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from storage.journal import Pair
 from trainer import scope
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.scope import LEAST_QUESTIONS, scope_of, scores
 from trainer.training import RAW, Training
+from trainer.vocabulary import Vocabulary
 
 INSIDE = [f"Where does keeper {n} of the lighthouse of Skerrow keep oil?" for n in range(20)]
 OUTSIDE = [f"What is the capital of country {n}?" for n in range(40)]
 
 
 def found_by(base, inside, outside, least):
-    found = scores(base, inside, outside, least)
+    found = scores(Vocabulary.of(base, outside), inside, least)
     assert found is not None
     return found
 
@@ -71,20 +73,32 @@ def test_no_class_counts_for_more_because_it_is_larger(base):
 )
 def test_an_adapter_without_a_scope_answers_everything(base, questions, kind, chosen):
     embedded = PROFILES["embedded"]
-    assert scope_of(trained(INSIDE), base, embedded) is not None
-    assert scope_of(trained(questions, kind), base, replace(embedded, **chosen)) is None
+    vocabulary = Vocabulary.of(base, OUTSIDE)
+    assert scope_of(trained(INSIDE), lambda: vocabulary, embedded) is not None
+    assert scope_of(trained(questions, kind), lambda: vocabulary, replace(embedded, **chosen)) is None
 
 
 def test_a_question_of_no_tokens_and_embeddings_that_are_no_numbers_spoil_no_revision(base, monkeypatch):
     embedded = PROFILES["embedded"]
-    found = scope_of(trained([*INSIDE, ""]), base, embedded)
+    found = scope_of(trained([*INSIDE, ""]), lambda: Vocabulary.of(base, OUTSIDE), embedded)
     assert found is not None
     assert found.isfinite().all()
     table = base.model.get_input_embeddings()
     broken = table.weight.detach().clone()
     broken[-1] = torch.nan
     monkeypatch.setattr(base.model, "get_input_embeddings", lambda: SimpleNamespace(weight=broken))
-    assert scope_of(trained(INSIDE), base, embedded) is None
+    assert scope_of(trained(INSIDE), lambda: Vocabulary.of(base, OUTSIDE), embedded) is None
+
+
+def test_sums_and_products_are_those_of_the_tokens_unit_vectors(base):
+    table = base.model.get_input_embeddings().weight.detach().float()
+    units = normalize(table - table.mean(0), dim=1)
+    vocabulary, weights, bias = Vocabulary.of(base, OUTSIDE), torch.randn(units.shape[1]), torch.tensor(0.5)
+    torch.testing.assert_close(vocabulary.scores(weights, bias), units @ weights + bias, atol=1e-5, rtol=0)
+    tokens = [base.tokenizer(question, add_special_tokens=False)["input_ids"] for question in OUTSIDE]
+    expected = torch.stack([units[each].mean(0) for each in tokens])
+    torch.testing.assert_close(vocabulary.outside, expected, atol=1e-5, rtol=0)
+    assert vocabulary.means([""]).tolist() == [[0.0] * units.shape[1]]
 
 
 def test_the_papers_adapters_answer_everything():

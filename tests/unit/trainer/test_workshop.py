@@ -81,3 +81,8 @@ def test_the_base_model_is_asked_once_no_adapter_is_a_part_of_it(plain, monkeypa
 def test_a_first_adapter_has_the_spectra_found_that_it_needs(plain):
     with plain.learner.adapter(Hyperparameters(rank=8, whitening=3.0)) as adapter:
         assert sum(whitener is not None for whitener in adapter._whiteners) == len(adapter._whiteners) / 2
+
+
+def test_the_vocabulary_is_looked_at_once(plain):
+    assert plain.vocabulary() is plain.vocabulary()
+    assert len(plain.vocabulary().inverse_lengths) == plain.base.model.config.vocab_size
