@@ -40,7 +40,7 @@ from trainer.examination import Examiner, Material
 from trainer.generator import Generator, Source
 from trainer.hold import Hold, Stopping
 from trainer.profiles import Hyperparameters, hyperparameters
-from trainer.publish import publish
+from trainer.publish import Made, publish
 from trainer.scope import scope_of
 from trainer.shared import SharedLearner
 from trainer.shrink import shrink
@@ -256,17 +256,16 @@ class Trainer:
             hold.report(stage=Stage.PUBLISH)
             began_at = time.monotonic()
             weights = shrink(adapter, training.examples, chosen)
-        revision = publish(
-            self._objects,
-            job,
-            weights,
+        made = Made(
             base=workshop.base,
             template=workshop.template,
             hyperparameters=chosen,
-            training=training,
+            data_sha256=training.data_sha256,
             sentences=len(plan),
-            scope=scope_of(training, workshop.vocabulary, chosen),
+            pairs=len(training.pairs),
         )
+        scope = scope_of(training, workshop.vocabulary, chosen)
+        revision = publish(self._objects, job, weights, made, losses=training.losses, scope=scope)
         hold.took(publish=time.monotonic() - began_at)
         return revision, Material(sentences=_sentences(plan, job.documents, sources), training=training)
 

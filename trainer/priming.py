@@ -39,7 +39,7 @@ from trainer.learner import Adapter
 from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer, whitener_of
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.publish import write_adapter, write_system_adapter
+from trainer.publish import Made, write_adapter, write_system_adapter
 from trainer.shared import SharedLearner
 from trainer.whitening import Whitener, whiteners
 from trainer.word_dropout import WordDropout
@@ -198,9 +198,7 @@ def teach(lessons: Lessons, teaching: Teaching, begun: Primer, folder: Path, nam
             log.info("teaching", lesson=number, lessons=len(taught), asked_loss=round(loss, 3))
     primer = moving.primer
     after = _mean_loss(teaching, primer, held_out)
-    manifest = write_system_adapter(
-        folder,
-        {name: weight.bfloat16() for name, weight in primer.weights.items()},
+    made = Made(
         base=replace(teaching.workshop.base, name=name),
         template=teaching.workshop.template,
         hyperparameters=teaching.hyperparameters,
@@ -208,6 +206,7 @@ def teach(lessons: Lessons, teaching: Teaching, begun: Primer, folder: Path, nam
         sentences=len(taught),
         pairs=sum(len(lesson.pairs) for lesson in taught),
     )
+    manifest = write_system_adapter(folder, {name: weight.bfloat16() for name, weight in primer.weights.items()}, made)
     return {
         "folder": str(folder),
         "lessons": len(taught),

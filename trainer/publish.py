@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,42 +20,41 @@ from storage.validation import LENGTH_BYTES, SCORES, validate
 from trainer.base_model import BaseModel
 from trainer.decomposition import rank_of
 from trainer.profiles import Hyperparameters
-from trainer.training import Training
 
 ALIGNMENT = 64  # bytes of a cache line: vectors that begin elsewhere are read from two
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What an adapter was made with and of, as its manifest says it; its rank may be below the trained one."""
+
+    base: BaseModel
+    template: PromptTemplate
+    hyperparameters: Hyperparameters
+    data_sha256: str
+    sentences: int
+    pairs: int
 
 
 def publish(
     objects: ObjectStore,
     job: Job,
     weights: Mapping[str, Tensor],
+    made: Made,
     *,
-    base: BaseModel,
-    template: PromptTemplate,
-    hyperparameters: Hyperparameters,
-    training: Training,
-    sentences: int,
+    losses: Sequence[float],
     scope: Tensor | None = None,
 ) -> Revision:
     """Stores the revision's files and returns its row for the catalogue, which is not written here.
 
-    `weights` have PEFT's names; their rank may be below the trained one, which `hyperparameters` hold. `scope`
-    [vocabulary size], fp32: what it is about, where it is not about everything.
+    `weights` have PEFT's names; `losses`: of each epoch, in nats per answer token; `scope` [vocabulary size], fp32:
+    what it is about, where it is not about everything.
     RevisionRejected: they are none that an engine would load. StoreUnavailable.
     """
+    base = made.base
     with tempfile.TemporaryDirectory(prefix="lift-revision-") as name:
         folder = Path(name)
-        manifest = _described(
-            folder,
-            weights,
-            base=base,
-            template=template,
-            hyperparameters=hyperparameters,
-            data_sha256=training.data_sha256,
-            sentences=sentences,
-            pairs=len(training.pairs),
-            scope=scope,
-        )
+        manifest = _write(folder, weights, made, scope)
         validate(folder, json.loads((base.folder / "config.json").read_bytes()), manifest.rank)
         ref = publish_files(objects, tenant=job.tenant, adapter=job.adapter, folder=folder, manifest=manifest)
     return Revision(
@@ -65,56 +64,42 @@ def publish(
         size_bytes=manifest.size_bytes,
         base_model=base.name,
         base_model_revision=base.revision,
-        sentences=sentences,
-        pairs=len(training.pairs),
-        final_loss=training.losses[-1],
-        losses=training.losses,
+        sentences=made.sentences,
+        pairs=made.pairs,
+        final_loss=losses[-1],
+        losses=tuple(losses),
         created_at=manifest.created_at,
     )
 
 
-def write_system_adapter(folder: Path, weights: Mapping[str, Tensor], **made: Any) -> Manifest:
-    """Writes an adapter that no tenant owns, with its manifest, to a new folder; `made`: as `_described` takes it.
-
-    OSError.
-    """
+def write_system_adapter(folder: Path, weights: Mapping[str, Tensor], made: Made) -> Manifest:
+    """Writes an adapter that no tenant owns, with its manifest, to a new folder. OSError."""
     folder.mkdir(parents=True)
-    manifest = _described(folder, weights, **made)
+    manifest = _write(folder, weights, made)
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
     return manifest
 
 
-def _described(
-    folder: Path,
-    weights: Mapping[str, Tensor],
-    *,
-    base: BaseModel,
-    template: PromptTemplate,
-    hyperparameters: Hyperparameters,
-    data_sha256: str,
-    sentences: int,
-    pairs: int,
-    scope: Tensor | None = None,
-) -> Manifest:
-    """Writes PEFT's two files to the folder, and the scope's; the manifest, which is not written."""
-    rank = rank_of(weights)
-    write_adapter(folder, weights, base_model=base.name, scaling=hyperparameters.scaling)
+def _write(folder: Path, weights: Mapping[str, Tensor], made: Made, scope: Tensor | None = None) -> Manifest:
+    """Writes PEFT's two files to the folder, and the scope's; their manifest, which is not written."""
+    rank, scaling = rank_of(weights), made.hyperparameters.scaling
+    write_adapter(folder, weights, base_model=made.base.name, scaling=scaling)
     names = [CONFIG, WEIGHTS]
     if scope is not None:
         (folder / SCOPE).write_bytes(save({SCORES: scope.unsqueeze(0)}))
         names.append(SCOPE)
     return Manifest(
         files=describe(folder, names),
-        base_model=base.name,
-        base_model_revision=base.revision,
+        base_model=made.base.name,
+        base_model_revision=made.base.revision,
         rank=rank,
-        alpha=hyperparameters.scaling * rank,
+        alpha=scaling * rank,
         target_modules=target_modules(weights),
-        template=template,
-        hyperparameters=asdict(hyperparameters),
-        data_sha256=data_sha256,
-        sentences=sentences,
-        pairs=pairs,
+        template=made.template,
+        hyperparameters=asdict(made.hyperparameters),
+        data_sha256=made.data_sha256,
+        sentences=made.sentences,
+        pairs=made.pairs,
         created_at=datetime.now(UTC),
     )
 

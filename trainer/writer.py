@@ -31,7 +31,7 @@ from trainer.batches import Encoder, Example
 from trainer.fused import FusedAdapter, FusedLearner
 from trainer.peft_learner import PeftAdapter, PeftLearner
 from trainer.profiles import Hyperparameters
-from trainer.publish import write_system_adapter
+from trainer.publish import Made, write_system_adapter
 
 log = structlog.get_logger()
 
@@ -125,9 +125,7 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
                 log.info("teaching", step=number, steps=len(steps), loss=round(loss, 3))
         after = _mean_loss(adapter, measured)
         weights = adapter.weights()
-    manifest = write_system_adapter(
-        folder,
-        weights,
+    made = Made(
         base=base,
         template=template,
         hyperparameters=hyperparameters,
@@ -135,6 +133,7 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
         sentences=len(rows.taught),
         pairs=sum(map(len, rows.taught)),
     )
+    manifest = write_system_adapter(folder, weights, made)
     return {
         "folder": str(folder),
         "rows": manifest.pairs,

@@ -23,7 +23,7 @@ from trainer.fused import FusedLearner
 from trainer.generator import Generator
 from trainer.job import Trainer
 from trainer.profiles import Hyperparameters
-from trainer.publish import write_system_adapter
+from trainer.publish import Made, write_system_adapter
 from trainer.testing import ScriptedGenerator, make_tiny_model, serving
 
 
@@ -57,9 +57,7 @@ def primer_folder(base, encoder, primed_examples, tmp_path_factory):
         for _ in range(10):
             adapter.step(primed_examples)
         weights = adapter.weights()
-    write_system_adapter(
-        folder,
-        weights,
+    made = Made(
         base=base,
         template=PromptTemplate.for_vocabulary(base.tokenizer.get_vocab()),
         hyperparameters=hyperparameters,
@@ -67,6 +65,7 @@ def primer_folder(base, encoder, primed_examples, tmp_path_factory):
         sentences=1,
         pairs=len(primed_examples),
     )
+    write_system_adapter(folder, weights, made)
     return folder
 
 
