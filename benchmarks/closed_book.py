@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from storage.tensor_names import a_of, b_of, is_a, layer_of
 from trainer.continuation import continued
 from trainer.expectations import losses
 from trainer.padding import padded
 from trainer.workshop import Workshop
 
 ASKED_AT_ONCE = 32
-PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"  # as PEFT names weights
 
 
 def answers(workshop: Workshop, questions: Sequence[str], max_tokens: int) -> list[str]:
@@ -42,10 +42,10 @@ def merged(workshop: Workshop, weights: Mapping[str, Tensor], scaling: float) ->
     own: list[tuple[Tensor, Tensor]] = []
     try:
         with torch.no_grad():
-            for name in (name.removesuffix(A) for name in weights if name.endswith(A)):
-                layer = workshop.base.model.get_submodule(name.removeprefix(PREFIX)).weight
+            for name in (layer_of(name) for name in weights if is_a(name)):
+                layer = workshop.base.model.get_submodule(name).weight
                 own.append((layer, layer.clone()))
-                layer += (scaling * weights[name + B].float() @ weights[name + A].float()).to(layer)
+                layer += (scaling * weights[b_of(name)].float() @ weights[a_of(name)].float()).to(layer)
         yield
     finally:
         for layer, before in own:

@@ -25,10 +25,10 @@ class Shape:
     @classmethod
     def of(cls, model: Any, rank: int) -> Self:
         """The shape of a transformers model whose linear layers but the head are adapted."""
-        import torch
+        from trainer.base_model import adapted_layers
 
         head = model.get_output_embeddings()
-        linears = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer is not head]
+        linears = [layer for _, layer in adapted_layers(model)]
         config = model.config
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return cls(

@@ -1,12 +1,13 @@
 """Writes adapters of random weights, in the form of a revision: for speed it does not matter what an adapter says."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from storage.tensor_names import a_of, b_of
+from trainer.base_model import adapted_layers
 from trainer.publish import write_adapter
 
 SMALL = 1e-3  # of B: the base's answers change little, so that no run writes nonsense of another length
@@ -17,10 +18,11 @@ def write_random_adapter(folder: Path, model: Any, rank: int, *, seed: int = 0) 
     folder.mkdir(parents=True)
     random = torch.Generator().manual_seed(seed)
     weights = {}
-    for name, inputs, outputs in _layers(model):
+    for name, layer in adapted_layers(model):
+        inputs, outputs = layer.in_features, layer.out_features
         a, b = torch.randn(rank, inputs, generator=random), torch.randn(outputs, rank, generator=random)
-        weights[f"base_model.model.{name}.lora_A.weight"] = (a / inputs**0.5).bfloat16()
-        weights[f"base_model.model.{name}.lora_B.weight"] = (b * SMALL).bfloat16()
+        weights[a_of(name)] = (a / inputs**0.5).bfloat16()
+        weights[b_of(name)] = (b * SMALL).bfloat16()
     write_adapter(folder, weights, base_model=model.config.name_or_path, scaling=2.0)
     return folder
 
@@ -31,10 +33,3 @@ def copies(folder: Path, count: int) -> tuple[Path, ...]:
     No two share memory, as they would where one file had several names: engines answer from the pages of files.
     """
     return tuple(Path(shutil.copytree(folder, folder.with_name(f"{folder.name}-{number}"))) for number in range(count))
-
-
-def _layers(model: Any) -> Iterator[tuple[str, int, int]]:
-    head = model.get_output_embeddings()
-    for name, layer in model.named_modules():
-        if isinstance(layer, torch.nn.Linear) and layer is not head:
-            yield name, layer.in_features, layer.out_features

@@ -16,6 +16,7 @@ import numpy as np
 
 from lift.errors import RevisionRejected
 from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
+from storage.tensor_names import a_of, b_of
 
 MAX_CONFIG_BYTES = 1 << 16
 MAX_HEADER_BYTES = 8 << 20
@@ -153,9 +154,9 @@ def _expected_shapes(
         _require(name in shapes, "a target module that the base model does not have", module=name[:80])
         block, inputs, outputs = shapes[name]
         for layer in range(base_config["num_hidden_layers"]):
-            module = f"base_model.model.model.layers.{layer}.{block}.{name}"
-            expected[f"{module}.lora_A.weight"] = (rank, inputs)
-            expected[f"{module}.lora_B.weight"] = (outputs, rank)
+            module = f"model.layers.{layer}.{block}.{name}"
+            expected[a_of(module)] = (rank, inputs)
+            expected[b_of(module)] = (outputs, rank)
     return expected
 
 

@@ -6,7 +6,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 import torch
+from torch import nn
 
 from lift.errors import BaseModelMissing
 from lift.settings import Settings
@@ -68,6 +69,14 @@ def attention_on(place: str) -> str:
     At the length of a pair, explicit matrix products beat the fused kernel on CPUs: 668 against 523 tokens/s.
     """
     return "eager" if place == "cpu" else "sdpa"
+
+
+def adapted_layers(model: Any) -> Iterator[tuple[str, nn.Linear]]:
+    """Name and layer of each linear layer of a transformers model but its head: those that have an A and a B."""
+    head = model.get_output_embeddings()
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear) and layer is not head:
+            yield name, layer
 
 
 def prepare_embedded(folder: Path) -> None:

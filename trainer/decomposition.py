@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lift.errors import InvalidOption
+from storage.tensor_names import a_of, b_of, is_a, layer_of
 from trainer.one_core import one_core
 
 
@@ -29,10 +30,7 @@ def shrunk(weights: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
 
 def rank_of(weights: Mapping[str, Tensor]) -> int:
     """The rank of weights under PEFT's names: the rows of each A."""
-    return next(len(weight) for name, weight in weights.items() if name.endswith(_A))
-
-
-_A, _B = ".lora_A.weight", ".lora_B.weight"
+    return next(len(weight) for name, weight in weights.items() if is_a(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,9 @@ class Components:
 
 def decomposed(weights: Mapping[str, Tensor]) -> dict[str, Components]:
     """The components of each linear layer, by its name; `weights` have PEFT's names."""
-    layers = [name.removesuffix(_A) for name in weights if name.endswith(_A)]
+    layers = [layer_of(name) for name in weights if is_a(name)]
     with one_core() as on_it:
-        done = on_it.map(lambda layer: Components.of(weights[layer + _A], weights[layer + _B]), layers)
+        done = on_it.map(lambda layer: Components.of(weights[a_of(layer)], weights[b_of(layer)]), layers)
         return dict(zip(layers, done, strict=True))
 
 
@@ -75,5 +73,5 @@ def at_rank(components: Mapping[str, Components], rank: int, *, padded_to: int =
     """The weights of that rank under PEFT's names; with zeros up to the rank `padded_to` where that is larger."""
     weights = {}
     for layer, parts in components.items():
-        weights[layer + _A], weights[layer + _B] = parts.at_rank(rank, max(rank, padded_to))
+        weights[a_of(layer)], weights[b_of(layer)] = parts.at_rank(rank, max(rank, padded_to))
     return weights

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from storage.tensor_names import a_of, b_of
 from trainer.compiled import compiled_on_gpus
 from trainer.frozen import FrozenModel, Group
 from trainer.kernels import Kernels, kernels
@@ -59,8 +60,7 @@ class Factors:
         named = {}
         for group, adapted in zip(self._groups, self.of_groups(flat).values(), strict=True):
             for name, a, b in zip(group.names, adapted.a.split(self.rank), adapted.b.split(group.outputs), strict=True):
-                named[f"base_model.model.{name}.lora_A.weight"] = a
-                named[f"base_model.model.{name}.lora_B.weight"] = b
+                named[a_of(name)], named[b_of(name)] = a, b
         return named
 
 

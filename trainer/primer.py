@@ -16,14 +16,12 @@ from torch import Tensor
 from lift.errors import PrimerRejected, RevisionRejected
 from storage.files import MANIFEST, WEIGHTS
 from storage.revisions import Manifest
+from storage.tensor_names import is_a, layer_of
 from storage.validation import validate
 from trainer.base_model import BaseModel
 from trainer.decomposition import rank_of, shrunk
 from trainer.profiles import Hyperparameters
 from trainer.whitening import Whitener
-
-_A = ".lora_A.weight"
-_MODEL = "base_model.model."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +63,7 @@ class Primer:
         for name, weight in own.items():
             given = weight.to(masters[name])
             whitener = whitener_of(name, whiteners)
-            if not name.endswith(_A):
+            if not is_a(name):
                 masters[name][:, :rank] = share * given
             else:
                 masters[name][:rank] = whitener.inverse(given) if whitener else given
@@ -73,4 +71,4 @@ class Primer:
 
 def whitener_of(name: str, whiteners: Mapping[str, Whitener]) -> Whitener | None:
     """That of a weight under PEFT's name; none for a B, and for an A whose layer has none."""
-    return whiteners.get(name.removeprefix(_MODEL).removesuffix(_A))
+    return whiteners.get(layer_of(name)) if is_a(name) else None

@@ -16,6 +16,7 @@ from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
 from storage.objects import ObjectStore
 from storage.records import Job, Revision
 from storage.revisions import Manifest, describe, publish_files
+from storage.tensor_names import layer_of
 from storage.validation import LENGTH_BYTES, SCORES, validate
 from trainer.base_model import BaseModel
 from trainer.decomposition import rank_of
@@ -145,5 +146,5 @@ def write_adapter(folder: Path, weights: Mapping[str, Tensor], *, base_model: st
 
 
 def target_modules(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Names of the adapted layers, such as q_proj: "base_model.model.….q_proj.lora_A.weight" names one."""
-    return tuple(sorted({name.split(".")[-3] for name in weights}))
+    """The last parts of the adapted layers' names, such as q_proj, of weights under PEFT's names."""
+    return tuple(sorted({layer_of(name).rpartition(".")[2] for name in weights}))

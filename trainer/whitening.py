@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from lift.errors import InvalidOption
 from lift.kept import file_of, written_whole
-from trainer.base_model import BaseModel
+from trainer.base_model import BaseModel, adapted_layers
 from trainer.batches import Example
 from trainer.one_core import one_core
 from trainer.padding import padded
@@ -126,7 +126,7 @@ def _heard(model: Any, taken: Tensor, on_it: Executor) -> Iterator[dict[str, Spe
     """
     found: dict[str, Spectrum] = {}
     last: list[tuple[Tensor, Spectrum]] = []
-    own_thread, head = threading.get_ident(), model.get_output_embeddings()
+    own_thread = threading.get_ident()
 
     def listener(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hear(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -139,8 +139,7 @@ def _heard(model: Any, taken: Tensor, on_it: Executor) -> Iterator[dict[str, Spe
 
         return hear
 
-    linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear) and part is not head]
-    hooks = [part.register_forward_pre_hook(listener(name)) for name, part in linears]
+    hooks = [layer.register_forward_pre_hook(listener(name)) for name, layer in adapted_layers(model)]
     try:
         yield found
     finally:
