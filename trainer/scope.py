@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from trainer.material import RAW
 from trainer.profiles import Hyperparameters
-from trainer.training import RAW, Training
+from trainer.training import Training
 from trainer.vocabulary import Vocabulary
 
 LEAST_QUESTIONS = 16  # of a document; fewer do not say what it is about

@@ -9,9 +9,10 @@ from torch.nn.functional import normalize
 
 from storage.journal import Pair
 from trainer import scope
+from trainer.material import RAW
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.scope import LEAST_QUESTIONS, scope_of, scores
-from trainer.training import RAW, Training
+from trainer.training import Training
 from trainer.vocabulary import Vocabulary
 
 INSIDE = [f"Where does keeper {n} of the lighthouse of Skerrow keep oil?" for n in range(20)]
