@@ -140,10 +140,7 @@ class FusedAdapter:
         self.worst: dict[Example, float] = {}
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
-        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
-
-        `left`: see Hyperparameters.learning_rate_at.
-        """
+        """See `Adapter`."""
         return self._learner.step([(self, examples, left)])[0]
 
     def gradients(self, examples: Sequence[Example]) -> tuple[dict[str, Tensor], float]:
@@ -152,20 +149,20 @@ class FusedAdapter:
         named = self.lora.by_name(self.lora.gradients)
         return {name: gradient.to("cpu", torch.float32, copy=True) for name, gradient in named.items()}, loss
 
-    def loss(self, examples: Sequence[Example]) -> Tensor:
-        """The mean loss per answer token with the present weights (`expectations`)."""
-        return self._learner.mean_losses([(self, examples, 1.0)])[0]
-
     @torch.no_grad()
+    def loss(self, examples: Sequence[Example]) -> float:
+        """See `Adapter`."""
+        passes = _passes([examples], [_answer_tokens(examples)])
+        work = [[(self, part, share) for _, part, share in taken] for taken in passes]
+        return sum(float(mean) for of_pass in work for mean in self._learner.mean_losses(of_pass))
+
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
-        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
+        """See `Adapter`."""
         with self.lora.holding(weights):
-            passes = _passes([examples], [_answer_tokens(examples)])
-            work = [[(self, part, share) for _, part, share in taken] for taken in passes]
-            return sum(float(mean) for of_pass in work for mean in self._learner.mean_losses(of_pass))
+            return self.loss(examples)
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
+        """See `Adapter`."""
         named = self.lora.by_name(self.lora.weights)
         return {name: weight.to("cpu", torch.bfloat16, copy=True) for name, weight in named.items()}
 

@@ -27,8 +27,11 @@ class Adapter(Protocol):
         Those whose share of the step another process computed are not among them. Empty where no pair may rest.
         """
 
+    def loss(self, examples: Sequence[Example]) -> float:
+        """Mean loss per answer token in nats with the present weights, in passes that fit into memory; no gradient."""
+
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
-        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
+        """The same with these weights, named and shaped as its own, which it keeps."""
 
     def weights(self) -> dict[str, Tensor]:
         """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""

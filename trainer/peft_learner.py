@@ -95,10 +95,7 @@ class PeftAdapter:
         self._take_over()
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
-        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
-
-        `left`: see Hyperparameters.learning_rate_at.
-        """
+        """See `Adapter`."""
         of_tokens = self._losses(examples)
         loss = of_tokens.mean()
         loss.backward()
@@ -126,16 +123,12 @@ class PeftAdapter:
 
     def gradients(self, examples: Sequence[Example]) -> tuple[dict[str, Tensor], float]:
         """Of the mean loss per answer token, by the weights under PEFT's names, fp32; and the loss, in nats."""
-        loss = self.loss(examples)
+        loss = self._losses(examples).mean()
         loss.backward()
         found = {}
         for name, weight in zip(self._names, self._weights, strict=True):
             found[name], weight.grad = weight.grad.to("cpu", torch.float32, copy=True), None
         return found, float(loss.detach())
-
-    def loss(self, examples: Sequence[Example]) -> Tensor:
-        """The mean loss per answer token with the present weights (`expectations`)."""
-        return self._losses(examples).mean()
 
     def _losses(self, examples: Sequence[Example]) -> Tensor:
         """The loss of each answer token [T_a]; logits are made for those only."""
@@ -146,20 +139,24 @@ class PeftAdapter:
         return losses(logits, batch.targets.to(self._device), batch.chances.to(self._device))
 
     @torch.no_grad()
-    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
-        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps."""
+    def loss(self, examples: Sequence[Example]) -> float:
+        """See `Adapter`."""
         size = self._hyperparameters.batch_size
         parts = [examples[start : start + size] for start in range(0, len(examples), size)]
         tokens = [sum(example.answer_tokens for example in part) for part in parts]
-        try:
-            peft.set_peft_model_state_dict(self.model, dict(weights))
-            found = [float(self.loss(part)) for part in parts]
-        finally:
-            self._take_over()
+        found = [float(self._losses(part).mean()) for part in parts]
         return sum(loss * count for loss, count in zip(found, tokens, strict=True)) / sum(tokens)
 
+    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
+        """See `Adapter`."""
+        try:
+            peft.set_peft_model_state_dict(self.model, dict(weights))
+            return self.loss(examples)
+        finally:
+            self._take_over()
+
     def weights(self) -> dict[str, Tensor]:
-        """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
+        """See `Adapter`."""
         state = peft.get_peft_model_state_dict(self.model)
         return {name: weight.detach().to("cpu", torch.bfloat16, copy=True) for name, weight in state.items()}
 

@@ -127,7 +127,7 @@ class Teaching:
         """Of what people asked, in nats per answer token, once the lesson's pairs are learned."""
         with self._learner.adapter(self.hyperparameters, primer) as adapter:
             self._learn(adapter, lesson.pairs)
-            return adapter.loss_with(adapter.weights(), self._examples(lesson.asked))
+            return adapter.loss(self._examples(lesson.asked))
 
     def _learn(self, adapter: Adapter, pairs: Sequence[Pair]) -> None:
         chosen, examples = self.hyperparameters, self._examples(pairs)

@@ -24,8 +24,7 @@ def weak_sentences(adapter: Adapter, learned: Sequence[tuple[int, Example]]) -> 
     examples = defaultdict(list)
     for sentence, example in learned:
         examples[sentence].append(example)
-    weights = adapter.weights()
-    return frozenset(about for about, its in examples.items() if adapter.loss_with(weights, its) > WEAK_LOSS)
+    return frozenset(about for about, its in examples.items() if adapter.loss(its) > WEAK_LOSS)
 
 
 def second_round(

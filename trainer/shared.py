@@ -134,10 +134,7 @@ class SharedAdapter:
         self._adapter = adapter
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
-        """One optimizer step; mean loss per answer token before it (LIFT eq. 1), in nats.
-
-        `left`: see Hyperparameters.learning_rate_at.
-        """
+        """See `Adapter`."""
         return self._learner.step(self._adapter, examples, left)
 
     @property
@@ -145,13 +142,14 @@ class SharedAdapter:
         """See `Adapter`."""
         return self._adapter.worst
 
-    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
-        """Mean loss per answer token in nats with these weights, named and shaped as its own, which it keeps.
+    def loss(self, examples: Sequence[Example]) -> float:
+        """See `Adapter`; between the steps of others."""
+        return self._learner.computed(self._adapter.loss, examples)
 
-        Between the steps of others.
-        """
+    def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
+        """See `Adapter`; likewise."""
         return self._learner.computed(self._adapter.loss_with, weights, examples)
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights under PEFT's names, bf16 on the CPU: A [rank, d_in] and B [d_out, rank] of each linear layer."""
+        """See `Adapter`."""
         return self._learner.computed(self._adapter.weights)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import structlog
-import torch
 import typer
 
 from lift import logs
@@ -149,11 +148,10 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
 def _mean_loss(adapter: FusedAdapter | PeftAdapter, measured: Sequence[list[Example]]) -> float | None:
     """Loss per answer token in nats; None where there are none."""
     total = tokens = 0.0
-    with torch.no_grad():
-        for batch in measured:
-            answer_tokens = sum(example.answer_tokens for example in batch)
-            total += float(adapter.loss(batch)) * answer_tokens
-            tokens += answer_tokens
+    for batch in measured:
+        answer_tokens = sum(example.answer_tokens for example in batch)
+        total += adapter.loss(batch) * answer_tokens
+        tokens += answer_tokens
     return round(total / tokens, 4) if tokens else None
 
 

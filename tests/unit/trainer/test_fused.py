@@ -85,12 +85,21 @@ def test_loss_and_gradients_are_those_of_autograd(model):
         fused.lora.weights.uniform_(-0.1, 0.1)  # B is zero where a training begins, which would hide A's gradients
         with PeftLearner(model).adapter(RATHER) as plain:
             set_to(plain, fused.lora.by_name(fused.lora.weights))
-            assert fused.loss(EXAMPLES).item() == pytest.approx(plain.loss(EXAMPLES).item(), rel=1e-5)
+            assert fused.loss(EXAMPLES) == pytest.approx(plain.loss(EXAMPLES), rel=1e-5)
             (gradients, expected), (ours, got) = plain.gradients(EXAMPLES), fused.gradients(EXAMPLES)
     assert got == pytest.approx(expected, rel=1e-5)
     assert ours.keys() == gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-7, msg=name)
+
+
+def test_a_loss_in_several_passes_is_that_in_one_and_leaves_no_gradient(model, monkeypatch):
+    with FusedLearner(model).adapter(RATHER) as adapter:
+        adapter.lora.weights.uniform_(-0.1, 0.1)
+        whole = adapter.loss(EXAMPLES)
+        monkeypatch.setattr(fused, "PASS_TOKENS", 8)
+        assert adapter.loss(EXAMPLES) == pytest.approx(whole, rel=1e-5)
+        assert not adapter.lora.gradients.any()
 
 
 def test_padding_changes_neither_losses_nor_gradients(model, device):

@@ -50,7 +50,7 @@ def adapted(base, weights, hyperparameters) -> PeftModel:
 def test_the_loss_is_equation_1_over_answer_tokens_only(base, learner, examples):
     by_hand = reference_loss(base.model, examples)
     with learner.adapter(SMALL) as adapter:
-        assert adapter.loss(examples).item() == pytest.approx(by_hand, rel=1e-2)
+        assert adapter.loss(examples) == pytest.approx(by_hand, rel=1e-2)
 
 
 def test_a_teachers_chances_are_learned_in_place_of_a_token(base, learner, examples):
@@ -66,8 +66,8 @@ def test_neighbours_change_nothing_for_a_row(learner, encoder):
     short, long = encoder.encode("Who?", "Ilse"), encoder.encode("W" * 90, "Brandvold")
     with learner.adapter(SMALL) as adapter:
         adapter.step([short, long])  # so that B is not zero
-        alone = [adapter.loss([example]).item() for example in (short, long)]
-        together = adapter.loss([short, long]).item()
+        alone = [adapter.loss([example]) for example in (short, long)]
+        together = adapter.loss([short, long])
     counts = [example.answer_tokens for example in (short, long)]
     assert together == pytest.approx(sum(a * n for a, n in zip(alone, counts, strict=True)) / sum(counts), rel=1e-2)
 
@@ -82,7 +82,7 @@ def test_trained_weights_answer_in_peft_with_the_loss_that_training_had(base, le
     with learner.adapter(SMALL) as adapter:
         for _ in range(5):
             adapter.step(examples)
-        expected, weights = adapter.loss(examples).item(), adapter.weights()
+        expected, weights = adapter.loss(examples), adapter.weights()
     assert reference_loss(adapted(base, weights, SMALL), examples) == pytest.approx(expected, rel=2e-2)
 
 
@@ -169,7 +169,7 @@ def test_the_weights_carry_pefts_names_and_shapes(learner):
 
 def test_peft_gradients_flow_to_lora_weights_only(base, examples):
     with PeftLearner(base.model).adapter(SMALL) as adapter:
-        adapter.loss(examples).backward()
+        adapter._losses(examples).mean().backward()
         touched = {name for name, weight in adapter.model.named_parameters() if weight.grad is not None}
         assert len(touched) == len(adapter.weights())
     assert all("lora_A" in name or "lora_B" in name for name in touched)

@@ -2,8 +2,6 @@
 
 import itertools
 
-from torch import Tensor
-
 from trainer.batches import Example
 from trainer.profiles import Hyperparameters
 from trainer.second_round import FIRST_RATE, WEAK_LOSS, second_round, weak_sentences
@@ -15,10 +13,7 @@ class Measured:
     def step(self, batch, left=1.0):
         raise AssertionError
 
-    def weights(self) -> dict[str, Tensor]:
-        return {}
-
-    def loss_with(self, weights, examples):
+    def loss(self, examples):
         return sum(example.tokens[-1] for example in examples) / len(examples) / 100
 
 

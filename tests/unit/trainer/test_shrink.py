@@ -109,6 +109,7 @@ def test_a_loss_with_other_weights_leaves_the_adapter_as_it_was(learner, example
         before = adapter.weights()
         nothing = {name: torch.zeros_like(weight) for name, weight in before.items()}
         untrained, own = adapter.loss_with(nothing, examples), adapter.loss_with(before, examples)
+        assert adapter.loss(examples) == pytest.approx(own)
         assert adapter.step(examples) == pytest.approx(own, rel=1e-2)
     assert untrained > own
     with learner.adapter(TRAINED) as adapter:

@@ -52,10 +52,7 @@ class Recorded:
         self.worst = dict.fromkeys(examples, 0.1)
         return 1.0
 
-    def weights(self):
-        return {}
-
-    def loss_with(self, weights, examples):
+    def loss(self, examples):
         self.judged += [example.tokens for example in examples]
         return 1.0
 
