@@ -31,7 +31,7 @@ from trainer.batches import Encoder, Example
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.whitening import KeptSpectra, spectra
+from trainer.spectra import KeptSpectra, spectra
 
 PAIRS = Path(__file__).parent / "data" / "pairs.jsonl"
 PAPER_PAIRS = 4

@@ -2,11 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import structlog
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 def file_of(folder: Path, name: str, made_of: Any) -> Path:
@@ -14,6 +20,26 @@ def file_of(folder: Path, name: str, made_of: Any) -> Path:
     digest = sha256(json.dumps(made_of).encode()).hexdigest()[:16]
     stem, dot, suffix = name.partition(".")
     return folder / f"{stem}-{digest}{dot}{suffix}"
+
+
+def remembered(
+    file: Path, read: Callable[[Path], T], make: Callable[[], T], write: Callable[[T, Path], object]
+) -> tuple[T, bool]:
+    """What a file holds, or else what is made and written there whole; and whether the file holds it now.
+
+    `read` raises OSError or ValueError where there is no file, or it is no such one; `write` OSError.
+    """
+    try:
+        return read(file), True
+    except (OSError, ValueError):
+        made = make()
+    try:
+        with written_whole(file) as unfinished:
+            write(made, unfinished)
+    except OSError as error:
+        log.warning("not_kept", file=str(file), error=str(error))
+        return made, False
+    return made, True
 
 
 @contextmanager

@@ -30,7 +30,8 @@ from trainer.prefixes import ON_CPU, Forest, forest
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.recorded import RecordedPasses
-from trainer.whitening import KeptSpectra, whiteners
+from trainer.spectra import KeptSpectra
+from trainer.whitening import whiteners
 
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 PASS_TOKENS = 8192  # a token keeps about 0.5 MB for the backward pass of a 135M model, 4.5 MB for one of 8B
@@ -54,7 +55,7 @@ class FusedLearner:
         """
         base = self._base = FrozenModel.of(model)
         self._recorded = RecordedPasses(base, lambda grown, turns, own: _learn(base, [own], grown, turns))
-        self.kept = kept
+        self._kept = kept
 
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters, primer: Primer | None = None) -> Iterator["FusedAdapter"]:
@@ -62,7 +63,7 @@ class FusedLearner:
 
         InvalidOption: `whitening` where no spectra are given.
         """
-        whitened = whiteners(self.kept, hyperparameters.whitening, self._base.embedding)
+        whitened = whiteners(self._kept, hyperparameters.whitening, self._base.embedding)
         yield FusedAdapter(self, Lora(self._base, hyperparameters, whitened, primer))
 
     @staticmethod

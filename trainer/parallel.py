@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -38,7 +38,7 @@ from trainer.batches import Example
 from trainer.fused import FusedAdapter, FusedLearner
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
-from trainer.whitening import KeptSpectra
+from trainer.spectra import KeptSpectra
 
 HOST = "127.0.0.1"
 INTERFACE = "lo"  # of HOST
@@ -113,7 +113,7 @@ class ParallelLearner(FusedLearner):
             with self._turn, self._disbanding():
                 self._group = self._group or _Group.of(self._workers)
                 self._count += 1
-                spectra = str(self.kept().file) if self.kept and hyperparameters.whitening else ""
+                spectra = str(self._kept().file) if self._kept and hyperparameters.whitening else ""
                 begun = str(primer.folder) if primer else ""
                 self._group.tell_all(
                     adapter=self._count, hyperparameters=asdict(hyperparameters), spectra=spectra, primer=begun
@@ -301,29 +301,40 @@ def _join(store: Any, number: int, processes: int, timeout_seconds: float) -> No
     dist.init_process_group(backend, store=store, rank=number, world_size=processes, timeout=timeout)
 
 
-def follow(learner: FusedLearner, base: BaseModel, messages: Iterable[str]) -> None:
-    """Does what process 0 says, until it says no more."""
-    adapters: dict[int, FusedAdapter] = {}
-    held: dict[int, ExitStack] = {}
-    read = cache(KeptSpectra.read)  # the file is the same for every adapter, as is the primer's folder
-    read_primer = cache(lambda folder: Primer.read(Path(folder), base) if folder else None)
-    for message in messages:
-        match json.loads(message):
-            case {"adapter": number, "hyperparameters": chosen, "spectra": file, "primer": folder}:
-                learner.kept = partial(read, Path(file))
-                held[number] = ExitStack()
-                block = learner.adapter(Hyperparameters(**chosen), read_primer(folder))
-                adapters[number] = held[number].enter_context(block)
-            case {"drop": number}:
-                del adapters[number]
-                held.pop(number).close()
-            case {"step": parts}:
-                own = [
-                    (adapters[number], [Example.parsed(example) for example in share], left)
-                    for number, share, _, left in parts
-                ]
-                with suppress(ShareFailed):  # nobody has made the step: process 0 knows, and decides
-                    step_together(learner, own, [whole for _, _, whole, _ in parts])
+class Follower:
+    """A process that is not process 0, over its own copy of the base model."""
+
+    def __init__(self, base: BaseModel) -> None:
+        self._spectra_file = Path()
+        read = cache(KeptSpectra.read)  # the file is the same for every adapter, as is the primer's folder
+        self._read_primer = cache(lambda folder: Primer.read(Path(folder), base) if folder else None)
+        self._learner = FusedLearner(base.model, lambda: read(self._spectra_file))
+        self._adapters: dict[int, FusedAdapter] = {}
+        self._held: dict[int, ExitStack] = {}
+
+    def follow(self, messages: Iterable[str]) -> None:
+        """Does what process 0 says, until it says no more."""
+        for message in messages:
+            match json.loads(message):
+                case {"adapter": number, "hyperparameters": chosen, "spectra": file, "primer": folder}:
+                    self._spectra_file = Path(file)
+                    self._held[number] = ExitStack()
+                    block = self._learner.adapter(Hyperparameters(**chosen), self._read_primer(folder))
+                    self._adapters[number] = self._held[number].enter_context(block)
+                case {"drop": number}:
+                    del self._adapters[number]
+                    self._held.pop(number).close()
+                case {"step": parts}:
+                    self._step(parts)
+
+    def _step(self, parts: Sequence[Any]) -> None:
+        """`parts`: number, share of the examples, answer tokens of all shares, and `left` of each adapter."""
+        own = [
+            (self._adapters[number], [Example.parsed(example) for example in share], left)
+            for number, share, _, left in parts
+        ]
+        with suppress(ShareFailed):  # nobody has made the step: process 0 knows, and decides
+            step_together(self._learner, own, [whole for _, _, whole, _ in parts])
 
 
 def main() -> None:
@@ -334,12 +345,12 @@ def main() -> None:
         base = base_model.load(worker.base_model, worker.device, worker.threads, worker.dtype)
         if base.model.device.type == "cuda":
             torch.cuda.set_device(base.model.device)
-        learner = FusedLearner(base.model)
+        follower = Follower(base)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         store = _store(worker.port)
         _join(store, worker.number, worker.processes, worker.timeout_seconds)
-        follow(learner, base, sys.stdin)
+        follower.follow(sys.stdin)
     except LiftError as error:
         sys.exit(str(error))
 

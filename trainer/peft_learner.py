@@ -15,7 +15,8 @@ from trainer.expectations import losses, worst
 from trainer.padding import padded
 from trainer.primer import Primer, whitener_of
 from trainer.profiles import Hyperparameters
-from trainer.whitening import KeptSpectra, Whitener, whiteners
+from trainer.spectra import KeptSpectra
+from trainer.whitening import Whitener, whiteners
 
 
 class PeftLearner:

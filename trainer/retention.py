@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 import torch
 
-from lift.kept import file_of, written_whole
+from lift.kept import file_of, remembered
 from lift.template import PromptTemplate
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
@@ -41,16 +41,20 @@ def kept_answers(folder: Path, base: BaseModel, template: PromptTemplate) -> tup
     questions = unrelated_questions()
     made_of = [base.revision, asdict(template), questions, ANSWER_TOKENS, LIKELY_TOKENS]
     file = file_of(folder, "own-answers.json", made_of)
+    examples, _ = remembered(file, _read, lambda: own_answers(base, template, questions), _write)
+    return examples
+
+
+def _read(file: Path) -> tuple[Example, ...]:
+    """OSError; ValueError: it is no such file."""
     try:
         return tuple(Example.parsed(example) for example in json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError):
-        examples = own_answers(base, template, questions)
-    try:
-        with written_whole(file) as unfinished:
-            unfinished.write_text(json.dumps([asdict(example) for example in examples]))
-    except OSError as error:
-        log.warning("own_answers_not_kept", folder=str(folder), error=str(error))
-    return examples
+    except (TypeError, KeyError) as error:
+        raise ValueError(str(file)) from error
+
+
+def _write(examples: Sequence[Example], file: Path) -> None:
+    file.write_text(json.dumps([asdict(example) for example in examples]))
 
 
 def own_answers(base: BaseModel, template: PromptTemplate, questions: Sequence[str]) -> tuple[Example, ...]:

@@ -25,9 +25,9 @@ from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.retention import kept_answers, unrelated_questions
 from trainer.shared import SharedLearner
+from trainer.spectra import KeptSpectra
 from trainer.tiles import tiles
 from trainer.vocabulary import Vocabulary
-from trainer.whitening import KeptSpectra
 
 log = structlog.get_logger()
 

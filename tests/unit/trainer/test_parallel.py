@@ -17,7 +17,7 @@ from trainer.parallel import ParallelLearner, Worker, shared_out
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.shared import SharedLearner
-from trainer.whitening import KeptSpectra
+from trainer.spectra import KeptSpectra
 
 SMALL = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, batch_size=8, seed=1)
 

@@ -15,7 +15,7 @@ from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.retention import own_answers
-from trainer.whitening import KeptSpectra
+from trainer.spectra import KeptSpectra
 
 QUESTIONS = ("Hello?", "Who are you and why?", "What is it?", "How many are there?")
 LAYER = "base_model.model.model.layers.1.self_attn.q_proj"

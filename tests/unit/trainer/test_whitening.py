@@ -10,7 +10,8 @@ from lift.errors import InvalidOption
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
-from trainer.whitening import KeptSpectra, Spectrum, spectra
+from trainer.spectra import KeptSpectra, Spectrum, spectra
+from trainer.whitening import Whitener
 
 LAYER = "model.layers.0.mlp.down_proj"
 WHITENED = Hyperparameters(rank=8, alpha=16, learning_rate=1e-3, warmup_steps=1, seed=3, whitening=30.0)
@@ -67,7 +68,7 @@ def test_every_linear_layer_but_the_head_is_heard_and_shares_what_it_reads(base,
 def test_what_a_whitener_does_is_its_matrix():
     torch.manual_seed(0)
     spectrum, a = Spectrum.of(torch.randn(300, 40) * torch.logspace(1, -2, 40)), torch.randn(5, 40)
-    whitener = spectrum.whitener(10.0, a)
+    whitener = Whitener.of(spectrum, 10.0, a)
     matrix = whitener(torch.eye(40))
     assert_close(whitener(a), a @ matrix)
     assert_close(matrix, matrix.t())
@@ -123,7 +124,7 @@ def _masters_of_a_fused_adapter(base, found, whitening, plain):
 
 def test_spectra_are_kept_in_a_folder_for_the_next_process(base, examples, tmp_path, monkeypatch):
     first = KeptSpectra.of(tmp_path / "cache", base, examples)
-    monkeypatch.setattr("trainer.whitening.spectra", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("trainer.spectra.spectra", lambda *_: pytest.fail("made again"))
     for again in (KeptSpectra.of(tmp_path / "cache", base, examples), KeptSpectra.read(first.file)):
         assert again.spectra.keys() == first.spectra.keys()
         for name, spectrum in first.spectra.items():
