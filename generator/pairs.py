@@ -22,15 +22,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionAnswer:
-    """A question and its answer; a piece of raw text has no question.
-
-    `span` is the answer span it covers, empty where the strategy chooses none.
-    """
+    """A question and its answer; a piece of raw text has no question."""
 
     question: str
     answer: str
     kind: Kind
-    span: str = ""
 
 
 class PassageFailed(Exception):
@@ -41,10 +37,6 @@ class Strategy(Protocol):
     """A way to write questions. One object serves one stream of passages, several at once."""
 
     name: str
-
-    def spans(self, passage: Passage) -> tuple[str, ...]:
-        """The answer spans that will be asked about; none where the strategy chooses none."""
-        ...
 
     def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
         """Pairs about the sentence, each as soon as it is complete.

@@ -144,5 +144,3 @@ def _count(coverage: pb.Coverage, finished: SentenceFinished) -> None:
     coverage.covered += finished.pairs > 0
     coverage.failed += bool(finished.error)
     coverage.pairs += finished.pairs
-    coverage.spans += finished.spans
-    coverage.spans_covered += finished.spans_covered

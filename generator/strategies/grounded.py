@@ -207,7 +207,7 @@ def _looks_english(text: str) -> bool:
 
 
 def _pair(question: str, span: AnswerSpan, kind: Kind) -> QuestionAnswer:
-    return QuestionAnswer(question=question, answer=span.text, kind=kind, span=span.text)
+    return QuestionAnswer(question=question, answer=span.text, kind=kind)
 
 
 def _gives_back(reply: str, span: AnswerSpan, task: _Task) -> bool:

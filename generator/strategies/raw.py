@@ -18,10 +18,6 @@ class RawStrategy:
 
     name = "raw"
 
-    def spans(self, passage: Passage) -> tuple[str, ...]:  # noqa: ARG002 - nothing is asked about
-        """None."""
-        return ()
-
     async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:  # noqa: ARG002
         """One segment, as an answer without a question."""
         yield _text([*passage.preceding[1 - SEGMENT_SENTENCES :], passage.sentence])
@@ -31,10 +27,6 @@ class RunsStrategy:
     """Runs of sentences, each sentence in one of them: what questions have beside them. No LLM is asked."""
 
     name = RawStrategy.name
-
-    def spans(self, passage: Passage) -> tuple[str, ...]:  # noqa: ARG002 - nothing is asked about
-        """None."""
-        return ()
 
     async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:  # noqa: ARG002
         """The runs of the section that the sentence ends, each as an answer without a question."""

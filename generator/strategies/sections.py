@@ -26,10 +26,6 @@ class SectionStrategy:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    def spans(self, passage: Passage) -> tuple[str, ...]:  # noqa: ARG002 - the LLM itself chooses what to ask about
-        """None."""
-        return ()
-
     async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
         """Pairs about the section that the sentence ends (`structured_pairs`)."""
         if len(passage.section) < LEAST_SENTENCES:

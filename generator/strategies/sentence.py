@@ -35,10 +35,6 @@ class SentenceStrategy:
         )
         return cls(endpoint=endpoint, profile=profile)
 
-    def spans(self, passage: Passage) -> tuple[str, ...]:  # noqa: ARG002 - the LLM itself chooses what to ask about
-        """None."""
-        return ()
-
     def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
         """Pairs about the sentence (`structured_pairs`)."""
         wanted = self._profile.pairs_per_sentence

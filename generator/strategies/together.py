@@ -15,10 +15,6 @@ class Together:
         self.name = name
         self._strategies = strategies
 
-    def spans(self, passage: Passage) -> tuple[str, ...]:
-        """Those of all."""
-        return tuple(span for strategy in self._strategies for span in strategy.spans(passage))
-
     async def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
         """The pairs of the first strategy, then those of the next."""
         for strategy in self._strategies:

@@ -302,8 +302,6 @@ class Coverage(_message.Message):
     COVERED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
-    SPANS_FIELD_NUMBER: _builtins.int
-    SPANS_COVERED_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     sentences: _builtins.int
@@ -314,10 +312,6 @@ class Coverage(_message.Message):
     """Sentences that failed after all retries."""
     pairs: _builtins.int
     """Pairs sent."""
-    spans: _builtins.int
-    """Answer spans chosen (strategy `grounded`)."""
-    spans_covered: _builtins.int
-    """Answer spans with at least one pair."""
     prompt_tokens: _builtins.int
     """Tokens the LLM read."""
     completion_tokens: _builtins.int
@@ -329,14 +323,12 @@ class Coverage(_message.Message):
         covered: _builtins.int = ...,
         failed: _builtins.int = ...,
         pairs: _builtins.int = ...,
-        spans: _builtins.int = ...,
-        spans_covered: _builtins.int = ...,
         prompt_tokens: _builtins.int = ...,
         completion_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "covered", b"covered", "failed", b"failed", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "sentences", b"sentences", "spans", b"spans", "spans_covered", b"spans_covered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "covered", b"covered", "failed", b"failed", "pairs", b"pairs", "prompt_tokens", b"prompt_tokens", "sentences", b"sentences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

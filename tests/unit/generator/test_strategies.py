@@ -184,7 +184,7 @@ async def test_the_first_pairs_come_before_the_llm_has_said_anything(asking):
 async def test_a_few_pairs_are_about_different_spans(asking):
     client, _ = await asking(GOOD)
     pairs = await pairs_of(strategy(GroundedStrategy, client, pairs=2))
-    assert len({pair.span for pair in pairs}) == 2
+    assert len({pair.answer for pair in pairs}) == 2
 
 
 async def test_questions_about_other_things_are_never_asked_back(asking):
@@ -209,10 +209,10 @@ async def test_no_question_leans_on_a_pronoun(asking):
     assert not [question for question in asked if {"they", "their"} & set(question.split())]
 
 
-async def test_every_span_has_a_pair_and_each_pair_says_which(asking):
+async def test_every_span_is_the_answer_of_a_pair(asking):
     client, _ = await asking(GOOD)
     chosen = strategy(GroundedStrategy, client)
-    assert {pair.span for pair in await pairs_of(chosen)} == set(chosen.spans(BRIDGE))
+    assert {pair.answer for pair in await pairs_of(chosen)} == set(chosen.spans(BRIDGE))
 
 
 async def test_no_more_pairs_are_written_than_asked_for(asking):
