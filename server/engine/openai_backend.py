@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from lift.errors import NotFound
+from lift.serving.node_token import NodeToken
 from server import openai_api
 from server.engine.answers import Answers, End, Question
 from server.engine.llm import Adapter, Sampling
-from server.engine.node_token import NodeToken
 from server.pieces import Piece
 
 BASE = "base"

@@ -30,7 +30,7 @@ class Identity:
 
 
 class EngineService(engine_pb2_grpc.EngineServiceServicer):
-    """One engine's service; errors become statuses in `server.calls`."""
+    """One engine's service; errors become statuses in `lift.serving.calls`."""
 
     def __init__(self, identity: Identity, slots: Slots, answers: Answers) -> None:
         self._identity = identity

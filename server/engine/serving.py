@@ -13,27 +13,29 @@ import structlog
 
 from lift.errors import EngineUnavailable
 from lift.internal.v1 import engine_pb2, engine_pb2_grpc
+from lift.serving.calls import Calls
+from lift.serving.grpc_server import GrpcServer
+from lift.serving.node_token import NodeToken
 from lift.settings import Settings
 from lift.template import PromptTemplate
 from lift.writing import WRITER
-from server.calls import Calls
 from server.engine.answers import Answers, End, Question
 from server.engine.disk_cache import DiskCache
 from server.engine.llm import LLM, Adapter, Sampling
 from server.engine.loading import Preparation, load_probed
-from server.engine.node_token import NodeToken
 from server.engine.openai_backend import OwnModels
 from server.engine.preparing import Setup
 from server.engine.residency import Residency
 from server.engine.service import EngineService, Identity
 from server.engine.slots import Slots
-from server.listening import GrpcServer, HttpServer
+from server.listening import HttpServer
 from server.openai_api import openai_app
 from storage.catalogue import Catalogue
 
 log = structlog.get_logger()
 
 SERVICES = (engine_pb2.DESCRIPTOR.services_by_name["EngineService"].full_name,)
+DEADLINES_SECONDS = {"Answer": 3600.0, "LoadRevision": 3600.0}  # also held to what settings give them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,8 @@ async def _listening(
     def add(server: grpc.aio.Server) -> None:
         engine_pb2_grpc.add_EngineServiceServicer_to_server(service, server)
 
-    rpc = GrpcServer(engine.host, engine.port, Calls(token.admit), SERVICES, add)
+    calls = Calls(token.admit, stopping=EngineUnavailable, deadlines_seconds=DEADLINES_SECONDS)
+    rpc = GrpcServer(engine.host, engine.port, calls, SERVICES, add)
     backend = OwnModels(settings.model.base_model, own, answers, token)
     http = HttpServer(engine.http_host, engine.http_port, openai_app(backend))
     residency = Residency(catalogue, slots, identity, engine)

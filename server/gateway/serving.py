@@ -1,7 +1,7 @@
 """Turns settings and stores into a running gateway: two gRPC servers, an HTTP server, and the sweeping of deletions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,9 @@ import grpc
 import structlog
 from google.longrunning import operations_pb2, operations_pb2_grpc
 
+from lift.errors import GatewayUnavailable
+from lift.serving.calls import Calls
+from lift.serving.grpc_server import GrpcServer
 from lift.settings import Settings
 from lift.v1 import (
     adapters_pb2,
@@ -20,7 +23,6 @@ from lift.v1 import (
     queries_pb2,
     queries_pb2_grpc,
 )
-from server.calls import Calls
 from server.gateway.adapters import AdapterService, Trainings
 from server.gateway.admin import AdminService
 from server.gateway.admission import Admission
@@ -34,7 +36,7 @@ from server.gateway.openai_backend import GatewayBackend
 from server.gateway.operations import OperationsService
 from server.gateway.queries import QueryService
 from server.gateway.routing import Router
-from server.listening import GrpcServer, HttpServer
+from server.listening import HttpServer
 from server.openai_api import openai_app
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore
@@ -49,6 +51,16 @@ TENANT_SERVICES = (
     operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
 )
 ADMIN_SERVICES = (admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,)
+
+RESUMABLE = frozenset({"WatchOperation", "WaitOperation"})
+DEADLINES_SECONDS = {
+    "UploadDocument": 600.0,
+    "DownloadRevision": 600.0,
+    "Query": 3600.0,  # also held to the gateway's own limit
+    "StreamQuery": 3600.0,
+    "WatchOperation": 3600.0,
+    "WaitOperation": 3600.0,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +106,9 @@ async def serving(
 
     operator = OperatorKey(limits.operator_key.get_secret_value())
     app = openai_app(GatewayBackend(catalogue, tenant_keys, answers, settings.model.base_model))
-    tenants = GrpcServer(limits.host, limits.port, Calls(tenant_keys.admit), TENANT_SERVICES, add_tenant_services)
-    admin = GrpcServer(limits.admin_host, limits.admin_port, Calls(operator.admit), ADMIN_SERVICES, add_admin_services)
+    calls, admin_calls = _calls(tenant_keys.admit), _calls(operator.admit)
+    tenants = GrpcServer(limits.host, limits.port, calls, TENANT_SERVICES, add_tenant_services)
+    admin = GrpcServer(limits.admin_host, limits.admin_port, admin_calls, ADMIN_SERVICES, add_admin_services)
     http = HttpServer(limits.http_host, limits.http_port, app)
     sweeping = asyncio.create_task(deletions.run())
     try:
@@ -110,3 +123,7 @@ async def serving(
         await watches.close()
         await nodes.close()
         log.info("gateway_stopped")
+
+
+def _calls(admit: Callable[[str], Awaitable[None]]) -> Calls:
+    return Calls(admit, stopping=GatewayUnavailable, deadlines_seconds=DEADLINES_SECONDS, resumable=RESUMABLE)

@@ -11,8 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lift import errors
+from lift.serving import calls
 from lift.v1 import adapters_pb2, admin_pb2, documents_pb2, queries_pb2
-from server import calls
 
 TENANT_METHODS = [
     method

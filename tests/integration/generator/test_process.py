@@ -7,10 +7,13 @@ import sys
 from contextlib import asynccontextmanager
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from generator.testing import Reply, scripted_endpoint
+from lift import status
+from lift.errors import GeneratorUnavailable
 from lift.internal.v1 import generator_pb2 as pb
 from lift.internal.v1.generator_pb2_grpc import GeneratorServiceStub
 
@@ -54,6 +57,9 @@ async def test_it_serves_says_what_it_serves_and_stops_on_sigterm_once_its_strea
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         process.send_signal(signal.SIGTERM)
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await GeneratorServiceStub(channel).Generate(request, timeout=30).read()
+        assert type(status.from_call(refused.value)) is GeneratorUnavailable
         gate.set()
         events = [(await stream.read()).WhichOneof("event") for _ in range(3)]
         assert events == ["pair", "outcome", "coverage"]

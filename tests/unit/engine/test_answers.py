@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lift.errors import CredentialMissing, CredentialWrong, EngineUnavailable, InvalidOption, RevisionNotResident
+from lift.errors import EngineUnavailable, InvalidOption, RevisionNotResident
 from lift.template import PromptTemplate
 from server.engine.answers import Answers, End, Question
 from server.engine.llm import Sampling
-from server.engine.node_token import NodeToken
 from server.pieces import Piece, Token
 from storage.scope import Scope
 
@@ -145,13 +144,3 @@ async def test_only_questions_of_one_tenant_share_a_salt(answers, llm) -> None:
         await answered(answers, question(tenant=tenant))
     assert llm.salts[0] == llm.salts[2] != llm.salts[1]
     assert "acme" not in llm.salts[0]
-
-
-async def test_the_node_token_lets_nodes_in_and_nobody_else() -> None:
-    token = NodeToken("token")
-    await token.admit("Bearer token")
-    with pytest.raises(CredentialWrong):
-        await token.admit("Bearer tokem")
-    with pytest.raises(CredentialMissing):
-        await token.admit("")
-    await NodeToken("").admit("")

@@ -18,6 +18,7 @@ from generator.testing import Reply
 from lift import errors, status
 from lift.internal.v1 import generator_pb2 as pb
 from lift.internal.v1.generator_pb2_grpc import GeneratorServiceStub
+from lift.serving import calls
 from lift.settings import MIB, GeneratorSettings, Settings
 
 TEXT = "The mill stands on the Teasel. It was built in 1748. It burned down in 1856."
@@ -214,6 +215,25 @@ async def test_a_call_must_carry_the_node_token(scripted):
         with pytest.raises(errors.CredentialWrong):
             await events_of(channel, request(TEXT), token="wrong")
         assert kinds(await events_of(channel, request(TEXT), token="secret"))[-1] == "coverage"
+
+
+@pytest.mark.parametrize(("token", "kind"), [("", errors.CredentialMissing), ("wrong", errors.CredentialWrong)])
+async def test_a_call_without_the_node_token_is_refused_before_its_request_has_come(scripted, token, kind):
+    endpoint = await scripted(two_pairs)
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    async with served(endpoint.url, token="secret") as channel:
+        call = channel.stream_stream(f"/{NAME}/Generate")(metadata=metadata)  # sends no request as yet
+        async with asyncio.timeout(10):
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await call.read()
+    assert type(status.from_call(failed.value)) is kind
+
+
+async def test_a_generation_has_no_deadline(scripted, monkeypatch):
+    monkeypatch.setattr(calls, "DEADLINE_SECONDS", 0.0)
+    endpoint = await scripted(two_pairs)
+    async with served(endpoint.url) as channel:
+        assert kinds(await events_of(channel, request(TEXT)))[-1] == "coverage"
 
 
 async def test_a_document_of_many_megabytes_is_taken(scripted):

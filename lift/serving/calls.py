@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import structlog
 from grpc_status import rpc_status
 
 from lift import status
-from lift.errors import GatewayUnavailable, InternalError, InvalidOption, LiftError, TimedOut
+from lift.errors import InternalError, InvalidOption, LiftError, TimedOut, Unavailable
 from lift.ids import new_id
 from lift.logs import bound
 
@@ -23,29 +23,31 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 
 REQUEST_ID = "x-request-id"
 DEADLINE_SECONDS = 60.0
-LONG_DEADLINES_SECONDS = {
-    "UploadDocument": 600.0,
-    "DownloadRevision": 600.0,
-    "Query": 3600.0,
-    "StreamQuery": 3600.0,
-    "Answer": 3600.0,
-    "LoadRevision": 3600.0,
-    "WatchOperation": 3600.0,
-    "WaitOperation": 3600.0,
-}
-"""What a call may take, its request's way included, whatever its client says; a query is also held to the gateway's own
-limit, an answer and a loading to what settings give them."""
+"""What a call may take, its request's way included, whatever its client says, where its server gives it no other."""
 
 OPEN_SERVICES = ("/grpc.health.", "/grpc.reflection.")
-RESUMABLE = ("WatchOperation", "WaitOperation")
-"""Calls that a client picks up again elsewhere without loss: a stopping gateway does not wait for them."""
 
 
 class Calls(grpc.aio.ServerInterceptor):
     """Admits each call by its authorization (health and reflection need none), and counts those under way."""
 
-    def __init__(self, admit: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        admit: Callable[[str], Awaitable[None]],
+        *,
+        stopping: type[Unavailable],
+        deadlines_seconds: Mapping[str, float | None],
+        resumable: Container[str] = (),
+    ) -> None:
+        """`stopping`: what a call is refused with from `drained` on.
+
+        `deadlines_seconds`: of methods that may take another time than DEADLINE_SECONDS; None sets no limit.
+        `resumable`: methods that a client picks up again elsewhere without loss; `drained` does not wait for them.
+        """
         self._admit = admit
+        self._stopping = stopping
+        self._deadlines_seconds = deadlines_seconds
+        self._resumable = resumable
         self._refusing = False
         self._running = 0
         self._idle = asyncio.Event()
@@ -106,9 +108,9 @@ class Calls(grpc.aio.ServerInterceptor):
             metadata = ((REQUEST_ID, request),)
             context.set_trailing_metadata(metadata)
             try:
-                async with asyncio.timeout(LONG_DEADLINES_SECONDS.get(method, DEADLINE_SECONDS)) as limit:
+                async with asyncio.timeout(self._deadlines_seconds.get(method, DEADLINE_SECONDS)) as limit:
                     if self._refusing:
-                        raise GatewayUnavailable()
+                        raise self._stopping()
                     await self._admit(_authorization(details))
                     yield metadata
                 code = grpc.StatusCode.OK
@@ -122,7 +124,7 @@ class Calls(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:
-        if method in RESUMABLE:
+        if method in self._resumable:
             yield
             return
         self._running += 1

@@ -1,4 +1,4 @@
-"""Admits the callers of an engine: nodes of the same deployment, who share one token."""
+"""Admits the callers of an internal port: nodes of the same deployment, who share one token."""
 
 import hmac
 
