@@ -5,6 +5,7 @@ to be filled; other braces stand for themselves.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,14 +13,6 @@ from importlib.resources import files
 from lift.errors import InvalidOption
 
 MAX_PROMPT_CHARACTERS = 20_000
-PAIRS_PER_SENTENCE = {
-    "sentence": {"general": 10, "thorough": 20, "single-fact": 5, "needle": 2},
-    # many short ones: what a small model learns from
-    "grounded": {"general": 40, "thorough": 50, "single-fact": 16, "needle": 3},
-}
-QUESTIONS_PER_ANSWER = {"general": 4, "thorough": 8, "single-fact": 2, "needle": 2}
-PROMPTS = {"thorough": "general"}
-"""Profiles that have another's prompts."""
 MAX_PAIRS_PER_SENTENCE = 50
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -38,6 +31,23 @@ class Profile:
     questions_per_answer: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """How much a profile has written. `prompt`: whose it uses; `pairs`: at most so many a sentence, by strategy."""
+
+    prompt: str
+    pairs: Mapping[str, int]
+    questions_per_answer: int
+
+
+AMOUNTS = {  # strategy `grounded` writes many short ones: what a small model learns from
+    "general": Amounts(prompt="general", pairs={"sentence": 10, "grounded": 40}, questions_per_answer=4),
+    "thorough": Amounts(prompt="general", pairs={"sentence": 20, "grounded": 50}, questions_per_answer=8),
+    "single-fact": Amounts(prompt="single-fact", pairs={"sentence": 5, "grounded": 16}, questions_per_answer=2),
+    "needle": Amounts(prompt="needle", pairs={"sentence": 2, "grounded": 3}, questions_per_answer=2),
+}
+
+
 def chosen_profile(
     *,
     strategy: str,
@@ -49,18 +59,18 @@ def chosen_profile(
 ) -> Profile:
     """The profile of a request; empty name, 0 pairs and an empty prompt leave the choice to it. InvalidOption."""
     name = name or "general"
-    profiles = PAIRS_PER_SENTENCE[strategy]
-    if name not in profiles:
-        raise InvalidOption(field="profile", value=name[:80], choices=", ".join(profiles))
+    if name not in AMOUNTS:
+        raise InvalidOption(field="profile", value=name[:80], choices=", ".join(AMOUNTS))
     if not 0 <= pairs_per_sentence <= MAX_PAIRS_PER_SENTENCE:
         raise InvalidOption(field="pairs_per_sentence", value=pairs_per_sentence, maximum=MAX_PAIRS_PER_SENTENCE)
     if custom_prompt:
         _check(custom_prompt, required, allowed)
+    amounts = AMOUNTS[name]
     return Profile(
         name=name,
-        prompt=custom_prompt or prompt_file(strategy, PROMPTS.get(name, name)),
-        pairs_per_sentence=pairs_per_sentence or profiles[name],
-        questions_per_answer=QUESTIONS_PER_ANSWER[name],
+        prompt=custom_prompt or prompt_file(strategy, amounts.prompt),
+        pairs_per_sentence=pairs_per_sentence or amounts.pairs[strategy],
+        questions_per_answer=amounts.questions_per_answer,
     )
 
 

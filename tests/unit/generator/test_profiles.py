@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from generator.profiles import PAIRS_PER_SENTENCE, Profile, chosen_profile, filled, prompt_file
+from generator.profiles import AMOUNTS, Profile, chosen_profile, filled, prompt_file
 from lift.errors import InvalidOption
 
 
@@ -20,13 +20,13 @@ def chosen(name: str = "", pairs: int = 0, prompt: str = "") -> Profile:
     )
 
 
-@pytest.mark.parametrize("strategy", PAIRS_PER_SENTENCE)
+@pytest.mark.parametrize("strategy", AMOUNTS["general"].pairs)
 @pytest.mark.parametrize("name", ["general", "single-fact", "needle"])
 def test_every_strategy_has_a_prompt_for_every_profile(strategy, name):
     assert "{sentence}" in prompt_file(strategy, name)
 
 
-@pytest.mark.parametrize("strategy", PAIRS_PER_SENTENCE)
+@pytest.mark.parametrize("strategy", AMOUNTS["general"].pairs)
 def test_the_thorough_profile_asks_more_by_the_general_ones_prompt(strategy):
     thorough, general = (
         chosen_profile(
@@ -46,7 +46,7 @@ def test_the_thorough_profile_asks_more_by_the_general_ones_prompt(strategy):
 
 def test_nothing_chosen_is_the_general_profile():
     assert chosen() == chosen(name="general")
-    assert chosen().pairs_per_sentence == PAIRS_PER_SENTENCE["sentence"]["general"]
+    assert chosen().pairs_per_sentence == AMOUNTS["general"].pairs["sentence"]
 
 
 def test_an_own_prompt_replaces_the_profiles_and_may_hold_other_braces():

@@ -10,7 +10,7 @@ from generator.llm import RequestFailed, Usage
 from generator.matching import can_be_asked
 from generator.openings import Opening
 from generator.pairs import Kind
-from generator.profiles import QUESTIONS_PER_ANSWER, chosen_profile
+from generator.profiles import AMOUNTS, chosen_profile
 from generator.sentences import Passage
 from generator.strategies.grounded import GroundedStrategy
 from generator.testing import Reply
@@ -218,7 +218,7 @@ async def test_what_a_taught_writer_proposes_beside_the_rules_is_asked_for_and_t
     passage = Passage(title="The bridge", window=window, sentence=BRIDGE.sentence, preceding=())
     async with aclosing(strategy.write(passage, Usage())) as written:
         held = [pair async for pair in written if pair.answer == "in 1802 by Ada Holm"]
-    assert len(held) == QUESTIONS_PER_ANSWER["general"]
+    assert len(held) == AMOUNTS["general"].questions_per_answer
     assert "in 1802 by Ada Holm" not in strategy.spans(passage)
 
 
