@@ -2,22 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from generator.llm import Usage
 from generator.sentences import Passage
-
-
-class Kind(StrEnum):
-    """How a pair was written; the names are those of `lift.internal.v1.Pair.Kind`."""
-
-    WRITTEN = "written"
-    GROUNDED = "grounded"
-    CLOZE = "cloze"
-    INVERTED = "inverted"
-    RAW = "raw"
-    SECTION = "section"
+from lift.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from openai.types.chat import ChatCompletionMessageParam
 from generator.json_pairs import PairReader
 from generator.llm import Endpoint, ReplyBroken, Sampling, Usage
 from generator.matching import normalised
-from generator.pairs import Kind, PassageFailed, QuestionAnswer
+from generator.pairs import PassageFailed, QuestionAnswer
 from generator.profiles import prompt_file
+from lift.kinds import Kind
 
 MAX_QUESTION_CHARACTERS = 500
 MAX_ANSWER_CHARACTERS = 2000

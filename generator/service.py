@@ -9,7 +9,6 @@ import structlog
 
 from generator.generation import PairWritten, Reading, SentenceFinished, SourceText, generate
 from generator.llm import Endpoint, Usage
-from generator.pairs import Kind
 from generator.strategies import strategy_of_request
 from lift import errors
 from lift.internal.v1 import generator_pb2 as pb
@@ -19,14 +18,6 @@ from lift.settings import GeneratorSettings
 log = structlog.get_logger()
 
 MAX_DOCUMENTS = 10_000
-_KINDS = {
-    Kind.WRITTEN: pb.Pair.KIND_WRITTEN,
-    Kind.GROUNDED: pb.Pair.KIND_GROUNDED,
-    Kind.CLOZE: pb.Pair.KIND_CLOZE,
-    Kind.INVERTED: pb.Pair.KIND_INVERTED,
-    Kind.RAW: pb.Pair.KIND_RAW,
-    Kind.SECTION: pb.Pair.KIND_SECTION,
-}
 
 
 class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
@@ -83,7 +74,7 @@ def _event(event: PairWritten | SentenceFinished) -> pb.GenerateResponse:
     pair = event.pair
     return pb.GenerateResponse(
         pair=pb.Pair(
-            question=pair.question, answer=pair.answer, sentence_index=event.sentence_index, kind=_KINDS[pair.kind]
+            question=pair.question, answer=pair.answer, sentence_index=event.sentence_index, kind=pair.kind.to_message()
         )
     )
 

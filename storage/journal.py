@@ -10,18 +10,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
+from lift.kinds import Kind
 from storage import keys
 from storage.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A question and its answer; `kind` says how it was written (`lift.internal.v1.Pair.Kind`, lower case)."""
+    """A question and its answer; `kind` says how it was written."""
 
     question: str
     answer: str
     sentence_index: int
-    kind: str = ""
+    kind: Kind = Kind.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,6 @@ class Outcome:
 
 
 Entry: TypeAlias = Pair | Outcome
-_KINDS: dict[str, type[Pair] | type[Outcome]] = {"pair": Pair, "outcome": Outcome}
 
 
 class Journal:
@@ -73,7 +73,9 @@ class Journal:
 
 
 def _entry(stored: dict[str, Any]) -> Entry:
-    return _KINDS[stored.pop("entry")](**stored)
+    if stored.pop("entry") == "outcome":
+        return Outcome(**stored)
+    return Pair(**{**stored, "kind": Kind(stored["kind"])})
 
 
 def _merged(chunks: Iterable[tuple[int, list[Entry]]]) -> tuple[Entry, ...]:

@@ -5,14 +5,15 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+from lift.kinds import Kind
 from storage.journal import Pair
 from trainer.batches import Encoder, Example
 from trainer.teacher import Teacher
 
-RAW = "raw"
+RAW = Kind.RAW
 """Kind of a pair that is a piece of the document, without a question."""
 
-OF_RULES = frozenset({"cloze", "inverted"})
+OF_RULES = frozenset({Kind.CLOZE, Kind.INVERTED})
 """Kinds of pairs that rules wrote."""
 
 UNLIKE_A_PERSONS = OF_RULES | {RAW}

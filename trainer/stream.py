@@ -14,6 +14,7 @@ import structlog
 
 from lift.errors import GeneratorUnavailable, TimedOut
 from lift.internal.v1 import generator_pb2
+from lift.kinds import Kind
 from storage.journal import Journal, Outcome, Pair
 from trainer.generator import Generation
 from trainer.recorder import Recorder
@@ -145,7 +146,7 @@ class PairStream:
 
 
 def _pair(said: generator_pb2.Pair) -> Pair:
-    kind = generator_pb2.Pair.Kind.Name(said.kind).removeprefix("KIND_").lower()
+    kind = Kind.of_message(said.kind)
     return Pair(question=said.question, answer=said.answer, sentence_index=said.sentence_index, kind=kind)
 
 

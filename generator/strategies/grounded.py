@@ -17,7 +17,7 @@ from generator.familiar import stems_of
 from generator.inversion import inverted, shortened
 from generator.llm import Endpoint, RequestFailed, Usage
 from generator.openings import openings, whole_sentence_openings
-from generator.pairs import Kind, QuestionAnswer
+from generator.pairs import QuestionAnswer
 from generator.profiles import Profile, chosen_profile
 from generator.references import resolved
 from generator.sentences import Passage, guess_language
@@ -25,6 +25,7 @@ from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, r
 from generator.tagger import tagged_words, verb_start
 from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
+from lift.kinds import Kind
 
 MAX_PROPOSED = 6
 SINGLE_FACT_WORDS = 6

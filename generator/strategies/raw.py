@@ -6,8 +6,9 @@ Raw-text fine-tuning on overlapping segments is the paper's baseline; together w
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from generator.llm import Usage
-from generator.pairs import Kind, QuestionAnswer
+from generator.pairs import QuestionAnswer
 from generator.sentences import Passage
+from lift.kinds import Kind
 
 SEGMENT_SENTENCES = 3
 RUN_CHARACTERS = 600

@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from generator.llm import Endpoint, Usage
-from generator.pairs import Kind, QuestionAnswer
+from generator.pairs import QuestionAnswer
 from generator.profiles import filled, prompt_file
 from generator.replies import structured_pairs
 from generator.sentences import Passage
+from lift.kinds import Kind
 
 PAIRS_PER_SECTION = 10
 TOKENS_PER_PAIR = 192  # summaries are longer than facts

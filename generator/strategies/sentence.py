@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator
 from typing import Self
 
 from generator.llm import Endpoint, Usage
-from generator.pairs import Kind, QuestionAnswer
+from generator.pairs import QuestionAnswer
 from generator.profiles import Profile, chosen_profile, filled
 from generator.replies import structured_pairs
 from generator.sentences import Passage
+from lift.kinds import Kind
 
 PLACES = frozenset({"title", "window", "sentence", "count"})
 TOKENS_PER_PAIR = 96

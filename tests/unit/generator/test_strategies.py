@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from generator.llm import Endpoint, RequestFailed, Usage
-from generator.pairs import Kind, PassageFailed, QuestionAnswer
+from generator.pairs import PassageFailed, QuestionAnswer
 from generator.replies import ATTEMPTS
 from generator.sentences import Passage
 from generator.strategies import strategy_of_request
@@ -18,6 +18,7 @@ from generator.strategies.sentence import SentenceStrategy
 from generator.testing import Reply
 from lift.errors import InvalidOption
 from lift.internal.v1 import generator_pb2 as pb
+from lift.kinds import Kind
 
 BRIDGE = Passage(
     title="The bridge of Oss",

@@ -9,12 +9,12 @@ import pytest
 from generator.llm import RequestFailed, Usage
 from generator.matching import can_be_asked
 from generator.openings import Opening
-from generator.pairs import Kind
 from generator.profiles import AMOUNTS, chosen_profile
 from generator.sentences import Passage
 from generator.strategies.grounded import GroundedStrategy
 from generator.testing import Reply
 from generator.writers import BEGINNINGS, PROPOSALS, ROUND, SHOWN_TEMPERATURE, Draft, ShownWriter, Subject, TaughtWriter
+from lift.kinds import Kind
 from lift.writing import WRITER, answer_prompt, question_prompt
 
 BRIDGE = Subject(

@@ -1,15 +1,18 @@
 """What a job's journal gives back."""
 
+import json
+
 import pytest
 
 from lift.errors import StoreUnavailable
+from lift.kinds import Kind
 from storage import keys
 from storage.journal import Entry, Journal, Outcome, Pair
 from storage.memory import MemoryObjects
 
 
 def pair(sentence: int, question: str = "Who?") -> Pair:
-    return Pair(question=question, answer="Ada — “the” first\u2028", sentence_index=sentence, kind="grounded")
+    return Pair(question=question, answer="Ada — “the” first\u2028", sentence_index=sentence, kind=Kind.GROUNDED)
 
 
 def done(sentence: int, pairs: int = 1, error: str = "") -> Outcome:
@@ -36,6 +39,22 @@ def test_what_was_written_about_finished_sentences_is_read_by_the_next_worker(ob
     first.append([pair(3), pair(0), done(0)])
     first.append([pair(3, "When?"), done(3, 2)])
     assert journal(objects, 2).read() == (pair(0), done(0), pair(3), pair(3, "When?"), done(3, 2))
+
+
+def test_a_pair_is_stored_as_plain_json_and_read_with_its_kind(objects: MemoryObjects) -> None:
+    journal(objects).append([pair(3), done(3)])
+    [stored] = objects.list("")
+    line = json.loads(objects.get(stored).decode().splitlines()[0])
+    assert line == {
+        "entry": "pair",
+        "question": "Who?",
+        "answer": "Ada — “the” first\u2028",
+        "sentence_index": 3,
+        "kind": "grounded",
+    }
+    first = journal(objects, 2).read()[0]
+    assert isinstance(first, Pair)
+    assert first.kind is Kind.GROUNDED
 
 
 def test_pairs_of_an_unfinished_sentence_are_left_out(objects: MemoryObjects) -> None:
