@@ -29,6 +29,7 @@ from generator.writers import Draft
 from lift import logs
 from lift.cli.running import must_be_new, run
 from lift.errors import InvalidOption
+from lift.scoring import holds
 from lift.teaching import Lesson, Pair, Row, rows_of
 
 LESSON_WORDS = 160  # about 60 pairs by rules: a few steps teach them
@@ -120,7 +121,7 @@ def taught_as(answer: str, taught: Sequence[str]) -> str:
     if not wanted:
         return ""
     words = {other: matching.normalised(other) for other in taught}
-    held = (other for other in taught if matching.holds(words[other], wanted))
+    held = (other for other in taught if holds(words[other], wanted))
     return min((other for other in held if len(words[other]) <= len(wanted) + MORE_WORDS), key=len, default="")
 
 

@@ -1,15 +1,18 @@
-"""Turns texts into normalised words, and compares them: same answer, near-duplicate, given away, grounded, askable."""
+"""Turns texts into normalised words, and compares them: same answer, near-duplicate, given away, grounded, askable.
+
+Words are normalised further than `lift.scoring` has them, which counts as SQuAD does: a number in words is one in
+digits, and "the mill's" is "mill". Here it is told whether two texts say the same, not reported how well they agree.
+"""
 
 import re
-from collections.abc import Sequence
 
 from generator import words
 from generator.numbers import in_digits
 from generator.words import word_set
+from lift import scoring
 
 MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 30
-SAME_ANSWER_F1 = 0.6
 NEAR_DUPLICATE = 0.9
 STRAY_WORDS = 1
 
@@ -42,25 +45,14 @@ def telling(text: str) -> list[str]:
     return [word for word in normalised(text) if word not in words.FUNCTION_WORDS]
 
 
-def f1(given: str, wanted: str) -> float:
-    """Harmonic mean of precision and recall of words, as SQuAD counts it, in [0, 1]."""
-    left, right = normalised(given), normalised(wanted)
-    common = sum(min(left.count(word), right.count(word)) for word in set(left))
-    return 2 * common / (len(left) + len(right)) if common else 0.0
-
-
-def holds(longer: Sequence[str], shorter: Sequence[str]) -> bool:
-    """Whether words are a run of others."""
-    return any(longer[at : at + len(shorter)] == shorter for at in range(len(longer) - len(shorter) + 1))
-
-
 def same_answer(given: str, wanted: str) -> bool:
     """Whether a reply gives the wanted words back: one holds the other as a run of words, or most words are common."""
     left, right = normalised(given), normalised(wanted)
     if not left or not right:
         return False
     shorter, longer = sorted((left, right), key=len)
-    return (holds(longer, shorter) and 3 * len(shorter) >= len(longer)) or f1(given, wanted) >= SAME_ANSWER_F1
+    held = scoring.holds(longer, shorter) and 3 * len(shorter) >= len(longer)
+    return held or scoring.f1_of(left, right) >= scoring.SAME_ANSWER_F1
 
 
 def leans_on_pronoun(question: str) -> bool:
@@ -87,7 +79,8 @@ def can_be_asked(question: str, answer: str, source: str, stray_words: int = STR
 
 def near_duplicate(question: str, others: list[str]) -> bool:
     """Whether a question differs from one of the others by hardly a word."""
-    return any(f1(question, other) >= NEAR_DUPLICATE for other in others)
+    said = normalised(question)
+    return any(scoring.f1_of(said, normalised(other)) >= NEAR_DUPLICATE for other in others)
 
 
 def gives_away(question: str, answer: str) -> bool:

@@ -163,5 +163,6 @@ def test_a_reply_is_right_where_it_holds_the_answer_or_most_of_its_words(reply, 
 def test_f1_is_as_squad_has_it():
     assert f1("the old mill", "an old bridge") == pytest.approx(0.5)
     assert f1("", "") == 1
+    assert f1("the old mill", "") == 0
     assert contains("the Old Mill.", "old mill")
     assert not contains("old windmill", "mill")
