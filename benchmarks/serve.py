@@ -15,10 +15,10 @@ from benchmarks.machine import bandwidth, describe, peak_flops
 from benchmarks.random_adapters import copies, write_random_adapter
 from benchmarks.serving_work import BASE, STOCK, Voice, Work, gaps, limits, ratios, works
 from benchmarks.spread import percentile, spread
-from benchmarks.store import running_store
 from lift.errors import InvalidOption
 from lift.limits import RANKS
 from lift.settings import EngineSettings
+from lift.stack.store import running_store
 from storage.base_model import dtype_for, folder_of
 
 LEAST_STREAMS = 8

@@ -4,11 +4,8 @@ They come from wheels, listen on 127.0.0.1 or a local socket only, keep their fi
 the session.
 """
 
-import json
+import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -17,15 +14,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import event
 
-from lift.errors import StoreUnavailable
 from lift.settings import ObjectSettings
+from lift.stack.store import running_store
 from storage.catalogue import Catalogue
-from storage.s3 import S3Objects
-
-START_SECONDS = 60
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 10) -> None:
@@ -34,13 +27,6 @@ def wait_until(true: Callable[[], bool], seconds: float = 10) -> None:
     while not true():
         assert time.monotonic() < deadline, "the condition did not come about in time"
         time.sleep(0.02)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [bound.getsockname()[1] for bound in sockets]
 
 
 @pytest.fixture(name="wait_until")
@@ -108,20 +94,14 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def s3_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSettings]:
-    """How to reach a SeaweedFS server."""
-    folder = tmp_path_factory.mktemp("seaweedfs")
-    ports = free_ports(8)
-    settings = ObjectSettings(endpoint=f"127.0.0.1:{ports[0]}", access_key="tests", secret_key=SecretStr("secret"))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(_seaweedfs_command(folder, ports, settings), stdout=log, stderr=log)
-    objects = S3Objects(settings)
-    wait_until(lambda: server.poll() is not None or _answers(objects), START_SECONDS)
-    assert server.poll() is None, (folder / "log").read_text()[-2000:]
-    objects.close()
-    yield settings
-    server.kill()  # its orderly end takes 15 seconds
-    server.wait()
+def s3_settings() -> Iterator[ObjectSettings]:
+    """How to reach a SeaweedFS server of the tests' own, whatever store a developer has set."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            for name in [name for name in os.environ if name.startswith("LIFT_")]:
+                environment.delenv(name)
+            settings = stack.enter_context(running_store())
+        yield settings
 
 
 @pytest.fixture(scope="session")
@@ -131,53 +111,3 @@ def broker_url() -> Iterator[str]:
 
     with ValkeyServer() as server:
         yield f"redis://127.0.0.1:{server.port}/0"
-
-
-def _seaweedfs_command(folder: Path, ports: list[int], settings: ObjectSettings) -> list[str]:
-    secret = settings.secret_key.get_secret_value()
-    identity = {
-        "name": "tests",
-        "credentials": [{"accessKey": settings.access_key, "secretKey": secret}],
-        "actions": ["Admin", "Read", "Write", "List"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    named = [
-        "s3",
-        "s3.port.grpc",
-        "master",
-        "master.port.grpc",
-        "volume",
-        "volume.port.grpc",
-        "filer",
-        "filer.port.grpc",
-    ]
-    port_options = [
-        f"-{name if '.' in name else name + '.port'}={port}" for name, port in zip(named, ports, strict=True)
-    ]
-    return [
-        str(Path(sys.executable).with_name("weed")),
-        "server",
-        f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        *port_options,
-        "-master.telemetry=false",
-        "-master.volumeSizeLimitMB=64",
-        "-volume.max=0",
-        "-filer",
-        f"-filer.localSocket={folder}/filer.sock",
-        "-s3",
-        f"-s3.config={folder}/s3.json",
-        f"-s3.localSocket={folder}/s3.sock",
-        "-s3.iam=false",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-    ]
-
-
-def _answers(objects: S3Objects) -> bool:
-    try:
-        objects.put("tests/ready", b"yes")
-    except StoreUnavailable:
-        return False
-    return True

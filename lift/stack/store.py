@@ -1,4 +1,4 @@
-"""An S3 server for a benchmark: the one that `lift up` would start, in a folder that is gone afterwards."""
+"""Runs the S3 server of `lift up` alone, in a folder that is gone afterwards: for benchmarks and tests."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from lift.stack.configuration import configure
 from lift.stack.folder import StateFolder
 from lift.stack.logfiles import last_lines
 from lift.stack.probes import answers
-from lift.stack.programs import OBJECTS, programs
+from lift.stack.programs import seaweedfs
 
 RETRY_SECONDS = 0.2
 
@@ -23,15 +23,14 @@ RETRY_SECONDS = 0.2
 @contextmanager
 def running_store() -> Iterator[ObjectSettings]:
     """How to reach it; the user's own, where the settings name one. StackFailed: it does not start."""
-    with tempfile.TemporaryDirectory(prefix="lift-bench-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="lift-store-", ignore_cleanup_errors=True) as folder:
         state = StateFolder(Path(folder))
         state.make()
         configuration = configure(state)
         if not configuration.own_objects:
             yield configuration.settings.objects
             return
-        program = next(program for program in programs(state, configuration) if program.name == OBJECTS)
-        with _running(program):
+        with _running(seaweedfs(state, configuration)):
             yield configuration.settings.objects
 
 
