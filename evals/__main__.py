@@ -14,8 +14,8 @@ from rich.progress import track
 from evals import arguments, report, retrieval
 from evals.benchmarks import BENCHMARKS, Choices
 from evals.cases import limited, merged
-from evals.helpers import helpers
 from evals.judge import Judge
+from evals.local_models import loaded
 from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
 from evals.results import Results, Row
@@ -82,7 +82,7 @@ def evaluate(
     )
     cases = limited(merged(chosen.load(data, choices)), limit, shuffle)
     asked = {name: model for name, model in models.items() if name in names}
-    helping = helpers(asked)
+    local_models = loaded(asked)
     with Client(state_dir=state) as client:
         client.query(None, "Are you there?", max_tokens=1)
         settings = {"max_tokens": max_tokens, "train": given, **chosen.settings_of(choices)}
@@ -100,7 +100,7 @@ def evaluate(
                 max_tokens=max_tokens,
                 run=results.run,
                 training=trained_with,
-                helpers=helping,
+                models=local_models,
                 say=progress.say,
             )
             rows = Runner(Methods(setting), results, progress.done).run(plan)

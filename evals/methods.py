@@ -6,7 +6,7 @@ them knows which benchmark a question is from.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import Literal, Protocol, cast
@@ -14,7 +14,7 @@ from typing import Literal, Protocol, cast
 from evals.adapters import Adapters
 from evals.cases import Document
 from evals.context import Fitting, share_that_fits
-from evals.helpers import NO_HELPERS, OPTIONS, Compressor, Embedder, Helpers
+from evals.local_models import NEEDED, Compressor, Embedder, LocalModel
 from evals.retrieval import Retriever, passages
 from evals.training import trainings
 from lift.client import Client
@@ -47,14 +47,14 @@ class Asked(Protocol):
 class Setting:
     """What all methods share: the stack, how long answers may be, and how adapters are trained under which ids.
 
-    `say` is told how far a training is.
+    `models` are those that methods need beside the stack, by method; `say` is told how far a training is.
     """
 
     client: Client
     max_tokens: int
     run: str
     training: TrainingOptions | None = None
-    helpers: Helpers = NO_HELPERS
+    models: Mapping[str, LocalModel] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _: None
 
 
@@ -203,12 +203,12 @@ class Methods:
     def llamaindex(self, document: Document) -> Asked:
         """`llamaindex`: passages by vectors; `named` gives it only where there is an embedder."""
         began = time.monotonic()
-        best = cast(Embedder, self._setting.helpers.embedder).best(document.text, RETRIEVED_PASSAGES)
+        best = cast(Embedder, self._setting.models["llamaindex"]).best(document.text, RETRIEVED_PASSAGES)
         return Retrieval(self._setting, best, time.monotonic() - began)
 
     def llmlingua(self, document: Document) -> Asked:
         """`llmlingua`, which `named` gives only where there is a compressor."""
-        return Compressed(self._setting, cast(Compressor, self._setting.helpers.compressor), document)
+        return Compressed(self._setting, cast(Compressor, self._setting.models["llmlingua"]), document)
 
     def lift(self, document: Document) -> Asked:
         """`lift`."""
@@ -258,7 +258,7 @@ def named(
     `models`: those of the methods with a model of their own for which one is given.
     """
     possible = tuple(name for name in METHODS if name in allowed)
-    lacking = {method: f"--{option}" for method, option in OPTIONS.items() if method not in models}
+    lacking = {method: f"--{needed.option}" for method, needed in NEEDED.items() if method not in models}
     if "lift+raw" not in trainings(training):
         lacking["lift+raw"] = "--train strategy=NAME, of one that asks questions"
     if not text.strip():

@@ -83,9 +83,8 @@ class Runner:
             if not self._stopping.is_set():
                 self._add(_answered(_blank(case.document, question, method), question, asked))
 
-        answer(
-            left[0]
-        )  # alone: a long document's truncation is found once, and its prompt is in the cache for the rest
+        # The first alone: a long document's truncation is found once, and its prompt is in the cache for the rest.
+        answer(left[0])
         with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="question") as pool:
             for _ in pool.map(answer, left[1:]):
                 pass

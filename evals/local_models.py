@@ -6,12 +6,9 @@ Each is used by one thread at a time.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import TypeAlias
 
 from lift.errors import InvalidOption
-
-OPTIONS = {"llamaindex": "embedding-model", "llmlingua": "compressor-model"}
-"""Methods, and the option that names the model of each."""
 
 CHUNK_TOKENS = 128
 
@@ -20,8 +17,12 @@ class Compressor:
     """Leaves out of a text what a language model finds easy to guess (LLMLingua: Jiang et al., 2023)."""
 
     def __init__(self, model: str) -> None:
-        """`model`: a causal language model's folder or Hugging Face id. InvalidOption: it cannot be had."""
-        self._compressor = _had("llmlingua", model, "llmlingua", _llmlingua)
+        """`model`: a causal language model's folder or Hugging Face id. Raises what its package does."""
+        import torch
+        from llmlingua import PromptCompressor
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._compressor = PromptCompressor(model, device, model_config={"trust_remote_code": False})
         self._lock = Lock()
 
     def compressed(self, text: str, rate: float) -> str:
@@ -35,8 +36,10 @@ class Embedder:
     """Makes indexes of texts with LlamaIndex, by the vectors of an embedding model."""
 
     def __init__(self, model: str) -> None:
-        """`model`: a folder or Hugging Face id that sentence-transformers can load. InvalidOption: it cannot be had."""
-        self._embedding = _had("llamaindex", model, "llama-index-embeddings-huggingface", _embedding)
+        """`model`: a folder or Hugging Face id that sentence-transformers can load. Raises as Compressor does."""
+        from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+
+        self._embedding = HuggingFaceEmbedding(model)
         self._lock = Lock()
 
     def best(self, text: str, count: int) -> Callable[[str], tuple[str, ...]]:
@@ -58,45 +61,36 @@ class Embedder:
         return found
 
 
+LocalModel: TypeAlias = Compressor | Embedder
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Helpers:
-    """Those that were named."""
+class Needed:
+    """What a method needs: the option that names its model, the package that runs it, and what loads it."""
 
-    compressor: Compressor | None = None
-    embedder: Embedder | None = None
-
-
-NO_HELPERS = Helpers()
+    option: str
+    package: str
+    load: Callable[[str], LocalModel]
 
 
-def helpers(models: Mapping[str, str]) -> Helpers:
-    """Those of the methods whose model is given. InvalidOption: one cannot be had."""
-    return Helpers(
-        compressor=Compressor(models["llmlingua"]) if "llmlingua" in models else None,
-        embedder=Embedder(models["llamaindex"]) if "llamaindex" in models else None,
-    )
+NEEDED = {
+    "llamaindex": Needed(option="embedding-model", package="llama-index-embeddings-huggingface", load=Embedder),
+    "llmlingua": Needed(option="compressor-model", package="llmlingua", load=Compressor),
+}
+"""By method."""
 
 
-def _had(method: str, model: str, package: str, load: Callable[[str], Any]) -> Any:
+def loaded(models: Mapping[str, str]) -> Mapping[str, LocalModel]:
+    """The models of methods, by method. InvalidOption: one cannot be had."""
+    return {method: _loaded(NEEDED[method], model) for method, model in models.items()}
+
+
+def _loaded(needed: Needed, model: str) -> LocalModel:
     try:
-        return load(model)
+        return needed.load(model)
     except ImportError as error:
-        needs = f"the package {package}, of a version that fits the others"
-        raise InvalidOption(option=OPTIONS[method], value=model, needs=needs) from error
+        needs = f"the package {needed.package}, of a version that fits the others"
+        raise InvalidOption(option=needed.option, value=model, needs=needs) from error
     except (OSError, ValueError, RuntimeError) as error:
         problem = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InvalidOption(option=OPTIONS[method], value=model, problem=problem) from error
-
-
-def _llmlingua(model: str) -> Any:
-    import torch
-    from llmlingua import PromptCompressor
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return PromptCompressor(model, device, model_config={"trust_remote_code": False})
-
-
-def _embedding(model: str) -> Any:
-    from llama_index.embeddings.huggingface import HuggingFaceEmbedding
-
-    return HuggingFaceEmbedding(model)
+        raise InvalidOption(option=needed.option, value=model, problem=problem) from error

@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from evals.cases import Document
-from evals.helpers import Compressor, Embedder, Helpers, helpers
+from evals.local_models import NEEDED, Compressor, loaded
 from evals.methods import Methods, Setting, named
 from lift.errors import InvalidOption
 
@@ -31,13 +31,13 @@ class Chunks:
         return lambda _: tuple(text.split("\n\n")[:count])
 
 
-def asked(client, name, text, **given):
-    setting = Setting(client=client, max_tokens=64, run="eval-1", helpers=Helpers(**given))
+def asked(client, name, text, model):
+    setting = Setting(client=client, max_tokens=64, run="eval-1", models={name: model})
     return Methods(setting).of(name, Document(title="island", text=text))
 
 
 def test_a_document_is_halved_and_stands_before_the_question(client):
-    method = asked(client, "llmlingua", "Goats eat kelp. The ferry sails.", compressor=Halves())
+    method = asked(client, "llmlingua", "Goats eat kelp. The ferry sails.", Halves())
     method.answer("What eats?")
     assert client.asked == [(None, "Goats eat kelp. \n\nWhat eats?")]
     assert method.adapter is None
@@ -46,7 +46,7 @@ def test_a_document_is_halved_and_stands_before_the_question(client):
 def test_what_does_not_fit_is_compressed_further_once_for_all_questions(client):
     compressor, tried, query = Halves(), [], client.query
     client.query = lambda adapter, prompt, **given: (tried.append(prompt), query(adapter, prompt, **given))[1]
-    method = asked(client, "llmlingua", "kelp " * 1600, compressor=compressor)
+    method = asked(client, "llmlingua", "kelp " * 1600, compressor)
     for question in ("What do goats eat?", "What else?"):
         assert question in method.answer(question).text
     assert compressor.rates == [0.5, pytest.approx(0.5 * (2000 - 64) / 4020, rel=0.01)]
@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_compressed_further_once_for_all_questions(client):
 
 
 def test_the_nearest_chunks_stand_before_the_question(client):
-    asked(client, "llamaindex", "One.\n\nTwo.\n\nThree.\n\nFour.", embedder=Chunks()).answer("Which?")
+    asked(client, "llamaindex", "One.\n\nTwo.\n\nThree.\n\nFour.", Chunks()).answer("Which?")
     assert client.asked == [(None, "One.\n\nTwo.\n\nThree.\n\nWhich?")]
 
 
@@ -76,7 +76,7 @@ def test_a_missing_package_is_named(monkeypatch, method, package):
     monkeypatch.setitem(sys.modules, "llmlingua", None)
     monkeypatch.setitem(sys.modules, "llama_index", None)
     with pytest.raises(InvalidOption, match=package):
-        helpers({method: "some/model"})
+        loaded({method: "some/model"})
 
 
 def package(monkeypatch, name, **content):
@@ -92,9 +92,9 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(monkeypatch):
 
     package(monkeypatch, "llmlingua", PromptCompressor=missing)
     package(monkeypatch, "llama_index.embeddings.huggingface", HuggingFaceEmbedding=missing)
-    for load in (Compressor, Embedder):
+    for method in NEEDED:
         with pytest.raises(InvalidOption, match="no/model is no folder") as refused:
-            load("no/model")
+            loaded({method: "no/model"})
         assert "\n" not in str(refused.value)
 
 
