@@ -52,3 +52,10 @@ def written_whole(file: Path) -> Iterator[Path]:
         unfinished.rename(file)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_privately(file: Path, content: str) -> None:
+    """Writes the file whole, for this user alone. OSError."""
+    with written_whole(file) as unfinished:
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(content)

@@ -2,11 +2,12 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lift.errors import CredentialMissing, GatewayUnavailable
+from lift.kept import write_privately
 
 CLIENT_FILE = "client.json"
 
@@ -51,18 +52,21 @@ class ClientFile:
 
     @classmethod
     def read(cls, state_dir: Path) -> "ClientFile | None":
-        """The file's content; None where there is none."""
+        """The file's content; None where there is none. GatewayUnavailable: it is damaged, or of another version."""
+        file = state_dir / CLIENT_FILE
         try:
-            return cls(**json.loads((state_dir / CLIENT_FILE).read_text()))
+            content = json.loads(file.read_text())
+            # By hand: pydantic would be a third of what a short command takes to start.
+            return cls(**{field.name: str(content[field.name]) for field in fields(cls)})
         except FileNotFoundError:
             return None
+        except (ValueError, LookupError, TypeError):
+            problem = "damaged, or of another version; `lift up` writes it anew"
+            raise GatewayUnavailable(file=str(file), problem=problem) from None  # JSON's error holds the keys
 
     def write(self, state_dir: Path) -> None:
         """Writes it for this user's eyes only."""
-        unfinished = state_dir / f".{CLIENT_FILE}"
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        unfinished.rename(state_dir / CLIENT_FILE)
+        write_privately(state_dir / CLIENT_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from lift.errors import InvalidOption, StackFailed
-from lift.kept import written_whole
+from lift.kept import write_privately
 from lift.settings import Settings
 from lift.stack.folder import StateFolder
 from lift.toml import revealed, to_toml
@@ -90,13 +90,6 @@ def configure(state: StateFolder) -> Configuration:
 def local(host: str) -> str:
     """Where this machine reaches a server that listens on `host`."""
     return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - compared, not bound
-
-
-def write_privately(path: Path, content: str) -> None:
-    """Writes the file whole, for this user alone. OSError."""
-    with written_whole(path) as unfinished:
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(content)
 
 
 def _embedded(

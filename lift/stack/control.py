@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lift.client.connection import ClientFile
@@ -96,7 +97,9 @@ def stop(state: StateFolder) -> None:
     pid = holder(state)
     if pid is None:
         raise StackStopped(state=str(state.path))
-    last = record.read(state.record)
+    last = None
+    with suppress(StackFailed):  # of another version: it can be stopped nevertheless
+        last = record.read(state.record)
     os.kill(pid, signal.SIGTERM)
     if not _comes_true(lambda: guard.start_ticks(pid) is None, STOP_SECONDS):
         os.kill(pid, signal.SIGKILL)  # its guard ends the rest

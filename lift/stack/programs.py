@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lift.errors import StackFailed
+from lift.kept import write_privately
 from lift.stack.children import Program
-from lift.stack.configuration import WEED_KEYS, Configuration, local, write_privately
+from lift.stack.configuration import WEED_KEYS, Configuration, local
 from lift.stack.folder import StateFolder
 from lift.stack.probes import Probe, ProbeKind
 

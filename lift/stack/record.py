@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from lift.errors import Fact
+from pydantic import TypeAdapter, ValidationError
+
+from lift.errors import Fact, StackFailed
+from lift.kept import write_privately
 from lift.stack.probes import Probe
 
 
@@ -49,28 +51,20 @@ class StackRecord:
     failure: Mapping[str, Fact] = field(default_factory=dict)
 
 
+_STORED = TypeAdapter(StackRecord)
+
+
 def write(path: Path, record: StackRecord) -> None:
-    """Replaces the record in one step."""
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(asdict(record), indent=2) + "\n")
-    unfinished.rename(path)
+    """Replaces the record in one step. OSError."""
+    write_privately(path, json.dumps(asdict(record), indent=2) + "\n")
 
 
 def read(path: Path) -> StackRecord | None:
-    """The record that was last written; None where there is none."""
+    """The record that was last written; None where there is none. StackFailed: it is damaged, or of another version."""
     try:
-        content = json.loads(path.read_text())
+        return _STORED.validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    return StackRecord(**{**content, "processes": tuple(map(_process, content["processes"]))})
-
-
-def _process(content: dict[str, Any]) -> ProcessRecord:
-    return ProcessRecord(
-        **{
-            **content,
-            "state": ProcessState(content["state"]),
-            "ports": tuple(content["ports"]),
-            "probe": Probe(**content["probe"]),
-        }
-    )
+    except ValidationError as error:
+        problem = "damaged, or of another version; delete it once none of this stack's processes is left"
+        raise StackFailed(file=str(path), problem=problem) from error

@@ -12,7 +12,7 @@ import structlog
 
 from lift.client import AdminClient, AsyncClient, Client
 from lift.client.connection import ClientFile
-from lift.errors import StackFailed, TenantExists, Unauthenticated, Unavailable
+from lift.errors import GatewayUnavailable, StackFailed, TenantExists, Unauthenticated, Unavailable
 from lift.stack import record
 from lift.stack.children import Program
 from lift.stack.configuration import Configuration, configure, local
@@ -92,7 +92,7 @@ def _first_tenant(state: StateFolder, configuration: Configuration) -> ClientFil
     gateway = configuration.settings.gateway
     address, operator_key = f"{local(gateway.host)}:{gateway.port}", gateway.operator_key.get_secret_value()
     admin_address = f"{local(gateway.admin_host)}:{gateway.admin_port}"
-    last = ClientFile.read(state.path)
+    last = _last_client_file(state)
     key = last.key if last and _works(address, last.key) else _new_key(admin_address, operator_key)
     client_file = ClientFile(
         address=address,
@@ -103,6 +103,14 @@ def _first_tenant(state: StateFolder, configuration: Configuration) -> ClientFil
     )
     client_file.write(state.path)
     return client_file
+
+
+def _last_client_file(state: StateFolder) -> ClientFile | None:
+    try:
+        return ClientFile.read(state.path)
+    except GatewayUnavailable as error:
+        log.warning("client_file_replaced", problem=str(error))
+        return None
 
 
 def _works(address: str, key: str) -> bool:

@@ -2,9 +2,12 @@
 
 import asyncio
 import inspect
+import json
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from lift import AdminClient, AsyncClient, Client, errors, values
 from lift.client import documents
-from lift.client.connection import tenant_connection
+from lift.client.connection import ClientFile, tenant_connection
 
 
 class Blocking:
@@ -362,3 +365,26 @@ def test_an_operator_makes_tenants_and_keys(gateway):
         assert [(node.id, node.draining) for node in admin.nodes.list()] == [("engine-1", False)]
         assert admin.nodes.drain("engine-1").draining
         assert not admin.nodes.drain("engine-1", False).draining
+
+
+CLIENT_FILE = ClientFile(address="a:1", key="a-secret", http_url="http://a:2/v1", admin_address="a:3", operator_key="o")
+
+
+def test_a_client_file_is_read_as_it_was_written_by_this_user_alone(tmp_path):
+    assert ClientFile.read(tmp_path) is None
+    CLIENT_FILE.write(tmp_path)
+    assert ClientFile.read(tmp_path) == CLIENT_FILE
+    assert (tmp_path / "client.json").stat().st_mode & 0o077 == 0
+
+
+def test_what_a_newer_version_adds_to_the_client_file_is_left_out(tmp_path):
+    (tmp_path / "client.json").write_text(json.dumps({**asdict(CLIENT_FILE), "added": "later"}))
+    assert ClientFile.read(tmp_path) == CLIENT_FILE
+
+
+@pytest.mark.parametrize("content", [b"", b'{"key": "a-secret"}', b'{"key": "a-secret"', b"[]", b"\xff"])
+def test_a_damaged_client_file_is_named_and_not_quoted(tmp_path, content):
+    (tmp_path / "client.json").write_bytes(content)
+    with pytest.raises(errors.GatewayUnavailable, match=r"client\.json") as failed:
+        Client(state_dir=tmp_path)
+    assert "a-secret" not in "".join(traceback.format_exception(failed.value))

@@ -18,7 +18,7 @@ from lift.stack.children import Program
 from lift.stack.folder import StateFolder, held, holder
 from lift.stack.logfiles import last_lines
 from lift.stack.probes import Probe, ProbeKind
-from lift.stack.record import ProcessRecord, ProcessState, read
+from lift.stack.record import ProcessRecord, ProcessState, StackRecord, read, write
 from lift.stack.supervisor import Supervisor
 
 SAY_AND_STAY = "import signal, sys; open(sys.argv[1], 'x'); signal.pause()"
@@ -148,7 +148,7 @@ async def test_a_stack_goes_on_while_its_record_cannot_be_written_and_catches_up
     monkeypatch.setattr(up, "RECORD_RETRY_SECONDS", 0.05)
     state, seen = StateFolder(tmp_path), Seen()
     recorder = up._Recorder(state)
-    unfinished = tmp_path / ".stack.json"
+    unfinished = tmp_path / f"stack.{os.getpid()}"
 
     def changed(records: tuple[ProcessRecord, ...]) -> None:
         seen(records)
@@ -160,14 +160,14 @@ async def test_a_stack_goes_on_while_its_record_cannot_be_written_and_catches_up
 
     async with Supervisor([program(tmp_path, "store"), program(tmp_path, "role")], changed) as supervisor:
         await supervisor.ready()
-        unfinished.symlink_to("/dev/full")
+        unfinished.mkdir()
         first = seen.latest["role"].pid
         os.kill(first, signal.SIGKILL)
         await until(lambda: seen.latest["role"].state is ProcessState.READY and seen.latest["role"].pid != first)
         assert recorded()[1].pid == first
-        unfinished.unlink()
+        unfinished.rmdir()
         await until(lambda: recorded() == tuple(seen.latest.values()))
-        unfinished.symlink_to("/dev/full")
+        unfinished.mkdir()
     assert seen.states_of(ProcessState.STOPPED) == ["role", "store"]
 
 
@@ -241,3 +241,42 @@ def test_a_group_whose_leader_is_another_process_by_now_is_left_alone():
         assert guard.end_groups({other.pid: ticks + 1}, grace_seconds=0) == ()
         assert guard.start_ticks(other.pid) == ticks
         assert guard.end_groups({other.pid: ticks}, grace_seconds=5) == (other.pid,)
+
+
+RECORD = StackRecord(
+    supervisor=1,
+    ready=True,
+    processes=(
+        ProcessRecord(
+            name="engine",
+            state=ProcessState.READY,
+            since="2026-11-28T00:00:00+00:00",
+            pid=2,
+            start_ticks=3,
+            ports=(4, 5),
+            restarts=0,
+            probe=Probe(kind=ProbeKind.GRPC, target="127.0.0.1:4"),
+        ),
+    ),
+    failure={"process": "engine", "exit_code": 1, "after_seconds": 0.5},
+)
+
+
+def test_a_record_is_read_as_it_was_written_and_what_a_newer_version_adds_is_left_out(tmp_path):
+    file = tmp_path / "stack.json"
+    assert read(file) is None
+    write(file, RECORD)
+    assert read(file) == RECORD
+    content = json.loads(file.read_text())
+    content["processes"][0]["added"] = content["added"] = "later"
+    file.write_text(json.dumps(content))
+    assert read(file) == RECORD
+
+
+@pytest.mark.parametrize("content", [b"", b'{"supervisor": 1', b'{"supervisor": 1, "ready": true}', b"[]", b"\xff"])
+def test_a_record_that_is_damaged_or_lacks_something_fails_a_start_and_stays(tmp_path, content):
+    state = StateFolder(tmp_path)
+    state.record.write_bytes(content)
+    with pytest.raises(StackFailed, match=r"stack\.json"):
+        up.up(state, lambda _: None)
+    assert state.record.read_bytes() == content
