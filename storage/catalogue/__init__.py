@@ -7,7 +7,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
+from lift.errors import InvalidOption
 from storage.catalogue.adapters import Adapters
 from storage.catalogue.database import Database
 from storage.catalogue.documents import Documents
@@ -35,12 +37,18 @@ class Catalogue:
         self.nodes = Nodes(self._database)
 
     def migrate(self) -> None:
-        """Makes or updates the tables. Every role does so at its start: one does it, the others wait for it."""
+        """Makes or updates the tables. Every role does so at its start: one does it, the others wait for it.
+
+        InvalidOption: a newer version of this software has updated them.
+        """
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
         with self._database.migration() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:  # the tables say that a migration was done which is not here
+                raise InvalidOption(option="catalogue.url", problem="a newer version has updated it") from error
 
     def close(self) -> None:
         """Closes all connections."""

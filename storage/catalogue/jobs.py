@@ -7,6 +7,7 @@ may be written again by a worker that was not told whether it was: that changes 
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -35,6 +36,7 @@ from storage.catalogue.pages import page_of
 from storage.records import AdapterState, Job, JobKind, JobState, Lease, Page, Progress, Revision, Stage
 
 ACTIVE = tuple(state for state in JobState if state.active)
+_PROGRESS = tuple(field.name for field in fields(Progress))
 _FREE: Mapping[str, Any] = {"worker": "", "lease_expires_at": None, "next_attempt_at": None}
 
 
@@ -402,4 +404,5 @@ def _progress_json(progress: Progress) -> dict[str, Any]:
 
 def _progress(stored: Mapping[str, Any]) -> Progress:
     loss = math.nan if stored["loss"] is None else stored["loss"]
-    return Progress(**{**stored, "stage": Stage(stored["stage"]), "loss": loss})
+    known = {name: stored[name] for name in _PROGRESS if name in stored}  # a newer trainer's may have more
+    return Progress(**{**known, "stage": Stage(stored["stage"]), "loss": loss})

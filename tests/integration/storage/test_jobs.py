@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from lift.errors import JobActive, JobCancelled, JobMissing, LeaseLost
-from storage.catalogue import Catalogue
+from storage.catalogue import Catalogue, schema
 from storage.records import (
     AdapterState,
     Job,
@@ -105,6 +106,14 @@ def test_a_heartbeat_keeps_the_lease_and_the_progress(catalogue: Catalogue, job:
 def test_a_loss_that_is_not_a_number_is_progress_too(catalogue: Catalogue, job: Job) -> None:
     catalogue.jobs.heartbeat(claimed(catalogue, job), 60, Progress(loss=math.nan))
     assert math.isnan(catalogue.jobs.get("acme", job.id).progress.loss)
+
+
+def test_what_a_newer_trainer_adds_to_its_progress_is_left_out(catalogue: Catalogue, job: Job) -> None:
+    catalogue.jobs.heartbeat(claimed(catalogue, job), 60, Progress(step=3))
+    with catalogue._database.write() as connection:
+        stored = connection.execute(select(schema.jobs.c.progress)).scalar_one()
+        connection.execute(update(schema.jobs).values(progress={**stored, "added": "later"}))
+    assert catalogue.jobs.get("acme", job.id).progress == Progress(step=3)
 
 
 def test_a_dead_workers_job_goes_to_the_next_with_a_higher_token(catalogue: Catalogue, job: Job) -> None:

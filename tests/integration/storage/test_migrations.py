@@ -2,16 +2,22 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
+import storage.catalogue
+from lift.errors import InvalidOption
 from storage.catalogue import Catalogue
+from storage.catalogue.database import Database
 from storage.catalogue.schema import metadata
-from storage.records import Quotas
+from storage.records import Quotas, RevisionRef
 
 MIGRATE = """
 import sys
@@ -54,6 +60,46 @@ def test_migrating_again_changes_nothing(empty_url: str) -> None:
     tenant = catalogue.tenants.create("acme", "", Quotas())
     catalogue.migrate()
     assert catalogue.tenants.get("acme") == tenant
+    catalogue.close()
+
+
+FIRST_ROWS = """
+INSERT INTO tenants VALUES ('acme', 'Acme', 1, 2, 3, 4, 5, '2026-11-24 00:00:00');
+INSERT INTO adapters VALUES ('acme', 'handbook', '', 'ready', 'm', 'd', 'job', '2026-11-24 00:00:00');
+INSERT INTO revisions VALUES ('acme', 'handbook', 'd', 'job', 8, 9, 'm', 'r', 2, 4, 0.5, NULL, '2026-11-24 00:00:00');
+"""
+"""Of tables as the first migration makes them."""
+
+
+def test_a_catalogue_of_the_first_tables_is_updated_with_what_it_holds(empty_url: str) -> None:
+    first = Config()
+    first.set_main_option("script_location", str(Path(storage.catalogue.__file__).parent / "migrations"))
+    database = Database(empty_url, kept_connections=1)
+    with database.migration() as connection:
+        first.attributes["connection"] = connection
+        command.upgrade(first, "0001")
+        for statement in FIRST_ROWS.split(";")[:-1]:
+            connection.execute(text(statement))
+    database.close()
+    catalogue = Catalogue(empty_url)
+    catalogue.migrate()
+    revision = catalogue.revisions.get(RevisionRef(tenant="acme", adapter="handbook", digest="d"))
+    assert (revision.rank, revision.final_loss, revision.coverage, revision.losses) == (8, 0.5, None, ())
+    assert catalogue.tenants.get("acme").quotas == Quotas(**dict(zip(asdict(Quotas()), range(1, 6), strict=True)))
+    assert catalogue.adapters.get("acme", "handbook").current_revision == "d"
+    catalogue.close()
+
+
+def test_a_catalogue_that_a_newer_version_has_updated_is_refused(empty_url: str) -> None:
+    catalogue = Catalogue(empty_url)
+    catalogue.migrate()
+    catalogue.close()
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(InvalidOption, match="newer version"):
+        catalogue.migrate()
     catalogue.close()
 
 
