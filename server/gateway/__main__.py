@@ -26,13 +26,15 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     catalogue = Catalogue(settings.catalogue.url.get_secret_value(), KEPT_CONNECTIONS)
+    objects = S3Objects(settings.objects)
     wakeups = CeleryWakeups(settings.queue.url.get_secret_value(), settings.queue.name)
     try:
         await asyncio.to_thread(catalogue.migrate)
-        async with serving(settings, catalogue, S3Objects(settings.objects), wakeups):
+        async with serving(settings, catalogue, objects, wakeups):
             await stopped.wait()
     finally:
         wakeups.close()
+        objects.close()
         catalogue.close()
 
 
