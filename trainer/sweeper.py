@@ -12,6 +12,8 @@ from storage.records import JobKind
 from storage.wakeups import Wakeups
 
 BATCH = 100
+NODE_SILENT_SECONDS = 86_400.0
+"""An engine that was silent for a day is gone: under its name, should it come back, it reports itself anew."""
 BEHIND_OTHERS = 30  # times as long a wake-up may take where others wait
 
 log = structlog.get_logger()
@@ -61,6 +63,8 @@ class Sweeper:
                     self._let_renew()
                 if count := self.sweep():
                     log.info("jobs_woken", count=count)
+                if gone := self._catalogue.nodes.forget(NODE_SILENT_SECONDS):
+                    log.info("nodes_forgotten", nodes=gone)
             except Exception as error:
                 self._away = self._away or isinstance(error, CatalogueUnavailable)
                 log.warning("sweep_failed", error=type(error).__name__)

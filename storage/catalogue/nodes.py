@@ -1,7 +1,7 @@
 """Engine nodes as they report themselves: a report is a heartbeat."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -27,7 +27,7 @@ class Nodes:
         base_model_revision: str,
         slots: int,
         resident: Sequence[RevisionRef],
-    ) -> Node:
+    ) -> None:
         """Stores what a node says about itself; whether it is to be drained stays as it was said to the catalogue."""
         n = schema.nodes
         said = {
@@ -37,14 +37,11 @@ class Nodes:
             "slots": slots,
         }
         with self._database.write() as connection:
-            time = now(connection)
-            values = {**said, "heartbeat_at": time}
-            row = connection.execute(update(n).where(n.c.id == id).values(**values).returning(n)).first()
-            if row is None:
-                row = connection.execute(insert(n).values(id=id, draining=False, **values).returning(n)).one()
+            values = {**said, "heartbeat_at": now(connection)}
+            if not connection.execute(update(n).where(n.c.id == id).values(**values)).rowcount:
+                connection.execute(insert(n).values(id=id, draining=False, **values))
             if _residents(connection, id) != tuple(resident):
                 _replace_residents(connection, id, resident)
-            return _record(row, len(resident), time)
 
     def residents(self, id: str) -> tuple[RevisionRef, ...]:
         """What the node held when it last reported, in its order; empty where it never did."""
@@ -84,11 +81,12 @@ class Nodes:
                 raise NodeMissing(node=id)
             return _record(row, len(_residents(connection, id)), now(connection))
 
-    def remove(self, id: str) -> None:
-        """Forgets the node. NodeMissing."""
+    def forget(self, silent_seconds: float) -> tuple[str, ...]:
+        """Forgets the nodes that have been silent for longer, drained ones too, and returns their ids."""
+        n = schema.nodes
         with self._database.write() as connection:
-            if not connection.execute(delete(schema.nodes).where(schema.nodes.c.id == id)).rowcount:
-                raise NodeMissing(node=id)
+            silent = n.c.heartbeat_at < now(connection) - timedelta(seconds=silent_seconds)
+            return tuple(connection.execute(delete(n).where(silent).returning(n.c.id)).scalars())
 
 
 def _residents(connection: Connection, node: str) -> tuple[RevisionRef, ...]:

@@ -792,16 +792,17 @@ def test_a_deletion_cannot_be_cancelled_and_can_be_started_again_after_it_failed
 def test_a_node_is_what_it_last_reported(catalogue: Catalogue) -> None:
     refs = [RevisionRef(tenant="acme", adapter=name, digest=name * 64) for name in "abc"]
     report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8}
-    first = catalogue.nodes.report("engine-1", **report, resident=refs[:2])
-    assert (first.resident, first.draining) == (2, False)
-    second = catalogue.nodes.report("engine-1", **report, resident=[refs[2], refs[0]])
-    assert second.heartbeat_at >= first.heartbeat_at
+    catalogue.nodes.report("engine-1", **report, resident=refs[:2])
+    [first] = catalogue.nodes.list()
+    assert (first.id, first.address, first.slots, first.resident, first.draining) == ("engine-1", "host:1", 8, 2, False)
+    catalogue.nodes.report("engine-1", **{**report, "slots": 4}, resident=[refs[2], refs[0]])
+    [second] = catalogue.nodes.list()
+    assert (second.slots, second.heartbeat_at >= first.heartbeat_at) == (4, True)
     assert catalogue.nodes.residents("engine-1") == (refs[2], refs[0])
     assert catalogue.nodes.holding(refs[0]) == ("engine-1",)
     assert catalogue.nodes.holding(refs[1]) == ()
     assert catalogue.nodes.residents_of("acme", "a") == (refs[0],)
     assert catalogue.nodes.residents_of("acme", "b") == catalogue.nodes.residents_of("rival", "a") == ()
-    assert catalogue.nodes.list() == (second,)
 
 
 def test_a_nodes_silence_is_measured_by_the_catalogues_clock(
@@ -810,7 +811,7 @@ def test_a_nodes_silence_is_measured_by_the_catalogues_clock(
     behind = timedelta(hours=1)
     monkeypatch.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - behind)
     report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "resident": []}
-    assert catalogue.nodes.report("engine-1", **report).silent_seconds == 0
+    catalogue.nodes.report("engine-1", **report)
     assert 0 <= catalogue.nodes.list()[0].silent_seconds < 60
     behind = timedelta(minutes=50)
     assert 600 <= catalogue.nodes.list()[0].silent_seconds < 660
@@ -821,13 +822,26 @@ def test_a_draining_node_stays_draining_over_its_heartbeats(catalogue: Catalogue
     report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "resident": []}
     catalogue.nodes.report("engine-1", **report)
     assert catalogue.nodes.drain("engine-1", True).draining
-    assert catalogue.nodes.report("engine-1", **report).draining
+    catalogue.nodes.report("engine-1", **report)
+    assert catalogue.nodes.list()[0].draining
     assert not catalogue.nodes.drain("engine-1", False).draining
-    catalogue.nodes.remove("engine-1")
-    assert catalogue.nodes.list() == ()
-    for missing in (lambda: catalogue.nodes.drain("engine-1", True), lambda: catalogue.nodes.remove("engine-1")):
-        with pytest.raises(NodeMissing):
-            missing()
+
+
+def test_nodes_that_have_long_been_silent_are_forgotten_with_what_they_held(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = RevisionRef(tenant="acme", adapter="a", digest="a" * 64)
+    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "resident": [ref]}
+    with monkeypatch.context() as earlier:
+        earlier.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - timedelta(hours=1))
+        catalogue.nodes.report("gone", **report)
+    catalogue.nodes.report("there", **report)
+    assert catalogue.nodes.forget(2 * 3600) == ()
+    assert catalogue.nodes.forget(1800) == ("gone",)
+    assert [node.id for node in catalogue.nodes.list()] == ["there"]
+    assert catalogue.nodes.holding(ref) == ("there",)
+    with pytest.raises(NodeMissing):
+        catalogue.nodes.drain("gone", True)
 
 
 def test_a_database_that_is_not_there_is_said_to_be_unavailable(tmp_path: object) -> None:
