@@ -27,9 +27,6 @@ class MemoryObjects:
                 raise ObjectMissing(key=key)
             return self._objects[key]
 
-    def get_file(self, key: str, path: Path) -> None:
-        path.write_bytes(self.get(key))
-
     def size(self, key: str) -> int | None:
         with self._lock:
             return len(self._objects[key]) if key in self._objects else None

@@ -20,9 +20,6 @@ class ObjectStore(Protocol):
     def get(self, key: str) -> bytes:
         """All bytes. ObjectMissing."""
 
-    def get_file(self, key: str, path: Path) -> None:
-        """Writes all bytes to a file. ObjectMissing, and then there is no file."""
-
     def size(self, key: str) -> int | None:
         """Size in bytes; None where there is no such object."""
 

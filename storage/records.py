@@ -178,7 +178,6 @@ class Job:
     revision: str | None = None
     cancel_requested: bool = False
     created_at: datetime
-    started_at: datetime | None = None
     ended_at: datetime | None = None
     next_attempt_at: datetime | None = None
 
@@ -188,7 +187,6 @@ class Lease:
     """A worker's hold on a job. The token grows with every claim: a write with an older one is refused (fencing)."""
 
     job: Job
-    worker: str
     token: int
 
 

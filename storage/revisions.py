@@ -115,11 +115,6 @@ def publish_files(objects: ObjectStore, *, tenant: str, adapter: str, folder: Pa
     return ref
 
 
-def read_manifest(objects: ObjectStore, ref: RevisionRef) -> Manifest:
-    """The manifest. RevisionMissing, RevisionRejected, StoreUnavailable."""
-    return Manifest.from_bytes(_manifest_bytes(objects, ref))
-
-
 def fetch(objects: ObjectStore, ref: RevisionRef, into: Path, max_bytes: int) -> Path:
     """A new folder below `into` with the files and the manifest, all checked.
 

@@ -55,13 +55,6 @@ class S3Objects:
     def get(self, key: str) -> bytes:
         return b"".join(self.stream(key, _CHUNK_BYTES))
 
-    def get_file(self, key: str, path: Path) -> None:
-        chunks = self.stream(key, _CHUNK_BYTES)
-        first = next(chunks, b"")  # a missing object leaves no file
-        with path.open("wb") as file:
-            file.write(first)
-            file.writelines(chunks)
-
     def size(self, key: str) -> int | None:
         try:
             with _translated(key):

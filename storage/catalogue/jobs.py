@@ -94,7 +94,7 @@ class Jobs:
             }
             query = update(j).where(j.c.id == id, j.c.kind == kind, _claimable(time)).values(**taken).returning(j)
             row = connection.execute(query).first()
-        return Lease(job=record(row), worker=worker, token=row.token) if row else None
+        return Lease(job=record(row), token=row.token) if row else None
 
     def heartbeat(self, lease: Lease, lease_seconds: float, progress: Progress | None = None) -> bool:
         """Renews the lease and stores progress where given; returns whether the job is to be cancelled. LeaseLost."""
@@ -383,7 +383,6 @@ def record(row: Row[Any]) -> Job:
         revision=row.revision,
         cancel_requested=row.cancel_requested,
         created_at=row.created_at,
-        started_at=row.started_at,
         ended_at=row.ended_at,
         next_attempt_at=row.next_attempt_at,
     )

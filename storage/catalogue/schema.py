@@ -170,7 +170,7 @@ jobs = Table(
     Column("revision", Line),
     Column("cancel_requested", Boolean, nullable=False),
     Column("created_at", UtcTime, nullable=False),
-    Column("started_at", UtcTime),
+    Column("started_at", UtcTime),  # of the first attempt; it and `worker` are for operators
     Column("ended_at", UtcTime),
     Column("next_attempt_at", UtcTime),
     Column("worker", Line, nullable=False),

@@ -67,8 +67,7 @@ def a_revision(job: Job) -> Revision:
 
 def test_a_claimed_job_is_running_and_nobody_else_gets_it(catalogue: Catalogue, job: Job) -> None:
     lease = claimed(catalogue, job)
-    assert (lease.token, lease.worker, lease.job.state, lease.job.attempts) == (1, "worker", JobState.RUNNING, 1)
-    assert lease.job.started_at is not None
+    assert (lease.token, lease.job.state, lease.job.attempts) == (1, JobState.RUNNING, 1)
     assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
 
 
@@ -121,7 +120,6 @@ def test_a_dead_workers_job_goes_to_the_next_with_a_higher_token(catalogue: Cata
     second = claimed(catalogue, job, worker="other")
     assert second.token > first.token
     assert (second.job.attempts, second.job.crashes) == (2, 1)
-    assert second.job.started_at == first.job.started_at
 
 
 def test_a_worker_that_lost_its_lease_can_write_nothing(catalogue: Catalogue, job: Job) -> None:

@@ -13,9 +13,11 @@ from lift.internal.v1.engine_pb2_grpc import add_EngineServiceServicer_to_server
 from lift.settings import ModelSettings, Settings, TrainerSettings
 from lift.template import PromptTemplate
 from storage import keys
+from storage.files import MANIFEST
 from storage.journal import Journal
 from storage.memory import MemoryObjects
 from storage.records import Quotas
+from storage.revisions import Manifest
 from trainer import base_model
 from trainer.batches import Encoder
 from trainer.engines import Engines
@@ -155,6 +157,10 @@ class Bench:
     def journal(self, job):
         """What the job's journal holds."""
         return Journal(self.objects, job.tenant, job.id, 0).read()
+
+    def manifest(self, ref):
+        """The manifest of a revision."""
+        return Manifest.from_bytes(self.objects.get(keys.revision(ref, MANIFEST)))
 
     def outage(self):
         """An outage of the catalogue, to begin and to end."""

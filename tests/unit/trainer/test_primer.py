@@ -9,7 +9,6 @@ from torch.testing import assert_close
 from lift.errors import PrimerRejected
 from storage.files import CONFIG, MANIFEST, WEIGHTS
 from storage.records import JobState
-from storage.revisions import read_manifest
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer
@@ -103,7 +102,7 @@ def test_a_job_s_adapter_begins_at_the_trainer_s_primer(bench, primer_folder):
         job = bench.job(f"tenant-{share:.0f}", primer=share, learning_rate=1e-8)
         bench.worker(f"worker-{share}").run(job.id)
         [revision] = bench.catalogue.revisions.list(job.tenant, job.adapter).items
-        assert read_manifest(bench.objects, revision.ref).hyperparameters["primer"] == share
+        assert bench.manifest(revision.ref).hyperparameters["primer"] == share
         losses.append(revision.losses[0])
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
 
