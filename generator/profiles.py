@@ -11,9 +11,8 @@ from functools import cache
 from importlib.resources import files
 
 from lift.errors import InvalidOption
+from lift.limits import MAX_CUSTOM_PROMPT_CHARACTERS, MAX_PAIRS_PER_SENTENCE
 
-MAX_PROMPT_CHARACTERS = 20_000
-MAX_PAIRS_PER_SENTENCE = 50
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 
@@ -86,8 +85,8 @@ def filled(prompt: str, **values: str) -> str:
 
 
 def _check(prompt: str, required: frozenset[str], allowed: frozenset[str]) -> None:
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise InvalidOption(field="custom_prompt", characters=len(prompt), maximum=MAX_PROMPT_CHARACTERS)
+    if len(prompt) > MAX_CUSTOM_PROMPT_CHARACTERS:
+        raise InvalidOption(field="custom_prompt", characters=len(prompt), maximum=MAX_CUSTOM_PROMPT_CHARACTERS)
     places = set(_PLACE.findall(prompt))
     for missing in sorted(required - places):
         raise InvalidOption(field="custom_prompt", missing=f"{{{missing}}}")

@@ -4,6 +4,7 @@ What training options may be: the gateway refuses other values before anything i
 """
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args
 
 MAX_LOGPROBS = 5
 """So many likeliest tokens of a place can be asked for, as at OpenAI's."""
@@ -16,6 +17,23 @@ MAX_ADAPTER_BYTES = 240 << 20
 
 MAX_TURNS = 1000
 """So many turns a conversation may have."""
+
+MAX_PAIRS_PER_SENTENCE = 50
+
+MAX_CUSTOM_PROMPT_CHARACTERS = 20_000
+
+GENERATION_PROFILES = ("general", "thorough", "single-fact", "needle")
+"""Profiles of question writing."""
+
+Strategy: TypeAlias = Literal[
+    "sentence", "grounded", "sentence+sections", "raw", "sentence+raw", "grounded+raw", "sentence+sections+raw"
+]
+"""How what is to be learned is written."""
+
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+
+TRAINING_PROFILES = ("paper", "llama3-squad", "llama3-loogle", "llama3-niah", "gemma2", "qwen3", "embedded", "primed")
+"""Profiles of hyperparameters."""
 
 RANKS = (8, 16, 32, 64, 128, 256)
 """Ranks that an adapter may have."""

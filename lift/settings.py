@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from lift.errors import InvalidOption
+from lift.limits import Strategy
 
 MIB = 1 << 20
 
@@ -100,9 +101,7 @@ class GeneratorSettings(Section):
     api_key: SecretStr = SecretStr("")
     model: str = "base"
     writer: str = Field(default="", description="model of the endpoint that was taught to write questions, if any")
-    strategy: Literal[
-        "sentence", "sentence+sections", "grounded", "sentence+raw", "sentence+sections+raw", "grounded+raw"
-    ] = "sentence"
+    strategy: Strategy = "sentence"
     concurrency: int = Field(default=64, gt=0)
     retries: int = Field(default=3, ge=0)
     request_timeout_seconds: float = Field(default=120, gt=0)

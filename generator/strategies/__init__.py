@@ -9,11 +9,9 @@ from generator.strategies.sentence import SentenceStrategy
 from generator.strategies.together import Together
 from lift.errors import InvalidOption
 from lift.internal.v1 import generator_pb2 as pb
+from lift.limits import STRATEGIES
 
 _ASKING = {strategy.name: strategy for strategy in (SentenceStrategy, GroundedStrategy)}
-_SECTIONS = f"{SentenceStrategy.name}+{SectionStrategy.name}"
-_ALSO_RAW = f"+{RawStrategy.name}"
-STRATEGIES = (*_ASKING, _SECTIONS, RawStrategy.name, *(f"{name}{_ALSO_RAW}" for name in (*_ASKING, _SECTIONS)))
 
 
 def strategy_of_request(request: pb.GenerateRequest, *, endpoint: Endpoint, default: str) -> Strategy:

@@ -319,13 +319,13 @@ class TrainingOptions(_message.Message):
     counts, what is not said.
     """
     pairs_per_sentence: _builtins.int
-    """Pairs asked for per sentence."""
+    """Pairs asked for per sentence, at most 50."""
     custom_prompt: _builtins.str
-    """Instructions that replace the profile's prompt."""
+    """Instructions that replace the profile's prompt; at most 20,000 characters."""
     training_profile: _builtins.str
     """Profile of hyperparameters."""
     rank: _builtins.int
-    """LoRA rank: 8, 16, 32, 64 or 128, at most the engine's maximum."""
+    """LoRA rank: 8, 16, 32, 64, 128 or 256, at most the engine's maximum."""
     alpha: _builtins.float
     """LoRA alpha (scaling = alpha / rank); where unset the profile's, whatever the rank."""
     learning_rate: _builtins.float

@@ -5,20 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from lift.errors import InvalidOption
-from lift.limits import RANKS, TRAINING_LIMITS
-
-MAX_CUSTOM_PROMPT_CHARACTERS = 16_000
-
-GENERATION_PROFILES = ("general", "thorough", "single-fact", "needle")
-STRATEGIES = (
-    "sentence",
-    "sentence+sections",
-    "grounded",
-    "raw",
-    *(f"{asking}+raw" for asking in ("sentence", "sentence+sections", "grounded")),
+from lift.limits import (
+    GENERATION_PROFILES,
+    MAX_CUSTOM_PROMPT_CHARACTERS,
+    MAX_PAIRS_PER_SENTENCE,
+    RANKS,
+    STRATEGIES,
+    TRAINING_LIMITS,
+    TRAINING_PROFILES,
 )
-TRAINING_PROFILES = ("paper", "llama3-squad", "llama3-loogle", "llama3-niah", "gemma2", "qwen3", "embedded", "primed")
-LIMITS: Mapping[str, tuple[float, float]] = {"pairs_per_sentence": (1, 100), **TRAINING_LIMITS}
+
+LIMITS: Mapping[str, tuple[float, float]] = {"pairs_per_sentence": (1, MAX_PAIRS_PER_SENTENCE), **TRAINING_LIMITS}
 """Smallest and largest value of each numeric training option."""
 
 

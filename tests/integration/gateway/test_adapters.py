@@ -61,7 +61,7 @@ BAD_OPTIONS = {
     "generation_profile": "haiku",
     "strategy": "guess",
     "pairs_per_sentence": 0,
-    "custom_prompt": "x" * 16_001,
+    "custom_prompt": "x" * 20_001,
     "training_profile": "none such",
     "rank": 128,  # the engines of this gateway take 64
     "alpha": -1.0,

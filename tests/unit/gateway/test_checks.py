@@ -1,18 +1,21 @@
-"""What the gateway lets through to the trainers is what they take."""
+"""What the gateway lets through is what generator and trainer take."""
 
 import pytest
 
+from generator.llm import Endpoint
 from generator.profiles import AMOUNTS
-from generator.strategies import STRATEGIES
+from generator.strategies import strategy_of_request
+from lift import limits
 from lift.errors import InvalidOption
+from lift.internal.v1.generator_pb2 import GenerateRequest
+from lift.settings import GeneratorSettings
 from server.gateway import checks
 from trainer.profiles import PROFILES, hyperparameters
 
 
 def test_the_profiles_are_the_trainers_and_the_generators():
-    assert set(checks.TRAINING_PROFILES) == set(PROFILES)
-    assert set(checks.STRATEGIES) == set(STRATEGIES)
-    assert set(checks.GENERATION_PROFILES) == set(AMOUNTS)
+    assert set(limits.TRAINING_PROFILES) == set(PROFILES)
+    assert set(limits.GENERATION_PROFILES) == set(AMOUNTS)
 
 
 def by_gateway(options):
@@ -21,6 +24,25 @@ def by_gateway(options):
 
 def by_trainer(options):
     hyperparameters(options, "paper", 64)
+
+
+def by_generator(options):
+    strategy_of_request(GenerateRequest(**options), endpoint=Endpoint(GeneratorSettings()), default="sentence")
+
+
+@pytest.mark.parametrize("taken_by", [by_gateway, by_generator])
+def test_what_is_asked_of_the_generator_has_its_limits(taken_by):
+    for strategy in limits.STRATEGIES:
+        taken_by({"strategy": strategy})
+    taken_by({"pairs_per_sentence": limits.MAX_PAIRS_PER_SENTENCE})
+    taken_by({"custom_prompt": "{sentence}".ljust(limits.MAX_CUSTOM_PROMPT_CHARACTERS)})
+    for wrong in (
+        {"strategy": "sections"},
+        {"pairs_per_sentence": limits.MAX_PAIRS_PER_SENTENCE + 1},
+        {"custom_prompt": "{sentence}".ljust(limits.MAX_CUSTOM_PROMPT_CHARACTERS + 1)},
+    ):
+        with pytest.raises(InvalidOption):
+            taken_by(wrong)
 
 
 @pytest.mark.parametrize("taken_by", [by_gateway, by_trainer])
