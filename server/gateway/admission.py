@@ -1,12 +1,11 @@
 """Turns more than there is room for into fair lines: tenants take turns, whatever each of them sends."""
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lift.errors import QueueFull, QuotaExceeded
-from storage.records import Tenant
+from lift.errors import QueueFull
 
 
 class Admission:
@@ -16,27 +15,17 @@ class Admission:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._running = 0
-        self._held: Counter[str] = Counter()
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def admitted(self, tenant: Tenant) -> AsyncIterator[None]:
-        """Holds one of the places. QuotaExceeded: the tenant's queries are as many as it may have. QueueFull."""
-        quota = tenant.quotas.max_concurrent_queries
-        if quota and self._held[tenant.id] >= quota:
-            raise QuotaExceeded(quota="max_concurrent_queries", limit=quota)
-        self._held[tenant.id] += 1
+    async def admitted(self, tenant: str) -> AsyncIterator[None]:
+        """Holds one of the places. QueueFull."""
+        await self._enter(tenant)
         try:
-            await self._enter(tenant.id)
-            try:
-                yield
-            finally:
-                self._running -= 1
-                self._call_next()
+            yield
         finally:
-            self._held[tenant.id] -= 1
-            if not self._held[tenant.id]:
-                del self._held[tenant.id]
+            self._running -= 1
+            self._call_next()
 
     async def _enter(self, tenant: str) -> None:
         if self._running < self._max_running:
@@ -90,25 +79,3 @@ class Admission:
             if not turn.done():  # a query that was cancelled and has not run since stands in the line still
                 self._running += 1
                 turn.set_result(None)
-
-
-class Rooms:
-    """A room for each tenant, with so many places; who comes to a full one waits for those before."""
-
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._rooms: dict[str, asyncio.Semaphore] = {}
-        self._users: Counter[str] = Counter()
-
-    @asynccontextmanager
-    async def place_of(self, tenant: str) -> AsyncIterator[None]:
-        """Holds one of the tenant's places."""
-        room = self._rooms.setdefault(tenant, asyncio.Semaphore(self._places))
-        self._users[tenant] += 1
-        try:
-            async with room:
-                yield
-        finally:
-            self._users[tenant] -= 1
-            if not self._users[tenant]:
-                del self._users[tenant], self._rooms[tenant]

@@ -18,6 +18,7 @@ from lift.settings import GatewaySettings
 from server.gateway import checks
 from server.gateway.admission import Admission
 from server.gateway.evidence import Evidence, Witness
+from server.gateway.places import Places
 from server.gateway.routing import Router
 from server.pieces import Piece, Token
 from storage import keys
@@ -93,6 +94,7 @@ class Answers:
         self._router = router
         self._admission = admission
         self._limits = limits
+        self._places = Places("max_concurrent_queries")
         self._witness = Witness(objects)
         # Documents are long, and the threads that every call needs must not wait for them.
         self._readers = ThreadPoolExecutor(CONTEXTS_READ_AT_ONCE, thread_name_prefix="context")
@@ -137,20 +139,21 @@ class Answers:
         text = ""
         end: pb.AnswerEnd | None = None
         self._check(question)
-        request, documents = await asyncio.to_thread(self._resolved, tenant, question)
-        async with aclosing(self._messages(tenant, request, documents)) as messages:
-            async for message in messages:
-                if message.delta or message.tokens:
-                    first = first or time.monotonic()
-                    text += message.delta
-                    yield _piece(message)
-                if message.HasField("end"):
-                    end = message.end
-        if end is None:
-            raise errors.EngineUnavailable()
-        ended = time.monotonic()
-        wants_evidence = question.max_evidence > 0 and not end.out_of_scope
-        evidence = await self._evidence(request, question, text) if wants_evidence else ()
+        with self._places.held_by(tenant.id, tenant.quotas.max_concurrent_queries):
+            request, documents = await asyncio.to_thread(self._resolved, tenant, question)
+            async with aclosing(self._messages(request, documents)) as messages:
+                async for message in messages:
+                    if message.delta or message.tokens:
+                        first = first or time.monotonic()
+                        text += message.delta
+                        yield _piece(message)
+                    if message.HasField("end"):
+                        end = message.end
+            if end is None:
+                raise errors.EngineUnavailable()
+            ended = time.monotonic()
+            wants_evidence = question.max_evidence > 0 and not end.out_of_scope
+            evidence = await self._evidence(request, question, text) if wants_evidence else ()
         yield Answered(
             adapter=question.adapter,
             revision=request.revision.digest or None,
@@ -163,14 +166,12 @@ class Answers:
             evidence=evidence,
         )
 
-    async def _messages(
-        self, tenant: Tenant, request: pb.AnswerRequest, documents: Sequence[str]
-    ) -> AsyncGenerator[pb.AnswerResponse]:
+    async def _messages(self, request: pb.AnswerRequest, documents: Sequence[str]) -> AsyncGenerator[pb.AnswerResponse]:
         """An engine's, asked with the text of the documents, within the tenant's share of what runs at once."""
-        async with self._admission.admitted(tenant):
+        async with self._admission.admitted(request.tenant):
             if documents:
                 reading = asyncio.get_running_loop().run_in_executor
-                request.context = await reading(self._readers, self._context, tenant.id, documents)
+                request.context = await reading(self._readers, self._context, request.tenant, documents)
             async with aclosing(self._router.answer(request)) as messages:
                 async for message in messages:
                     yield message

@@ -14,8 +14,8 @@ from lift.errors import CatalogueUnavailable, DocumentMissing, DocumentTooLarge,
 from lift.v1 import documents_pb2 as pb
 from lift.v1 import documents_pb2_grpc
 from server.gateway import listings, translate
-from server.gateway.admission import Rooms
 from server.gateway.auth import caller
+from server.gateway.places import Rooms
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore
@@ -104,7 +104,7 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
         self, request_iterator: AsyncIterator[pb.UploadDocumentRequest], context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.Document:
         """Bytes in chunks."""
-        async with self._uploads.place_of(caller().id):
+        async with self._uploads.of(caller().id):
             described, content = await collected(request_iterator, self._max_document_bytes)
             create = self._documents.create
             made = await asyncio.to_thread(create, caller().id, described.document, content, described.request_id)

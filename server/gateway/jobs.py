@@ -1,14 +1,14 @@
 """Turns jobs into operations, and the catalogue's changing rows into streams of changes."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import suppress
 
 from google.longrunning import operations_pb2
 
-from lift.errors import AdapterMissing, QuotaExceeded
+from lift.errors import AdapterMissing
 from server.gateway import translate
+from server.gateway.places import Places
 from storage.catalogue import Catalogue
 from storage.records import Adapter, Job, JobKind, JobState
 
@@ -37,12 +37,12 @@ class Watches:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._held: Counter[str] = Counter()
+        self._places = Places("concurrent_watches")
         self._polls: dict[tuple[str, str], asyncio.Task[Job]] = {}
 
     async def changes(self, tenant: str, id_: str) -> AsyncGenerator[Job]:
         """The job now, then at each change, until it has ended. QuotaExceeded; JobMissing, also if deleted since."""
-        with self._place(tenant):
+        with self._places.held_by(tenant, MAX_WATCHES):
             last = await asyncio.to_thread(self._catalogue.jobs.get, tenant, id_)
             yield last
             while last.state.active:
@@ -53,7 +53,7 @@ class Watches:
 
     async def ended(self, tenant: str, id_: str, timeout_seconds: float) -> Job:
         """The job once it has ended, or as it was last seen before the timeout. QuotaExceeded, JobMissing."""
-        with self._place(tenant):
+        with self._places.held_by(tenant, MAX_WATCHES):
             job = await asyncio.to_thread(self._catalogue.jobs.get, tenant, id_)
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
@@ -66,18 +66,6 @@ class Watches:
         for poll in self._polls.values():
             poll.cancel()
         await asyncio.gather(*self._polls.values(), return_exceptions=True)
-
-    @contextmanager
-    def _place(self, tenant: str) -> Iterator[None]:
-        if self._held[tenant] >= MAX_WATCHES:
-            raise QuotaExceeded(quota="concurrent_watches", limit=MAX_WATCHES)
-        self._held[tenant] += 1
-        try:
-            yield
-        finally:
-            self._held[tenant] -= 1
-            if not self._held[tenant]:
-                del self._held[tenant]
 
     async def _polled(self, tenant: str, id_: str) -> Job:
         """The job at the next poll, which somebody may await already. Nobody polls on where nobody asks again."""

@@ -10,8 +10,8 @@ import structlog
 
 from lift import errors, status
 from lift.internal.v1 import engine_pb2 as pb
-from server.gateway.admission import Rooms
 from server.gateway.nodes import Nodes
+from server.gateway.places import Rooms
 from storage.catalogue import Catalogue
 from storage.placement import place
 from storage.records import Node, RevisionRef
@@ -107,7 +107,7 @@ class Router:
             call.cancel()
 
     async def _load(self, node: Node, revision: pb.RevisionRef) -> None:
-        async with self._loading.place_of(revision.tenant):
+        async with self._loading.of(revision.tenant):
             try:
                 engine, metadata = self._nodes.engine(node), self._nodes.metadata
                 request = pb.LoadRevisionRequest(revision=revision)

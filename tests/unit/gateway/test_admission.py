@@ -1,18 +1,11 @@
 """The line in front of the engines: fair, bounded, and never stuck."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 
-from lift.errors import QueueFull, QuotaExceeded
+from lift.errors import QueueFull
 from server.gateway.admission import Admission
-from storage.records import Quotas, Tenant
-
-
-def tenant(id, max_concurrent_queries=0):
-    quotas = Quotas(max_concurrent_queries=max_concurrent_queries)
-    return Tenant(id=id, title="", quotas=quotas, created_at=datetime.now(UTC))
 
 
 class Crowd:
@@ -45,7 +38,7 @@ async def settled():
 
 async def test_tenants_take_turns_however_many_queries_each_has_in_the_line():
     crowd = Crowd(Admission(max_running=1, max_waiting=10))
-    busy, quiet = tenant("busy"), tenant("quiet")
+    busy, quiet = "busy", "quiet"
     tasks = [crowd.comes(name, busy) for name in ("b1", "b2", "b3")]
     await settled()
     tasks.append(crowd.comes("q1", quiet))
@@ -58,7 +51,7 @@ async def test_tenants_take_turns_however_many_queries_each_has_in_the_line():
 
 async def test_no_more_run_than_may():
     crowd = Crowd(Admission(max_running=2, max_waiting=10))
-    tasks = [crowd.comes(str(n), tenant("t")) for n in range(3)]
+    tasks = [crowd.comes(str(n), "t") for n in range(3)]
     await settled()
     assert crowd.entered == ["0", "1"]
     await crowd.goes("1")
@@ -70,10 +63,10 @@ async def test_no_more_run_than_may():
 
 async def test_a_full_line_refuses_who_comes():
     crowd = Crowd(Admission(max_running=1, max_waiting=1))
-    tasks = [crowd.comes(name, tenant("t")) for name in ("first", "second")]
+    tasks = [crowd.comes(name, "t") for name in ("first", "second")]
     await settled()
     with pytest.raises(QueueFull):
-        await crowd.comes("third", tenant("t"))
+        await crowd.comes("third", "t")
     for name in ("first", "second"):
         await crowd.goes(name)
     await asyncio.gather(*tasks)
@@ -81,9 +74,9 @@ async def test_a_full_line_refuses_who_comes():
 
 async def test_a_tenant_that_fills_the_line_makes_room_for_another():
     crowd = Crowd(Admission(max_running=1, max_waiting=3))
-    greedy = [crowd.comes(name, tenant("greedy")) for name in ("g1", "g2", "g3", "g4")]
+    greedy = [crowd.comes(name, "greedy") for name in ("g1", "g2", "g3", "g4")]
     await settled()
-    modest = crowd.comes("m1", tenant("modest"))
+    modest = crowd.comes("m1", "modest")
     await settled()
     with pytest.raises(QueueFull):
         await greedy[3]
@@ -94,7 +87,7 @@ async def test_a_tenant_that_fills_the_line_makes_room_for_another():
 
 async def test_a_query_that_gives_up_in_the_line_takes_no_place():
     crowd = Crowd(Admission(max_running=1, max_waiting=10))
-    first, gone, last = (crowd.comes(name, tenant("t")) for name in ("first", "gone", "last"))
+    first, gone, last = (crowd.comes(name, "t") for name in ("first", "gone", "last"))
     await settled()
     gone.cancel()
     await settled()
@@ -106,7 +99,7 @@ async def test_a_query_that_gives_up_in_the_line_takes_no_place():
 
 async def test_a_query_that_gives_up_the_moment_it_is_called_passes_the_place_on():
     crowd = Crowd(Admission(max_running=1, max_waiting=10))
-    first, gone, last = (crowd.comes(name, tenant("t")) for name in ("first", "gone", "last"))
+    first, gone, last = (crowd.comes(name, "t") for name in ("first", "gone", "last"))
     await settled()
     crowd._release["first"].set()
     await asyncio.wait([first])
@@ -119,13 +112,13 @@ async def test_a_query_that_gives_up_the_moment_it_is_called_passes_the_place_on
 
 async def test_clients_that_leave_all_at_once_take_no_place_with_them():
     crowd = Crowd(Admission(max_running=2, max_waiting=10))
-    gone = [crowd.comes(str(n), tenant("gone")) for n in range(6)]
+    gone = [crowd.comes(str(n), "gone") for n in range(6)]
     await settled()
     for task in gone:
         task.cancel()
     ended = await asyncio.gather(*gone, return_exceptions=True)
     assert {type(error) for error in ended} == {asyncio.CancelledError}
-    stayed = [crowd.comes(name, tenant("t")) for name in ("one", "two")]
+    stayed = [crowd.comes(name, "t") for name in ("one", "two")]
     await settled()
     assert crowd.entered == ["0", "1", "one", "two"]
     for name in ("one", "two"):
@@ -135,28 +128,12 @@ async def test_clients_that_leave_all_at_once_take_no_place_with_them():
 
 async def test_room_is_not_made_by_a_query_that_has_just_given_up():
     crowd = Crowd(Admission(max_running=1, max_waiting=3))
-    greedy = [crowd.comes(name, tenant("greedy")) for name in ("g1", "g2", "g3", "g4")]
+    greedy = [crowd.comes(name, "greedy") for name in ("g1", "g2", "g3", "g4")]
     await settled()
-    modest = crowd.comes("m1", tenant("modest"))
+    modest = crowd.comes("m1", "modest")
     greedy[3].cancel()
     await settled()
     for name in ("g1", "g2", "m1", "g3"):
         await crowd.goes(name)
     await asyncio.gather(*greedy[:3], modest)
     assert greedy[3].cancelled()
-
-
-async def test_a_tenants_quota_counts_waiting_and_running_and_is_given_back():
-    crowd = Crowd(Admission(max_running=1, max_waiting=10))
-    limited = tenant("t", max_concurrent_queries=2)
-    tasks = [crowd.comes(name, limited) for name in ("one", "two")]
-    await settled()
-    with pytest.raises(QuotaExceeded):
-        await crowd.comes("three", limited)
-    for name in ("one", "two"):
-        await crowd.goes(name)
-    await asyncio.gather(*tasks)
-    four = crowd.comes("four", limited)
-    await settled()
-    await crowd.goes("four")
-    await four
