@@ -13,7 +13,6 @@ from importlib.resources import files
 from lift.errors import InvalidOption
 from lift.limits import MAX_CUSTOM_PROMPT_CHARACTERS, MAX_PAIRS_PER_SENTENCE
 
-
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 

@@ -18,8 +18,8 @@ from server.gateway.answers import current_digest
 from server.gateway.auth import caller
 from server.gateway.deletion import Deletions
 from server.gateway.downloads import pieces_of
+from server.gateway.evidence import Witness
 from server.gateway.jobs import Watches, operation_of
-from storage import knowledge
 from storage.catalogue import Catalogue
 from storage.catalogue.pages import page_at
 from storage.objects import ObjectStore
@@ -72,17 +72,20 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
 
     def __init__(
         self,
+        *,
         catalogue: Catalogue,
         objects: ObjectStore,
         trainings: Trainings,
         deletions: Deletions,
         watches: Watches,
+        witness: Witness,
     ) -> None:
         self._catalogue = catalogue
         self._objects = objects
         self._trainings = trainings
         self._deletions = deletions
         self._watches = watches
+        self._witness = witness
 
     async def CreateAdapter(
         self, request: pb.CreateAdapterRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -129,7 +132,7 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
     ) -> pb.ListSentencesResponse:
         """A page of a revision's sentences."""
         ref = await asyncio.to_thread(self._named, caller().id, request.parent)
-        sentences = await asyncio.to_thread(knowledge.read, self._objects, ref)
+        sentences = await self._witness.sentences(ref)
         listed, shown = partial(page_at, sentences), listings.each(translate.sentence)
         rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
         return pb.ListSentencesResponse(sentences=rows, next_page_token=token)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,19 +16,14 @@ from lift.limits import MAX_TURNS
 from lift.settings import GatewaySettings
 from server.gateway import checks
 from server.gateway.admission import Admission
+from server.gateway.contexts import Contexts
 from server.gateway.evidence import Evidence, Witness
 from server.gateway.places import Places
 from server.gateway.routing import Router
 from server.pieces import Piece, Token
-from storage import keys
 from storage.catalogue import Catalogue
-from storage.objects import ObjectStore
 from storage.records import Adapter, AdapterState, RevisionRef, Tenant
-from storage.text import read_text
 
-# An engine cuts the context to its window; more than this fits no window, nor into one message between nodes.
-MAX_CONTEXT_CHARACTERS = 500_000
-CONTEXTS_READ_AT_ONCE = 4
 UNREAD_PIECES = 16
 MAX_EVIDENCE = 20
 
@@ -83,21 +77,21 @@ class Answers:
 
     def __init__(
         self,
+        *,
         catalogue: Catalogue,
-        objects: ObjectStore,
         router: Router,
         admission: Admission,
+        contexts: Contexts,
+        witness: Witness,
         limits: GatewaySettings,
     ) -> None:
         self._catalogue = catalogue
-        self._objects = objects
         self._router = router
         self._admission = admission
+        self._contexts = contexts
+        self._witness = witness
         self._limits = limits
         self._places = Places("max_concurrent_queries")
-        self._witness = Witness(objects)
-        # Documents are long, and the threads that every call needs must not wait for them.
-        self._readers = ThreadPoolExecutor(CONTEXTS_READ_AT_ONCE, thread_name_prefix="context")
 
     async def answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[Piece | Answered]:
         """Pieces as they are written, then the facts. Once the time is over nothing is held, whoever reads or does not.
@@ -170,8 +164,7 @@ class Answers:
         """An engine's, asked with the text of the documents, within the tenant's share of what runs at once."""
         async with self._admission.admitted(request.tenant):
             if documents:
-                reading = asyncio.get_running_loop().run_in_executor
-                request.context = await reading(self._readers, self._context, request.tenant, documents)
+                request.context = await self._contexts.text(request.tenant, documents)
             async with aclosing(self._router.answer(request)) as messages:
                 async for message in messages:
                     yield message
@@ -182,7 +175,7 @@ class Answers:
         ref = RevisionRef(tenant=asked.tenant, adapter=asked.adapter, digest=asked.digest)
         last = question.prompt if isinstance(question.prompt, str) else question.prompt[-1][1]
         try:
-            return await asyncio.to_thread(self._witness.evidence, ref, last, answer, question.max_evidence)
+            return await self._witness.evidence(ref, last, answer, question.max_evidence)
         except errors.StoreUnavailable as error:
             log.warning("evidence_not_found", error=str(error))
             return ()
@@ -236,18 +229,6 @@ class Answers:
             request.revision.CopyFrom(pb.RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=digest))
             documents = adapter.documents
         return request, documents
-
-    def _context(self, tenant: str, documents: Sequence[str]) -> str:
-        texts: list[str] = []
-        room = MAX_CONTEXT_CHARACTERS
-        for id_ in documents:
-            document = self._catalogue.documents.get(tenant, id_)
-            content = self._objects.get(keys.document(tenant, id_, document.sha256))
-            texts.append(read_text(content, document.media_type)[:room])
-            room -= len(texts[-1])
-            if not room:
-                break
-        return "\n\n".join(texts)
 
 
 def current_digest(adapter: Adapter) -> str:

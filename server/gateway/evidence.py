@@ -4,13 +4,16 @@ An adapter answers from weights, which cannot say where they have it from. Its t
 text and pairs share the rarest words with question and answer is what most likely taught it.
 """
 
+import asyncio
 import heapq
 import math
 import re
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from threading import Lock
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from storage import knowledge
 from storage.knowledge import SentenceKnowledge
@@ -18,6 +21,9 @@ from storage.objects import ObjectStore
 from storage.records import RevisionRef
 
 SIZE_KEPT = 100_000  # of all indexes, which then take some 300 MB
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _WORD = re.compile(r"\w+")
 
@@ -35,7 +41,7 @@ class Index:
 
     def __init__(self, sentences: Sequence[SentenceKnowledge]) -> None:
         self.size = sum(1 + len(sentence.pairs) for sentence in sentences)
-        self._sentences = sentences
+        self.sentences = sentences
         self._places: dict[str, list[int]] = {}
         for place, sentence in enumerate(sentences):
             for word in _words(_said(sentence)):
@@ -50,39 +56,54 @@ class Index:
             for place in self._places.get(word, ()):
                 scores[place] += rarity
         ranked = heapq.nsmallest(count, ((-score, place) for place, score in scores.items()))
-        return tuple(Evidence(sentence=self._sentences[place], score=-score / whole) for score, place in ranked)
+        return tuple(Evidence(sentence=self.sentences[place], score=-score / whole) for score, place in ranked)
 
     def _rarity(self, word: str) -> float:
         """Inverse document frequency, a sentence being the document (Robertson and Sparck Jones)."""
         holders = len(self._places.get(word, ()))
-        return math.log(1 + (len(self._sentences) - holders + 0.5) / (holders + 0.5))
+        return math.log(1 + (len(self.sentences) - holders + 0.5) / (holders + 0.5))
 
 
 class Witness:
-    """Finds evidence for any adapter; the indexes of those asked last are kept, and each is made once. It blocks."""
+    """What revisions know, read and indexed in `readers`: those asked for last are kept, and each is read once.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    All who ask for one wait for one reader, so that no more threads than one are held by it.
+    """
+
+    def __init__(self, objects: ObjectStore, readers: Executor) -> None:
         self._objects = objects
-        self._changing = Lock()
+        self._readers = readers
         self._indexes: OrderedDict[RevisionRef, Index] = OrderedDict()
-        self._making: dict[RevisionRef, Lock] = {}
+        self._making: dict[RevisionRef, asyncio.Future[Index]] = {}
 
-    def evidence(self, ref: RevisionRef, question: str, answer: str, count: int) -> tuple[Evidence, ...]:
+    async def evidence(self, ref: RevisionRef, question: str, answer: str, count: int) -> tuple[Evidence, ...]:
         """At most `count` sentences, the nearest first; none for a revision of old. StoreUnavailable."""
-        return self._index(ref).nearest(f"{question} {answer}", count)
+        index = await self._index(ref)
+        return await self._read(index.nearest, f"{question} {answer}", count)
 
-    def _index(self, ref: RevisionRef) -> Index:
-        with self._changing:
-            making = self._making.setdefault(ref, Lock())
-        with making:
-            try:
-                index = self._indexes.get(ref) or Index(knowledge.read(self._objects, ref))
-                with self._changing:
-                    self._keep(ref, index)
-                return index
-            finally:
-                with self._changing:
-                    self._making.pop(ref, None)
+    async def sentences(self, ref: RevisionRef) -> Sequence[SentenceKnowledge]:
+        """All of a revision's, in the documents' order; none for a revision of old. StoreUnavailable."""
+        return (await self._index(ref)).sentences
+
+    async def _index(self, ref: RevisionRef) -> Index:
+        if ref in self._indexes:
+            self._indexes.move_to_end(ref)
+            return self._indexes[ref]
+        if ref not in self._making:
+            making = self._making[ref] = self._read(self._made, ref)
+            making.add_done_callback(lambda made: self._end_making(ref, made))
+        return await asyncio.shield(self._making[ref])
+
+    def _made(self, ref: RevisionRef) -> Index:
+        return Index(knowledge.read(self._objects, ref))
+
+    def _read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._readers, partial(work, *args, **kwargs))
+
+    def _end_making(self, ref: RevisionRef, made: asyncio.Future[Index]) -> None:
+        del self._making[ref]
+        if not made.cancelled() and made.exception() is None:  # which all who waited may have left
+            self._keep(ref, made.result())
 
     def _keep(self, ref: RevisionRef, index: Index) -> None:
         self._indexes[ref] = index

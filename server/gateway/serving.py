@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -28,8 +29,10 @@ from server.gateway.admin import AdminService
 from server.gateway.admission import Admission
 from server.gateway.answers import Answers
 from server.gateway.auth import OperatorKey, TenantKeys
+from server.gateway.contexts import Contexts
 from server.gateway.deletion import Deletions
 from server.gateway.documents import Documents, DocumentService
+from server.gateway.evidence import Witness
 from server.gateway.jobs import Watches
 from server.gateway.nodes import Nodes
 from server.gateway.openai_backend import GatewayBackend
@@ -62,6 +65,9 @@ DEADLINES_SECONDS = {
     "WaitOperation": 3600.0,
 }
 
+SLOW_READS_AT_ONCE = 4
+"""Documents, and what revisions know, are long: the threads that every call needs must not wait for them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
@@ -86,7 +92,16 @@ async def serving(
     )
     admission = Admission(max_running=limits.max_concurrent_queries, max_waiting=limits.max_queued_queries)
     router = Router(catalogue, nodes, limits.query_timeout_seconds)
-    answers = Answers(catalogue, objects, router, admission, limits)
+    readers = ThreadPoolExecutor(SLOW_READS_AT_ONCE, thread_name_prefix="reading")
+    witness = Witness(objects, readers)
+    answers = Answers(
+        catalogue=catalogue,
+        router=router,
+        admission=admission,
+        contexts=Contexts(catalogue, objects, readers),
+        witness=witness,
+        limits=limits,
+    )
     tenant_keys = TenantKeys(catalogue)
     deletions = Deletions(catalogue, objects, nodes)
     watches = Watches(catalogue)
@@ -95,7 +110,14 @@ async def serving(
 
     def add_tenant_services(server: grpc.aio.Server) -> None:
         documents_pb2_grpc.add_DocumentServiceServicer_to_server(documents, server)
-        adapters = AdapterService(catalogue, objects, trainings, deletions, watches)
+        adapters = AdapterService(
+            catalogue=catalogue,
+            objects=objects,
+            trainings=trainings,
+            deletions=deletions,
+            watches=watches,
+            witness=witness,
+        )
         adapters_pb2_grpc.add_AdapterServiceServicer_to_server(adapters, server)
         queries_pb2_grpc.add_QueryServiceServicer_to_server(QueryService(answers), server)
         operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(catalogue, watches), server)
@@ -121,6 +143,7 @@ async def serving(
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
         await watches.close()
+        await asyncio.to_thread(readers.shutdown, cancel_futures=True)
         await nodes.close()
         log.info("gateway_stopped")
 

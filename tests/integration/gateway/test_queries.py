@@ -9,11 +9,11 @@ import pytest
 
 from lift import errors, status
 from lift.client import AsyncClient
-from lift.v1 import documents_pb2
+from lift.v1 import adapters_pb2, documents_pb2
 from lift.v1 import queries_pb2 as pb
 from server import calls
 from server.gateway import routing
-from storage import knowledge
+from storage import keys, knowledge
 from storage.knowledge import SentenceKnowledge
 from storage.records import Quotas
 
@@ -167,6 +167,54 @@ async def test_a_store_that_is_slow_with_documents_keeps_nobody_else_waiting(gat
     finally:
         goes_on.set()
     await asyncio.gather(*slow)
+
+
+async def test_a_store_that_is_slow_with_what_a_revision_knows_keeps_nobody_else_waiting(
+    gateway, eventually, monkeypatch
+):
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
+    client, other = gateway.tenant("acme"), gateway.tenant("other")
+    ref = gateway.ready("acme", "tides")
+    gateway.ready("other", "bells", digest="b" * 64)
+    knowledge.write(gateway.objects, ref, [SentenceKnowledge(document="doc-1", start=0, end=3, text="Tide")])
+    goes_on, get = threading.Event(), gateway.objects.get
+    read = []
+
+    def slow(key):
+        if key == keys.knowledge(ref):
+            read.append(key)
+            goes_on.wait(30)
+        return get(key)
+
+    monkeypatch.setattr(gateway.objects, "get", slow)
+    query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, max_evidence=1)
+    listing = adapters_pb2.ListSentencesRequest(parent="adapters/tides")
+    waiting = [asyncio.ensure_future(client.queries.Query(query)) for _ in range(8)]
+    waiting += [asyncio.ensure_future(client.adapters.ListSentences(listing)) for _ in range(8)]
+    await eventually(lambda: len(gateway.engine.asked) == 8 and bool(read))
+    theirs = pb.QueryRequest(adapter="adapters/bells", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
+    try:
+        await other.queries.Query(theirs, timeout=5)
+    finally:
+        goes_on.set()
+    await asyncio.gather(*waiting)
+    assert len(read) == 1
+
+
+async def test_a_tenant_has_no_more_queries_than_it_may_where_evidence_is_being_found(
+    gateway, refused, eventually, monkeypatch
+):
+    client = gateway.tenant("acme", Quotas(max_concurrent_queries=1))
+    ref = gateway.ready("acme", "tides")
+    knowledge.write(gateway.objects, ref, [SentenceKnowledge(document="doc-1", start=0, end=3, text="Tide")])
+    read, goes_on = withheld(gateway, monkeypatch)
+    query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, max_evidence=1)
+    first = asyncio.ensure_future(client.queries.Query(query))
+    await eventually(lambda: len(read) == 1)
+    assert type(await refused(client.queries.Query(query, timeout=5))) is errors.QuotaExceeded
+    goes_on.set()
+    await first
+    await client.queries.Query(query)
 
 
 async def test_an_adapter_that_is_not_resident_is_loaded_once(gateway):

@@ -1,11 +1,13 @@
 """Which sentences are named as what taught an answer."""
 
-import time
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
+from lift.errors import StoreUnavailable
 from server.gateway import evidence
 from server.gateway.evidence import Index, Witness
 from storage import knowledge
@@ -53,42 +55,82 @@ def test_no_evidence_is_made_up(text):
     assert Index([]).nearest(text, 5) == ()
 
 
-def test_a_revision_of_old_has_no_evidence_and_a_new_one_its_own():
+@pytest.fixture
+def witness_of():
+    """witness_of(objects): a witness with eight threads to read in."""
+    with ThreadPoolExecutor(8) as readers:
+        yield lambda objects: Witness(objects, readers)
+
+
+async def test_a_revision_of_old_has_no_evidence_and_a_new_one_its_own(witness_of):
     objects = MemoryObjects()
-    assert Witness(objects).evidence(REF, "bridge", "1802", 3) == ()
+    assert await witness_of(objects).evidence(REF, "bridge", "1802", 3) == ()
     knowledge.write(objects, REF, [BUILT, KEEPER])
-    assert texts(Witness(objects).evidence(REF, "bridge", "1802", 3)) == [BUILT.text]
+    assert texts(await witness_of(objects).evidence(REF, "bridge", "1802", 3)) == [BUILT.text]
 
 
 class CountedObjects(MemoryObjects):
-    """Counts what is read, each slowly."""
+    """Counts what is read, which it gives once it may."""
 
     def __init__(self):
         super().__init__()
         self.read = []
+        self.goes_on = Event()
+        self.goes_on.set()
 
     def get(self, key):
         self.read.append(key)
-        time.sleep(0.05)
+        assert self.goes_on.wait(30)
         return super().get(key)
 
 
-def test_an_index_is_made_once_however_many_ask_at_once():
+async def test_a_revision_is_read_once_however_many_ask_at_once_and_for_what(witness_of):
     objects = CountedObjects()
-    knowledge.write(objects, REF, [BUILT])
-    witness = Witness(objects)
-    with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: texts(witness.evidence(REF, "bridge", "1802", 3)), range(8)))
-    assert found == [[BUILT.text]] * 8
+    knowledge.write(objects, REF, [BUILT, KEEPER])
+    witness = witness_of(objects)
+    objects.goes_on.clear()
+    asking = [asyncio.ensure_future(witness.evidence(REF, "bridge", "1802", 3)) for _ in range(8)]
+    listing = asyncio.ensure_future(witness.sentences(REF))
+    await asyncio.sleep(0)
+    objects.goes_on.set()
+    assert [texts(found) for found in await asyncio.gather(*asking)] == [[BUILT.text]] * 8
+    assert list(await listing) == list(await witness.sentences(REF)) == [BUILT, KEEPER]
     assert len(objects.read) == 1
 
 
-def test_indexes_are_kept_by_how_much_they_hold(monkeypatch):
+async def test_who_leaves_takes_nothing_from_those_who_wait_for_the_same(witness_of):
+    objects = CountedObjects()
+    knowledge.write(objects, REF, [BUILT])
+    witness = witness_of(objects)
+    objects.goes_on.clear()
+    leaving, staying = (asyncio.ensure_future(witness.sentences(REF)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    objects.goes_on.set()
+    assert list(await staying) == [BUILT]
+
+
+async def test_a_store_that_was_away_is_asked_again(witness_of):
+    objects = CountedObjects()
+    knowledge.write(objects, REF, [BUILT])
+    witness, objects.get = witness_of(objects), unavailable
+    with pytest.raises(StoreUnavailable):
+        await witness.sentences(REF)
+    del objects.get
+    assert list(await witness.sentences(REF)) == [BUILT]
+
+
+def unavailable(key):
+    raise StoreUnavailable()
+
+
+async def test_indexes_are_kept_by_how_much_they_hold(witness_of, monkeypatch):
     monkeypatch.setattr(evidence, "SIZE_KEPT", 4)  # two sentences of a pair each
     objects, refs = CountedObjects(), [replace(REF, digest=digit * 64) for digit in "123"]
     for ref in refs:
         knowledge.write(objects, ref, [BUILT])
-    witness = Witness(objects)
+    witness = witness_of(objects)
     for ref in (*refs, *reversed(refs)):
-        witness.evidence(ref, "bridge", "1802", 3)
+        await witness.evidence(ref, "bridge", "1802", 3)
     assert objects.read == [knowledge_of(ref) for ref in (*refs, refs[0])]
