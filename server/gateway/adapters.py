@@ -19,7 +19,8 @@ from server.gateway.auth import caller
 from server.gateway.deletion import Deletions
 from server.gateway.downloads import pieces_of
 from server.gateway.evidence import Witness
-from server.gateway.jobs import Watches, operation_of
+from server.gateway.operations import operation_of
+from server.gateway.watches import Watches
 from storage.catalogue import Catalogue
 from storage.catalogue.pages import page_at
 from storage.objects import ObjectStore

@@ -1,6 +1,7 @@
 """Serves google.longrunning.Operations: the tenant's trainings and deletions."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,14 +10,31 @@ from google.longrunning import operations_pb2 as pb
 from google.longrunning import operations_pb2_grpc
 from google.protobuf import empty_pb2
 
-from lift.errors import InvalidOption
+from lift.errors import AdapterMissing, InvalidOption
 from server.gateway import listings, translate
 from server.gateway.auth import caller
-from server.gateway.jobs import Watches, operation_of, operations_of
+from server.gateway.watches import Watches
 from storage.catalogue import Catalogue
+from storage.records import Adapter, Job, JobKind, JobState
 
 MAX_WAIT_SECONDS = 3540.0
 MARGIN_SECONDS = 0.5
+
+
+def operations_of(catalogue: Catalogue, jobs: Iterable[Job]) -> Sequence[pb.Operation]:
+    """Operations with their responses; each adapter is read once. Blocks."""
+    adapters: dict[str, Adapter | None] = {}
+    made = []
+    for job in jobs:
+        if _responds_with_adapter(job) and job.adapter not in adapters:
+            adapters[job.adapter] = _adapter(catalogue, job)
+        made.append(translate.operation(job, adapters.get(job.adapter) if _responds_with_adapter(job) else None))
+    return made
+
+
+async def operation_of(catalogue: Catalogue, job: Job) -> pb.Operation:
+    """The operation of one job."""
+    return (await asyncio.to_thread(operations_of, catalogue, [job]))[0]
 
 
 class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc] # google's stub has no types
@@ -75,3 +93,14 @@ def _wait_seconds(request: pb.WaitOperationRequest, context: grpc.aio.ServicerCo
     wanted = request.timeout.seconds + request.timeout.nanos / 1e9 if request.HasField("timeout") else MAX_WAIT_SECONDS
     left = context.time_remaining()
     return min(wanted, MAX_WAIT_SECONDS, MAX_WAIT_SECONDS if left is None else left - MARGIN_SECONDS)
+
+
+def _responds_with_adapter(job: Job) -> bool:
+    return job.kind is JobKind.TRAIN and job.state is JobState.SUCCEEDED
+
+
+def _adapter(catalogue: Catalogue, job: Job) -> Adapter | None:
+    try:
+        return catalogue.adapters.get(job.tenant, job.adapter)
+    except AdapterMissing:
+        return None  # deleted since: the operation outlives what it made

@@ -33,12 +33,12 @@ from server.gateway.contexts import Contexts
 from server.gateway.deletion import Deletions
 from server.gateway.documents import Documents, DocumentService
 from server.gateway.evidence import Witness
-from server.gateway.jobs import Watches
 from server.gateway.nodes import Nodes
 from server.gateway.openai_backend import GatewayBackend
 from server.gateway.operations import OperationsService
 from server.gateway.queries import QueryService
 from server.gateway.routing import Router
+from server.gateway.watches import Watches
 from server.listening import HttpServer
 from server.openai_api import openai_app
 from storage.catalogue import Catalogue

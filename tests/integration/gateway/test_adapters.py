@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from lift import errors, status
 from lift.v1 import adapters_pb2 as pb
 from lift.v1 import queries_pb2
-from server.gateway import jobs
+from server.gateway.watches import POLL_SECONDS
 from storage import keys, knowledge
 from storage.catalogue import schema
 from storage.knowledge import AskedPair, SentenceKnowledge
@@ -168,7 +168,7 @@ async def test_all_who_watch_a_job_share_its_polls_and_what_they_find(gateway, e
     await eventually(lambda: len(reads) >= 3)
     began = time.monotonic()
     await eventually(lambda: len(reads) >= 8)
-    assert time.monotonic() - began > 4 * jobs.POLL_SECONDS
+    assert time.monotonic() - began > 4 * POLL_SECONDS
     gateway.catalogue.jobs.request_cancel("acme", job)
     for watch in watches[:-1]:
         assert [message.operation.done async for message in watch] == [True]
@@ -214,7 +214,7 @@ def unavailable(*job):
 
 
 async def test_a_tenant_may_watch_only_so_many_at_once(gateway, refused, monkeypatch):
-    monkeypatch.setattr(jobs, "MAX_WATCHES", 2)
+    monkeypatch.setattr("server.gateway.watches.MAX_WATCHES", 2)
     client, other = gateway.tenant("acme"), gateway.tenant("other")
     job, theirs = gateway.training("acme", "tides"), gateway.training("other", "tides")
     request = pb.WatchOperationRequest(name=f"operations/{job}")

@@ -1,35 +1,15 @@
-"""Turns jobs into operations, and the catalogue's changing rows into streams of changes."""
+"""Turns the catalogue's changing jobs into streams of changes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from google.longrunning import operations_pb2
-
-from lift.errors import AdapterMissing
-from server.gateway import translate
 from server.gateway.places import Places
 from storage.catalogue import Catalogue
-from storage.records import Adapter, Job, JobKind, JobState
+from storage.records import Job
 
 POLL_SECONDS = 0.2
 MAX_WATCHES = 256
-
-
-def operations_of(catalogue: Catalogue, jobs: Iterable[Job]) -> Sequence[operations_pb2.Operation]:
-    """Operations with their responses; each adapter is read once. Blocks."""
-    adapters: dict[str, Adapter | None] = {}
-    made = []
-    for job in jobs:
-        if _responds_with_adapter(job) and job.adapter not in adapters:
-            adapters[job.adapter] = _adapter(catalogue, job)
-        made.append(translate.operation(job, adapters.get(job.adapter) if _responds_with_adapter(job) else None))
-    return made
-
-
-async def operation_of(catalogue: Catalogue, job: Job) -> operations_pb2.Operation:
-    """The operation of one job."""
-    return (await asyncio.to_thread(operations_of, catalogue, [job]))[0]
 
 
 class Watches:
@@ -81,14 +61,3 @@ class Watches:
             return await asyncio.to_thread(self._catalogue.jobs.get, tenant, id_)
         finally:
             del self._polls[tenant, id_]
-
-
-def _responds_with_adapter(job: Job) -> bool:
-    return job.kind is JobKind.TRAIN and job.state is JobState.SUCCEEDED
-
-
-def _adapter(catalogue: Catalogue, job: Job) -> Adapter | None:
-    try:
-        return catalogue.adapters.get(job.tenant, job.adapter)
-    except AdapterMissing:
-        return None  # deleted since: the operation outlives what it made
