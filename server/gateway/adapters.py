@@ -106,9 +106,8 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
         self, request: pb.ListAdaptersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListAdaptersResponse:
         """A page of adapters."""
-        listed = partial(self._catalogue.adapters.list, caller().id)
-        shown = listings.each(translate.adapter)
-        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        listed, shown = partial(self._catalogue.adapters.list, caller().id), listings.each(translate.adapter)
+        rows, token = await listings.page(request, listed, shown)
         return pb.ListAdaptersResponse(adapters=rows, next_page_token=token)
 
     async def RetrainAdapter(
@@ -123,9 +122,8 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
     ) -> pb.ListRevisionsResponse:
         """A page of revisions."""
         id_ = translate.id_in(request.parent, "adapters")
-        listed = partial(self._catalogue.revisions.list, caller().id, id_)
-        shown = listings.each(translate.revision)
-        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        listed, shown = partial(self._catalogue.revisions.list, caller().id, id_), listings.each(translate.revision)
+        rows, token = await listings.page(request, listed, shown)
         return pb.ListRevisionsResponse(revisions=rows, next_page_token=token)
 
     async def ListSentences(
@@ -135,7 +133,7 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
         ref = await asyncio.to_thread(self._named, caller().id, request.parent)
         sentences = await self._witness.sentences(ref)
         listed, shown = partial(page_at, sentences), listings.each(translate.sentence)
-        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        rows, token = await listings.page(request, listed, shown)
         return pb.ListSentencesResponse(sentences=rows, next_page_token=token)
 
     async def RollbackAdapter(

@@ -57,7 +57,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     ) -> pb.ListTenantsResponse:
         """A page of tenants."""
         listed, shown = self._catalogue.tenants.list, listings.each(translate.tenant)
-        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        rows, token = await listings.page(request, listed, shown)
         return pb.ListTenantsResponse(tenants=rows, next_page_token=token)
 
     async def UpdateTenant(

@@ -121,9 +121,8 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
         self, request: pb.ListDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListDocumentsResponse:
         """A page of descriptions."""
-        listed = partial(self._catalogue.documents.list, caller().id)
-        shown = listings.each(translate.document)
-        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        listed, shown = partial(self._catalogue.documents.list, caller().id), listings.each(translate.document)
+        rows, token = await listings.page(request, listed, shown)
         return pb.ListDocumentsResponse(documents=rows, next_page_token=token)
 
     async def DeleteDocument(

@@ -1,7 +1,8 @@
 """Turns a page of the catalogue into a page that one message holds."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,22 +15,35 @@ T = TypeVar("T")
 Row = TypeVar("Row", bound=Message)
 
 
+class Request(Protocol):
+    """A request of a List method (AIP-158)."""
+
+    page_size: int
+    page_token: str
+
+
 def each(show: Callable[[T], Row]) -> Callable[[Sequence[T]], list[Row]]:
     """Shows items one by one."""
     return lambda items: [show(item) for item in items]
 
 
-def page(
+async def page(
+    request: Request, listed: Callable[[int, str], Page[T]], shown: Callable[[Sequence[T]], Sequence[Row]]
+) -> tuple[Sequence[Row], str]:
+    """The rows that a request asks for and the next token: fewer than its `page_size` where they are large, but one.
+
+    Errors are those of `listed` and `shown`, which block.
+    """
+    return await asyncio.to_thread(_page, listed, shown, request.page_size, request.page_token)
+
+
+def _page(
     listed: Callable[[int, str], Page[T]],
     shown: Callable[[Sequence[T]], Sequence[Row]],
     page_size: int,
     page_token: str,
 ) -> tuple[Sequence[Row], str]:
-    """The rows after `page_token` and the next token: fewer than `page_size` where they are large, but one. Blocks.
-
-    A page that is too large is listed again at the size that fits, so that its token is that of its last row.
-    Errors are those of `listed` and `shown`.
-    """
+    """A page that is too large is listed again at the size that fits, so that its token is that of its last row."""
     while True:
         found = listed(page_size, page_token)
         rows = shown(found.items)

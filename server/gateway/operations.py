@@ -58,9 +58,8 @@ class OperationsService(operations_pb2_grpc.OperationsServicer):  # type: ignore
         """A page of operations, newest first. There are no filters."""
         if request.filter or request.return_partial_success or request.name not in {"", "operations"}:
             raise InvalidOption(option="filter", expected="no filter, and the name `operations`")
-        listed = partial(self._catalogue.jobs.list, caller().id)
-        shown = partial(operations_of, self._catalogue)
-        rows, token = await asyncio.to_thread(listings.page, listed, shown, request.page_size, request.page_token)
+        listed, shown = partial(self._catalogue.jobs.list, caller().id), partial(operations_of, self._catalogue)
+        rows, token = await listings.page(request, listed, shown)
         return pb.ListOperationsResponse(operations=rows, next_page_token=token)
 
     async def CancelOperation(
