@@ -8,11 +8,11 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from lift.errors import CatalogueUnavailable, LiftError
-from lift.settings import EngineSettings
-from server.engine.service import Identity
+from lift.settings import Settings
+from server.engine.identity import Identity
 from server.engine.slots import Slots
 from storage.catalogue import Catalogue
-from storage.placement import place
+from storage.placement import place, usable
 from storage.records import Node, RevisionRef
 
 log = structlog.get_logger()
@@ -21,17 +21,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 REPORT_SECONDS = 2.0
-NODE_TIMEOUT_SECONDS = 10.0
 
 
 class Residency:
     """One node's reports and reloads. A catalogue that is down, or a revision that fails, stops neither."""
 
-    def __init__(self, catalogue: Catalogue, slots: Slots, identity: Identity, settings: EngineSettings) -> None:
+    def __init__(self, catalogue: Catalogue, slots: Slots, identity: Identity, settings: Settings) -> None:
         self._catalogue = catalogue
         self._slots = slots
         self._identity = identity
-        self._address = settings.address
+        self._address = settings.engine.address
+        self._node_timeout_seconds = settings.gateway.node_timeout_seconds
         self._reachable = True
 
     async def run(self) -> None:
@@ -82,11 +82,9 @@ class Residency:
         return tuple(mine[: self._identity.slots])
 
     def _others(self) -> list[Node]:
-        return [
-            node
-            for node in self._catalogue.nodes.list()
-            if node.id != self._identity.node and node.silent_seconds < NODE_TIMEOUT_SECONDS and not node.draining
-        ]
+        others = (node for node in self._catalogue.nodes.list() if node.id != self._identity.node)
+        base = self._identity.base_model_revision
+        return usable(others, silent_below_seconds=self._node_timeout_seconds, base_model_revision=base)
 
     def _as_node(self) -> Node:
         return Node(

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from lift.internal.v1 import engine_pb2 as pb
 from lift.internal.v1 import engine_pb2_grpc
 from server.engine.answers import Answers, End, Question
+from server.engine.identity import Identity
 from server.engine.llm import Sampling
 from server.engine.slots import Slots
 from server.pieces import Piece, Token
@@ -15,18 +15,6 @@ from storage.records import RevisionRef
 
 TOKENS_PER_MESSAGE = 1024
 """With five likeliest beside each, of 256 bytes, still half of what a message may have."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What an engine says about itself."""
-
-    node: str
-    base_model: str
-    base_model_revision: str
-    max_model_len: int
-    max_lora_rank: int
-    slots: int
 
 
 class EngineService(engine_pb2_grpc.EngineServiceServicer):

@@ -21,12 +21,13 @@ from lift.template import PromptTemplate
 from lift.writing import WRITER
 from server.engine.answers import Answers, End, Question
 from server.engine.disk_cache import DiskCache
+from server.engine.identity import Identity
 from server.engine.llm import LLM, Adapter, Sampling
 from server.engine.loading import Preparation, load_probed
 from server.engine.openai_backend import OwnModels
 from server.engine.preparing import Setup
 from server.engine.residency import Residency
-from server.engine.service import EngineService, Identity
+from server.engine.service import EngineService
 from server.engine.slots import Slots
 from server.listening import HttpServer
 from server.openai_api import openai_app
@@ -106,7 +107,7 @@ async def _listening(
     rpc = GrpcServer(engine.host, engine.port, calls, SERVICES, add)
     backend = OwnModels(settings.model.base_model, own, answers, token)
     http = HttpServer(engine.http_host, engine.http_port, openai_app(backend))
-    residency = Residency(catalogue, slots, identity, engine)
+    residency = Residency(catalogue, slots, identity, settings)
     try:
         ports = Ports(grpc=await rpc.start(), http=await http.start())
         log.info("engine_started", node=engine.node, port=ports.grpc, http_port=ports.http)

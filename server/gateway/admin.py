@@ -13,10 +13,10 @@ from lift.v1 import admin_pb2 as pb
 from lift.v1 import admin_pb2_grpc
 from server.gateway import listings, translate
 from server.gateway.auth import TenantKeys
-from server.gateway.nodes import is_alive
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore
+from storage.placement import is_alive
 from storage.records import Node
 
 log = structlog.get_logger()

@@ -8,6 +8,7 @@ import grpc
 
 from lift.internal.v1 import engine_pb2_grpc
 from storage.catalogue import Catalogue
+from storage.placement import is_alive, usable
 from storage.records import Node
 
 CACHE_SECONDS = 1.0
@@ -20,11 +21,6 @@ CHANNEL_OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
-
-
-def is_alive(node: Node, timeout_seconds: float) -> bool:
-    """Whether the node has reported lately."""
-    return node.silent_seconds < timeout_seconds
 
 
 class Nodes:
@@ -40,11 +36,11 @@ class Nodes:
 
     async def alive(self) -> list[Node]:
         """Those that report, draining ones too."""
-        if self._known_until < time.monotonic():
-            self._known = await asyncio.to_thread(self._catalogue.nodes.list)
-            self._known_until = time.monotonic() + CACHE_SECONDS
-            await self._close(self._channels.keys() - {node.address for node in self._known})
-        return [node for node in self._known if is_alive(node, self._timeout_seconds)]
+        return [node for node in await self._listed() if is_alive(node, self._timeout_seconds)]
+
+    async def usable(self) -> list[Node]:
+        """Those that can be asked now."""
+        return usable(await self._listed(), silent_below_seconds=self._timeout_seconds)
 
     def engine(self, node: Node) -> "engine_pb2_grpc.EngineServiceAsyncStub":
         """The engine's service."""
@@ -55,6 +51,13 @@ class Nodes:
     async def close(self) -> None:
         """Closes every channel."""
         await self._close(set(self._channels))
+
+    async def _listed(self) -> Sequence[Node]:
+        if self._known_until < time.monotonic():
+            self._known = await asyncio.to_thread(self._catalogue.nodes.list)
+            self._known_until = time.monotonic() + CACHE_SECONDS
+            await self._close(self._channels.keys() - {node.address for node in self._known})
+        return self._known
 
     async def _close(self, addresses: set[str]) -> None:
         closing = [self._channels.pop(address) for address in addresses if address in self._channels]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 import grpc
@@ -68,15 +68,23 @@ class Router:
 
         One that is asked much is behind those that are not, so that a revision that many ask is on several.
         """
-        nodes = [node for node in await self._nodes.alive() if not node.draining]
+        nodes = await self._nodes.usable()
         if not request.HasField("revision"):
             return sorted(nodes, key=lambda node: self._asked[node.id])
         if len(nodes) < 2:
             return nodes
-        ref = ref_of(request.revision)
-        holding = set(await asyncio.to_thread(self._catalogue.nodes.holding, ref))
-        placed = place(ref.digest, nodes, len(nodes))
+        placed, holding = await asyncio.to_thread(self._placed, ref_of(request.revision), nodes)
         return sorted(placed, key=lambda node: (self._asked[node.id] // ASKED_MUCH, node.id not in holding))
+
+    def _placed(self, ref: RevisionRef, nodes: Sequence[Node]) -> tuple[Sequence[Node], Collection[str]]:
+        """Those of the revision's base model, as it is placed, and the ids of those that hold it. Blocks.
+
+        Nodes are of several base models only while a deployment changes from one to another.
+        """
+        if len({node.base_model_revision for node in nodes}) > 1:
+            base = self._catalogue.revisions.get(ref).base_model_revision
+            nodes = [node for node in nodes if node.base_model_revision == base]
+        return place(ref.digest, nodes, len(nodes)), self._catalogue.nodes.holding(ref)
 
     async def _answer_on(self, node: Node, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
         for _ in range(LOADS_PER_ANSWER):

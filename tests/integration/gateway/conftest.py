@@ -235,13 +235,13 @@ class Running:
         """A new adapter that can be asked."""
         return self.publish(self.training(tenant, adapter, text), digest)
 
-    def report(self, number: int = 0, resident: Sequence[RevisionRef] = ()) -> None:
+    def report(self, number: int = 0, resident: Sequence[RevisionRef] = (), *, base_model_revision: str = "r") -> None:
         """What an engine's heartbeat does."""
         self.catalogue.nodes.report(
             f"engine-{number + 1}",
             address=self.engines[number].address,
             base_model="tiny",
-            base_model_revision="r",
+            base_model_revision=base_model_revision,
             slots=4,
             resident=resident,
         )

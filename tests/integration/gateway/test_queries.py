@@ -254,6 +254,20 @@ async def test_a_draining_node_gets_no_new_queries(running):
         assert len(gateway.engines[1].asked) == 4
 
 
+@pytest.mark.parametrize("other", [0, 1])
+async def test_an_engine_of_another_base_model_is_not_asked_for_an_adapter(running, refused, other):
+    async with running(engines=2) as gateway:
+        client = gateway.tenant("acme")
+        ref = gateway.ready("acme", "tides")
+        gateway.report(other, [ref], base_model_revision="another")
+        gateway.engines[other].refuses_to_load = errors.RevisionRejected(problem="it was trained on another base model")
+        query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION)
+        await client.queries.Query(query)
+        await gateway.engines[1 - other].stop()
+        assert type(await refused(client.queries.Query(query))) is errors.EngineUnavailable
+        assert (gateway.engines[other].asked, gateway.engines[other].loads) == ([], [])
+
+
 @pytest.mark.parametrize("holder", [0, 1])
 async def test_a_node_that_holds_the_revision_is_asked_first(running, holder):
     async with running(engines=2) as gateway:

@@ -1,9 +1,10 @@
 """Which nodes hold a revision."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from storage.placement import place
+from storage.placement import place, usable
 from storage.records import Node
 
 
@@ -52,3 +53,15 @@ def test_a_new_node_takes_its_share_and_moves_nothing_else() -> None:
 def test_there_are_no_more_places_than_nodes() -> None:
     assert len(place(DIGESTS[0], nodes("a", "b"), 5)) == 2
     assert place(DIGESTS[0], [], 1) == ()
+
+
+def test_who_is_silent_or_drained_or_of_another_base_model_is_not_usable() -> None:
+    here, silent, drained, other = nodes("here", "silent", "drained", "other")
+    known = [
+        here,
+        replace(silent, silent_seconds=10.0),
+        replace(drained, draining=True),
+        replace(other, base_model_revision="other"),
+    ]
+    assert [node.id for node in usable(known, silent_below_seconds=10)] == ["here", "other"]
+    assert usable(known, silent_below_seconds=10, base_model_revision=here.base_model_revision) == [here]
