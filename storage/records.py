@@ -199,6 +199,7 @@ class Node:
     base_model: str
     base_model_revision: str
     slots: int
+    answers_at_once: int
     resident: int
     draining: bool
     heartbeat_at: datetime

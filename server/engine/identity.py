@@ -13,3 +13,4 @@ class Identity:
     max_model_len: int
     max_lora_rank: int
     slots: int
+    answers_at_once: int

@@ -93,6 +93,7 @@ class Residency:
             base_model=self._identity.base_model,
             base_model_revision=self._identity.base_model_revision,
             slots=self._identity.slots,
+            answers_at_once=self._identity.answers_at_once,
             resident=0,
             draining=False,
             heartbeat_at=datetime.now(UTC),
@@ -106,5 +107,6 @@ class Residency:
             base_model=self._identity.base_model,
             base_model_revision=self._identity.base_model_revision,
             slots=self._identity.slots,
+            answers_at_once=self._identity.answers_at_once,
             resident=resident,
         )

@@ -69,6 +69,7 @@ async def serving(
         max_model_len=llm.window,
         max_lora_rank=settings.model.max_lora_rank,
         slots=engine.slots,
+        answers_at_once=engine.max_num_seqs,
     )
     async with _preparation(settings, base_model, identity) as preparation:
         own = await _own_adapters(llm, preparation, Path(engine.writer) if engine.writer else None)

@@ -9,17 +9,19 @@ from lift.errors import QueueFull
 
 
 class Admission:
-    """At most `max_running` queries at once, and `max_waiting` in the line, over all tenants."""
+    """At most `max_waiting` queries in the line, over all tenants, before as much room as there is at the time."""
 
-    def __init__(self, *, max_running: int, max_waiting: int) -> None:
-        self._max_running = max_running
+    def __init__(self, *, max_waiting: int) -> None:
+        self._room = 0
         self._max_waiting = max_waiting
         self._running = 0
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def admitted(self, tenant: str) -> AsyncIterator[None]:
-        """Holds one of the places. QueueFull."""
+    async def admitted(self, tenant: str, room: int) -> AsyncIterator[None]:
+        """Holds one of the places, of which there are `room` from now on. QueueFull."""
+        self._room = room
+        self._call_next()  # whoever waits has been here longer
         await self._enter(tenant)
         try:
             yield
@@ -28,7 +30,7 @@ class Admission:
             self._call_next()
 
     async def _enter(self, tenant: str) -> None:
-        if self._running < self._max_running:
+        if self._running < self._room:
             self._running += 1
             return
         self._make_room(tenant)
@@ -71,7 +73,7 @@ class Admission:
 
     def _call_next(self) -> None:
         """Gives a free place to the first in the line of the tenant whose turn it is; that tenant goes to the end."""
-        while self._running < self._max_running and self._lines:
+        while self._running < self._room and self._lines:
             tenant, line = self._lines.popitem(last=False)
             turn = line.popleft()
             if line:

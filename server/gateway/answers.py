@@ -162,12 +162,20 @@ class Answers:
 
     async def _messages(self, request: pb.AnswerRequest, documents: Sequence[str]) -> AsyncGenerator[pb.AnswerResponse]:
         """An engine's, asked with the text of the documents, within the tenant's share of what runs at once."""
-        async with self._admission.admitted(request.tenant):
+        async with self._admission.admitted(request.tenant, await self._room()):
             if documents:
                 request.context = await self._contexts.text(request.tenant, documents)
             async with aclosing(self._router.answer(request)) as messages:
                 async for message in messages:
                     yield message
+
+    async def _room(self) -> int:
+        """So many queries may be at the engines: more would wait there in one line, in which no tenant has a turn.
+
+        Where no engine can be asked, all may go on at once and hear so.
+        """
+        limit = self._limits.max_concurrent_queries
+        return min(await self._router.answers_at_once() or limit, limit)
 
     async def _evidence(self, request: pb.AnswerRequest, question: Question, answer: str) -> tuple[Evidence, ...]:
         """None where the store is away: the answer is there already."""

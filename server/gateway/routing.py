@@ -63,6 +63,10 @@ class Router:
                 last = error
         raise last
 
+    async def answers_at_once(self) -> int:
+        """So many the engines that can be asked now write at once; 0 where there is none."""
+        return sum(node.answers_at_once for node in await self._nodes.usable())
+
     async def _in_order(self, request: pb.AnswerRequest) -> list[Node]:
         """Nodes to try: those that hold the revision, then as it is placed; for the base model, the least asked.
 

@@ -26,6 +26,7 @@ class Nodes:
         base_model: str,
         base_model_revision: str,
         slots: int,
+        answers_at_once: int,
         resident: Sequence[RevisionRef],
     ) -> None:
         """Stores what a node says about itself; whether it is to be drained stays as it was said to the catalogue."""
@@ -35,6 +36,7 @@ class Nodes:
             "base_model": base_model,
             "base_model_revision": base_model_revision,
             "slots": slots,
+            "answers_at_once": answers_at_once,
         }
         with self._database.write() as connection:
             values = {**said, "heartbeat_at": now(connection)}
@@ -112,6 +114,7 @@ def _record(row: Row[Any], resident: int, time: datetime) -> Node:
         base_model=row.base_model,
         base_model_revision=row.base_model_revision,
         slots=row.slots,
+        answers_at_once=row.answers_at_once,
         resident=resident,
         draining=row.draining,
         heartbeat_at=row.heartbeat_at,

@@ -203,6 +203,7 @@ nodes = Table(
     Column("base_model", Line, nullable=False),
     Column("base_model_revision", Line, nullable=False),
     Column("slots", Integer, nullable=False),
+    Column("answers_at_once", Integer, server_default="64", nullable=False),  # of engines that do not say
     Column("draining", Boolean, nullable=False),
     Column("heartbeat_at", UtcTime, nullable=False),
 )

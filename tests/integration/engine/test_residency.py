@@ -110,7 +110,7 @@ async def test_new_nodes_share_the_revisions_by_placement(engine, catalogue, ser
 
 
 async def test_nodes_of_another_base_model_have_no_share(engine, catalogue, served, wait_until) -> None:
-    others = {"base_model": "tiny", "base_model_revision": "another", "slots": 3, "resident": ()}
+    others = {"base_model": "tiny", "base_model_revision": "another", "slots": 3, "answers_at_once": 64, "resident": ()}
     for number in range(2, 12):  # too many to leave all three to engine-1, were they counted
         catalogue.nodes.report(f"engine-{number}", address="", **others)
     async with engine("engine-1") as node:
@@ -119,7 +119,13 @@ async def test_nodes_of_another_base_model_have_no_share(engine, catalogue, serv
 
 async def test_a_restarted_node_reloads_what_it_served(engine, catalogue, served, wait_until) -> None:
     """Which is less here than a new node would take, so that the two can be told apart."""
-    before = {"address": "engine-1:1", "base_model": "tiny", "base_model_revision": "r", "slots": 3}
+    before = {
+        "address": "engine-1:1",
+        "base_model": "tiny",
+        "base_model_revision": "r",
+        "slots": 3,
+        "answers_at_once": 64,
+    }
     catalogue.nodes.report("engine-1", **before, resident=served[:1])
     async with engine("engine-1") as node:
         await asyncio.to_thread(wait_until, lambda: catalogue.nodes.list()[0].base_model != "tiny")

@@ -235,7 +235,14 @@ class Running:
         """A new adapter that can be asked."""
         return self.publish(self.training(tenant, adapter, text), digest)
 
-    def report(self, number: int = 0, resident: Sequence[RevisionRef] = (), *, base_model_revision: str = "r") -> None:
+    def report(
+        self,
+        number: int = 0,
+        resident: Sequence[RevisionRef] = (),
+        *,
+        base_model_revision: str = "r",
+        answers_at_once: int = 64,
+    ) -> None:
         """What an engine's heartbeat does."""
         self.catalogue.nodes.report(
             f"engine-{number + 1}",
@@ -243,6 +250,7 @@ class Running:
             base_model="tiny",
             base_model_revision=base_model_revision,
             slots=4,
+            answers_at_once=answers_at_once,
             resident=resident,
         )
 

@@ -496,6 +496,32 @@ async def test_a_full_queue_refuses_and_recovers(running, refused, eventually):
         await client.queries.Query(pb.QueryRequest(question=QUESTION))
 
 
+@pytest.mark.parametrize(("engines", "setting", "room"), [(1, 256, 2), (2, 256, 4), (2, 3, 3)])
+async def test_engines_are_given_no_more_than_they_write_at_once_and_tenants_take_turns_before_them(
+    running, eventually, engines, setting, room
+):
+    line = 16
+    async with running(engines=engines, max_concurrent_queries=setting, max_queued_queries=line) as gateway:
+        busy, quiet = gateway.tenant("busy"), gateway.tenant("quiet")
+        asked = []
+        for number, engine in enumerate(gateway.engines):
+            gateway.report(number, answers_at_once=2)
+            engine.asked = asked
+            engine.goes_on.clear()
+        query = pb.QueryRequest(question=QUESTION)
+        theirs = [asyncio.ensure_future(busy.queries.Query(query)) for _ in range(room + line)]
+        await eventually(lambda: len(asked) == room)
+        mine = asyncio.ensure_future(quiet.queries.Query(query))
+        await eventually(lambda: any(one.done() for one in theirs))  # the line was full: one of them has made room
+        assert [request.tenant for request in asked] == ["busy"] * room
+        for engine in gateway.engines:
+            engine.goes_on.set()
+        await mine
+        assert [request.tenant for request in asked].index("quiet") <= room + 2
+        ended = await asyncio.gather(*theirs, return_exceptions=True)
+        assert sum(isinstance(end, grpc.aio.AioRpcError) for end in ended) == 1
+
+
 async def test_a_client_that_leaves_stops_the_engine(gateway, eventually):
     client = gateway.tenant("acme")
     gateway.engine.words = ["on "] * 100_000

@@ -791,7 +791,7 @@ def test_a_deletion_cannot_be_cancelled_and_can_be_started_again_after_it_failed
 
 def test_a_node_is_what_it_last_reported(catalogue: Catalogue) -> None:
     refs = [RevisionRef(tenant="acme", adapter=name, digest=name * 64) for name in "abc"]
-    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8}
+    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "answers_at_once": 64}
     catalogue.nodes.report("engine-1", **report, resident=refs[:2])
     [first] = catalogue.nodes.list()
     assert (first.id, first.address, first.slots, first.resident, first.draining) == ("engine-1", "host:1", 8, 2, False)
@@ -810,7 +810,14 @@ def test_a_nodes_silence_is_measured_by_the_catalogues_clock(
 ) -> None:
     behind = timedelta(hours=1)
     monkeypatch.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - behind)
-    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "resident": []}
+    report = {
+        "address": "host:1",
+        "base_model": "base",
+        "base_model_revision": "r",
+        "slots": 8,
+        "answers_at_once": 64,
+        "resident": [],
+    }
     catalogue.nodes.report("engine-1", **report)
     assert 0 <= catalogue.nodes.list()[0].silent_seconds < 60
     behind = timedelta(minutes=50)
@@ -819,7 +826,14 @@ def test_a_nodes_silence_is_measured_by_the_catalogues_clock(
 
 
 def test_a_draining_node_stays_draining_over_its_heartbeats(catalogue: Catalogue) -> None:
-    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "resident": []}
+    report = {
+        "address": "host:1",
+        "base_model": "base",
+        "base_model_revision": "r",
+        "slots": 8,
+        "answers_at_once": 64,
+        "resident": [],
+    }
     catalogue.nodes.report("engine-1", **report)
     assert catalogue.nodes.drain("engine-1", True).draining
     catalogue.nodes.report("engine-1", **report)

@@ -12,7 +12,13 @@ WORDS = 4000
 
 def service(llm, slots) -> EngineService:
     identity = Identity(
-        node="a", base_model="tiny", base_model_revision="r", max_model_len=llm.window, max_lora_rank=8, slots=2
+        node="a",
+        base_model="tiny",
+        base_model_revision="r",
+        max_model_len=llm.window,
+        max_lora_rank=8,
+        answers_at_once=64,
+        slots=2,
     )
     return EngineService(identity, slots, Answers(llm, slots, PromptTemplate.named("plain"), b"secret"))
 

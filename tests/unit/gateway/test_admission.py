@@ -11,8 +11,9 @@ from server.gateway.admission import Admission
 class Crowd:
     """Queries that hold their place until they are told to let go, in the order in which they got it."""
 
-    def __init__(self, admission):
+    def __init__(self, admission, room):
         self.admission = admission
+        self.room = room
         self.entered = []
         self._release = {}
 
@@ -25,7 +26,7 @@ class Crowd:
         await settled()
 
     async def _query(self, name, tenant):
-        async with self.admission.admitted(tenant):
+        async with self.admission.admitted(tenant, self.room):
             self.entered.append(name)
             await self._release[name].wait()
 
@@ -37,7 +38,7 @@ async def settled():
 
 
 async def test_tenants_take_turns_however_many_queries_each_has_in_the_line():
-    crowd = Crowd(Admission(max_running=1, max_waiting=10))
+    crowd = Crowd(Admission(max_waiting=10), room=1)
     busy, quiet = "busy", "quiet"
     tasks = [crowd.comes(name, busy) for name in ("b1", "b2", "b3")]
     await settled()
@@ -50,7 +51,7 @@ async def test_tenants_take_turns_however_many_queries_each_has_in_the_line():
 
 
 async def test_no_more_run_than_may():
-    crowd = Crowd(Admission(max_running=2, max_waiting=10))
+    crowd = Crowd(Admission(max_waiting=10), room=2)
     tasks = [crowd.comes(str(n), "t") for n in range(3)]
     await settled()
     assert crowd.entered == ["0", "1"]
@@ -62,7 +63,7 @@ async def test_no_more_run_than_may():
 
 
 async def test_a_full_line_refuses_who_comes():
-    crowd = Crowd(Admission(max_running=1, max_waiting=1))
+    crowd = Crowd(Admission(max_waiting=1), room=1)
     tasks = [crowd.comes(name, "t") for name in ("first", "second")]
     await settled()
     with pytest.raises(QueueFull):
@@ -73,7 +74,7 @@ async def test_a_full_line_refuses_who_comes():
 
 
 async def test_a_tenant_that_fills_the_line_makes_room_for_another():
-    crowd = Crowd(Admission(max_running=1, max_waiting=3))
+    crowd = Crowd(Admission(max_waiting=3), room=1)
     greedy = [crowd.comes(name, "greedy") for name in ("g1", "g2", "g3", "g4")]
     await settled()
     modest = crowd.comes("m1", "modest")
@@ -86,7 +87,7 @@ async def test_a_tenant_that_fills_the_line_makes_room_for_another():
 
 
 async def test_a_query_that_gives_up_in_the_line_takes_no_place():
-    crowd = Crowd(Admission(max_running=1, max_waiting=10))
+    crowd = Crowd(Admission(max_waiting=10), room=1)
     first, gone, last = (crowd.comes(name, "t") for name in ("first", "gone", "last"))
     await settled()
     gone.cancel()
@@ -98,7 +99,7 @@ async def test_a_query_that_gives_up_in_the_line_takes_no_place():
 
 
 async def test_a_query_that_gives_up_the_moment_it_is_called_passes_the_place_on():
-    crowd = Crowd(Admission(max_running=1, max_waiting=10))
+    crowd = Crowd(Admission(max_waiting=10), room=1)
     first, gone, last = (crowd.comes(name, "t") for name in ("first", "gone", "last"))
     await settled()
     crowd._release["first"].set()
@@ -111,7 +112,7 @@ async def test_a_query_that_gives_up_the_moment_it_is_called_passes_the_place_on
 
 
 async def test_clients_that_leave_all_at_once_take_no_place_with_them():
-    crowd = Crowd(Admission(max_running=2, max_waiting=10))
+    crowd = Crowd(Admission(max_waiting=10), room=2)
     gone = [crowd.comes(str(n), "gone") for n in range(6)]
     await settled()
     for task in gone:
@@ -127,7 +128,7 @@ async def test_clients_that_leave_all_at_once_take_no_place_with_them():
 
 
 async def test_room_is_not_made_by_a_query_that_has_just_given_up():
-    crowd = Crowd(Admission(max_running=1, max_waiting=3))
+    crowd = Crowd(Admission(max_waiting=3), room=1)
     greedy = [crowd.comes(name, "greedy") for name in ("g1", "g2", "g3", "g4")]
     await settled()
     modest = crowd.comes("m1", "modest")
@@ -137,3 +138,32 @@ async def test_room_is_not_made_by_a_query_that_has_just_given_up():
         await crowd.goes(name)
     await asyncio.gather(*greedy[:3], modest)
     assert greedy[3].cancelled()
+
+
+async def test_room_that_is_added_goes_to_those_who_wait_and_not_to_who_comes():
+    crowd = Crowd(Admission(max_waiting=10), room=1)
+    tasks = [crowd.comes(name, "busy") for name in ("b1", "b2", "b3")]
+    await settled()
+    crowd.room = 2
+    tasks.append(crowd.comes("q1", "quiet"))
+    await settled()
+    assert crowd.entered == ["b1", "b2"]
+    for name in ("b1", "b2", "q1", "b3"):
+        await crowd.goes(name)
+    await asyncio.gather(*tasks)
+
+
+async def test_room_that_is_taken_away_is_given_to_nobody_else():
+    crowd = Crowd(Admission(max_waiting=10), room=2)
+    tasks = [crowd.comes(name, "t") for name in ("one", "two")]
+    await settled()
+    crowd.room = 1
+    tasks += [crowd.comes(name, "t") for name in ("three", "four")]
+    await settled()
+    await crowd.goes("one")
+    assert crowd.entered == ["one", "two"]
+    await crowd.goes("two")
+    assert crowd.entered == ["one", "two", "three"]
+    for name in ("three", "four"):
+        await crowd.goes(name)
+    await asyncio.gather(*tasks)

@@ -161,6 +161,7 @@ def gateway_at(sqlite_url: str, port: int = 0) -> Iterator[Gateway]:
                 base_model="tiny",
                 base_model_revision="r",
                 slots=4,
+                answers_at_once=64,
                 resident=(),
             )
             async with serving(settings, catalogue, objects, MemoryWakeups()) as bound:

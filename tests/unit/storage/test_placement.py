@@ -16,6 +16,7 @@ def nodes(*ids: str) -> list[Node]:
             base_model="",
             base_model_revision="",
             slots=1,
+            answers_at_once=1,
             resident=0,
             draining=False,
             heartbeat_at=datetime(2026, 1, 1, tzinfo=UTC),

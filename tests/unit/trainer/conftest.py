@@ -211,7 +211,13 @@ def start(catalogue):
         server.start()
         servers.append(server)
         catalogue.nodes.report(
-            node, address=address, base_model="tiny", base_model_revision=base_model_revision, slots=4, resident=[]
+            node,
+            address=address,
+            base_model="tiny",
+            base_model_revision=base_model_revision,
+            slots=4,
+            answers_at_once=8,
+            resident=[],
         )
         return engine
 

@@ -50,7 +50,13 @@ def test_no_engine_at_all_is_no_reason_to_fail(engines):
 
 def test_an_engine_that_is_away_is_no_reason_to_fail(catalogue, engines):
     catalogue.nodes.report(
-        "gone", address="127.0.0.1:1", base_model="tiny", base_model_revision="base-1", slots=4, resident=[]
+        "gone",
+        address="127.0.0.1:1",
+        base_model="tiny",
+        base_model_revision="base-1",
+        slots=4,
+        answers_at_once=8,
+        resident=[],
     )
     assert load(engines) is None
 
