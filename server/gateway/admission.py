@@ -26,8 +26,25 @@ class Admission:
         try:
             yield
         finally:
-            self._running -= 1
-            self._call_next()
+            self._leave_place()
+
+    @asynccontextmanager
+    async def outside(self, tenant: str) -> AsyncIterator[None]:
+        """Gives up the place that an admitted query holds, and has it stand in the line again behind the block.
+
+        For what it waits for somewhere else. QueueFull.
+        """
+        self._leave_place()
+        try:
+            yield
+            await self._enter(tenant)
+        except BaseException:
+            self._running += 1  # the place that is given back once more, on the way out
+            raise
+
+    def _leave_place(self) -> None:
+        self._running -= 1
+        self._call_next()
 
     async def _enter(self, tenant: str) -> None:
         if self._running < self._room:

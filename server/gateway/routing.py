@@ -10,8 +10,9 @@ import structlog
 
 from lift import errors, status
 from lift.internal.v1 import engine_pb2 as pb
+from server.gateway.admission import Admission
 from server.gateway.nodes import Nodes
-from server.gateway.places import Rooms
+from server.gateway.places import Places, Rooms
 from storage.catalogue import Catalogue
 from storage.placement import place
 from storage.records import Node, RevisionRef
@@ -22,6 +23,9 @@ ASKED_MUCH = 32  # answers that a node writes for this gateway; more in a step a
 LOADS_PER_ANSWER = 3
 LOADS_PER_TENANT = 2
 """Who asks for many cold adapters waits for them longer than others do for one."""
+
+WAITING_PER_TENANT = 256
+"""Queries that wait for a load, each with its prompt, which stand in no line meanwhile."""
 
 SHOWN = (
     errors.InvalidInput,
@@ -37,16 +41,21 @@ SHOWN = (
 class Router:
     """Spreads answers over the engines. A node that cannot take one is passed over, as long as nothing was said yet."""
 
-    def __init__(self, catalogue: Catalogue, nodes: Nodes, timeout_seconds: float) -> None:
+    def __init__(self, catalogue: Catalogue, nodes: Nodes, admission: Admission, timeout_seconds: float) -> None:
         """No call to an engine takes longer than `timeout_seconds`; who asks may leave before."""
         self._catalogue = catalogue
         self._nodes = nodes
+        self._admission = admission
         self._timeout_seconds = timeout_seconds
         self._asked: Counter[str] = Counter()
+        self._waiting = Places("concurrent_loads")
         self._loading = Rooms(LOADS_PER_TENANT)
 
     async def answer(self, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
-        """The engine's messages. EngineUnavailable, SlotsFull, and what an engine refuses with."""
+        """The engine's messages, to a query that was admitted.
+
+        EngineUnavailable, SlotsFull, QuotaExceeded, QueueFull, and what an engine refuses with.
+        """
         last: errors.LiftError = errors.EngineUnavailable()
         for node in await self._in_order(request):
             begun = False
@@ -119,14 +128,20 @@ class Router:
             call.cancel()
 
     async def _load(self, node: Node, revision: pb.RevisionRef) -> None:
-        async with self._loading.of(revision.tenant):
-            try:
-                engine, metadata = self._nodes.engine(node), self._nodes.metadata
-                request = pb.LoadRevisionRequest(revision=revision)
-                await engine.LoadRevision(request, metadata=metadata, timeout=self._timeout_seconds)
-            except grpc.aio.AioRpcError as error:
-                raise shown(error, node) from error
+        """Outside of what runs at once: others' answers are written meanwhile."""
+        tenant = revision.tenant
+        with self._waiting.held_by(tenant, WAITING_PER_TENANT):
+            async with self._admission.outside(tenant), self._loading.of(tenant):
+                await self._loaded(node, revision)
         log.info("revision_loaded", node=node.id, adapter=revision.adapter, revision=revision.digest)
+
+    async def _loaded(self, node: Node, revision: pb.RevisionRef) -> None:
+        try:
+            engine, metadata = self._nodes.engine(node), self._nodes.metadata
+            request = pb.LoadRevisionRequest(revision=revision)
+            await engine.LoadRevision(request, metadata=metadata, timeout=self._timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise shown(error, node) from error
 
 
 def ref_of(revision: pb.RevisionRef) -> RevisionRef:

@@ -91,7 +91,7 @@ async def serving(
         catalogue, node_token=settings.node_token.get_secret_value(), timeout_seconds=limits.node_timeout_seconds
     )
     admission = Admission(max_waiting=limits.max_queued_queries)
-    router = Router(catalogue, nodes, limits.query_timeout_seconds)
+    router = Router(catalogue, nodes, admission, limits.query_timeout_seconds)
     readers = ThreadPoolExecutor(SLOW_READS_AT_ONCE, thread_name_prefix="reading")
     witness = Witness(objects, readers)
     answers = Answers(

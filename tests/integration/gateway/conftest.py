@@ -47,6 +47,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
         self.drains: set[str] = set()
         self.drained = asyncio.Event()
         self.answering = 0
+        self.refused = 0
         self.fails: LiftError | None = None
         self.fails_after: int = 0
         self.loading: Counter[str] = Counter()
@@ -95,6 +96,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
     async def Answer(self, request: pb.AnswerRequest, context: Any) -> AsyncIterator[pb.AnswerResponse]:
         await self._check(context)
         if request.HasField("revision") and _name(request.revision) not in self.resident:
+            self.refused += 1
             await status.abort(context, RevisionNotResident())
         self.asked.append(request)
         self.seconds_given["Answer"] = context.time_remaining()

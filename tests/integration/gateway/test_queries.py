@@ -341,6 +341,22 @@ async def test_a_tenant_with_many_cold_adapters_leaves_room_for_anothers(gateway
     assert gateway.engine.most_loading == {"acme": 2, "other": 1}
 
 
+async def test_queries_that_wait_for_loads_take_nobody_elses_place(gateway, eventually, refused, monkeypatch):
+    monkeypatch.setattr(routing, "WAITING_PER_TENANT", 4)
+    acme, other = gateway.tenant("acme"), gateway.tenant("other")
+    gateway.ready("acme", "tides")
+    gateway.report(answers_at_once=2)
+    gateway.engine.loads_go_on.clear()
+    query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION)
+    asked = [asyncio.ensure_future(acme.queries.Query(query)) for _ in range(4)]
+    await eventually(lambda: gateway.engine.loading == {"acme": 2})
+    await other.queries.Query(pb.QueryRequest(question=QUESTION))
+    await eventually(lambda: gateway.engine.refused == 4)
+    assert type(await refused(acme.queries.Query(query))) is errors.QuotaExceeded
+    gateway.engine.loads_go_on.set()
+    await asyncio.gather(*asked)
+
+
 async def test_an_answer_that_breaks_off_is_not_begun_again_elsewhere(running, refused):
     async with running(engines=2) as gateway:
         client = gateway.tenant("acme")

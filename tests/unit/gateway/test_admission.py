@@ -167,3 +167,50 @@ async def test_room_that_is_taken_away_is_given_to_nobody_else():
     for name in ("three", "four"):
         await crowd.goes(name)
     await asyncio.gather(*tasks)
+
+
+async def test_who_steps_outside_leaves_the_place_to_others_and_waits_for_one_after():
+    admission, entered, comes_back = Admission(max_waiting=10), [], asyncio.Event()
+    crowd = Crowd(admission, room=1)
+
+    async def steps_outside():
+        async with admission.admitted("busy", 1):
+            async with admission.outside("busy"):
+                await comes_back.wait()
+            entered.append("back")
+
+    outside = asyncio.create_task(steps_outside())
+    await settled()
+    other = crowd.comes("q1", "quiet")
+    await settled()
+    comes_back.set()
+    await settled()
+    assert (crowd.entered, entered) == (["q1"], [])
+    await crowd.goes("q1")
+    await asyncio.gather(outside, other)
+    assert entered == ["back"]
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_who_gives_up_outside_or_in_the_line_after_takes_no_place_with_it(comes_back):
+    admission, returns = Admission(max_waiting=10), asyncio.Event()
+    crowd = Crowd(admission, room=1)
+
+    async def steps_outside():
+        async with admission.admitted("busy", 1), admission.outside("busy"):
+            await returns.wait()
+
+    outside = asyncio.create_task(steps_outside())
+    await settled()
+    tasks = [crowd.comes(name, "quiet") for name in ("q1", "q2")]
+    await settled()
+    if comes_back:
+        returns.set()
+        await settled()
+    outside.cancel()
+    await asyncio.wait([outside])
+    assert crowd.entered == ["q1"]
+    for name in ("q1", "q2"):
+        await crowd.goes(name)
+    await asyncio.gather(*tasks)
+    assert crowd.entered == ["q1", "q2"]
