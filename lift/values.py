@@ -264,6 +264,7 @@ class Answer:
     """An answer; adapter and revision are None where the base model was asked.
 
     `out_of_scope`: the revision was asked about something else than its documents, and the base model answered.
+    `context_truncated`: the documents were too long for the model's window, and the rest of them was left out.
     """
 
     text: str
@@ -272,6 +273,7 @@ class Answer:
     finish_reason: FinishReason
     usage: Usage
     out_of_scope: bool = False
+    context_truncated: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 

@@ -101,6 +101,7 @@ def query(
             "first_token_seconds": answer.usage.first_token_seconds,
             "total_seconds": answer.usage.total_seconds,
             "out_of_scope": answer.out_of_scope,
+            "context_truncated": answer.context_truncated,
             "evidence": answer.evidence,
         }
     )

@@ -156,6 +156,7 @@ def answer(message: queries_pb2.QueryResponse, text: str) -> values.Answer:
             total_seconds=message.usage.total_seconds,
         ),
         out_of_scope=message.out_of_scope,
+        context_truncated=message.context_truncated,
         evidence=tuple(
             values.Evidence(
                 document=_id(found.document), start=found.start, end=found.end, text=found.text, score=found.score

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15lift/v1/queries.proto\x12\x07lift.v1\x1a\x1fgoogle/api/field_behavior.proto\"K\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04stop\x18\x03 \x03(\tB\x08\n\x06_top_p\"\x91\x01\n\x07Message\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.lift.v1.Message.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\"\xe2\x01\n\x0cQueryRequest\x12\x0f\n\x07\x61\x64\x61pter\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\"\n\x08messages\x18\x03 \x03(\x0b\x32\x10.lift.v1.Message\x12*\n\x0c\x63ontext_mode\x18\x04 \x01(\x0e\x32\x14.lift.v1.ContextMode\x12\x12\n\nmax_tokens\x18\x05 \x01(\x05\x12#\n\x08sampling\x18\x06 \x01(\x0b\x32\x11.lift.v1.Sampling\x12\x10\n\x08revision\x18\x07 \x01(\t\x12\x14\n\x0cmax_evidence\x18\x08 \x01(\x05\"m\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x1b\n\x13\x66irst_token_seconds\x18\x03 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x04 \x01(\x01\"\xca\x01\n\rQueryResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12,\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x15.lift.v1.FinishReason\x12\x1d\n\x05usage\x18\x05 \x01(\x0b\x32\x0e.lift.v1.Usage\x12#\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x11.lift.v1.Evidence\x12\x14\n\x0cout_of_scope\x18\x07 \x01(\x08\"U\n\x08\x45vidence\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\"@\n\x12StreamQueryRequest\x12*\n\x05query\x18\x01 \x01(\x0b\x32\x15.lift.v1.QueryRequestB\x04\xe2\x41\x01\x02\"I\n\x13StreamQueryResponse\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\x12#\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.lift.v1.QueryResponse*]\n\x0b\x43ontextMode\x12\x1c\n\x18\x43ONTEXT_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43ONTEXT_MODE_NONE\x10\x01\x12\x19\n\x15\x43ONTEXT_MODE_DOCUMENT\x10\x02*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\x92\x01\n\x0cQueryService\x12\x36\n\x05Query\x12\x15.lift.v1.QueryRequest\x1a\x16.lift.v1.QueryResponse\x12J\n\x0bStreamQuery\x12\x1b.lift.v1.StreamQueryRequest\x1a\x1c.lift.v1.StreamQueryResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15lift/v1/queries.proto\x12\x07lift.v1\x1a\x1fgoogle/api/field_behavior.proto\"K\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04stop\x18\x03 \x03(\tB\x08\n\x06_top_p\"\x91\x01\n\x07Message\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.lift.v1.Message.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\"\xe2\x01\n\x0cQueryRequest\x12\x0f\n\x07\x61\x64\x61pter\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\"\n\x08messages\x18\x03 \x03(\x0b\x32\x10.lift.v1.Message\x12*\n\x0c\x63ontext_mode\x18\x04 \x01(\x0e\x32\x14.lift.v1.ContextMode\x12\x12\n\nmax_tokens\x18\x05 \x01(\x05\x12#\n\x08sampling\x18\x06 \x01(\x0b\x32\x11.lift.v1.Sampling\x12\x10\n\x08revision\x18\x07 \x01(\t\x12\x14\n\x0cmax_evidence\x18\x08 \x01(\x05\"m\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x1b\n\x13\x66irst_token_seconds\x18\x03 \x01(\x01\x12\x15\n\rtotal_seconds\x18\x04 \x01(\x01\"\xe5\x01\n\rQueryResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12,\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x15.lift.v1.FinishReason\x12\x1d\n\x05usage\x18\x05 \x01(\x0b\x32\x0e.lift.v1.Usage\x12#\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x11.lift.v1.Evidence\x12\x14\n\x0cout_of_scope\x18\x07 \x01(\x08\x12\x19\n\x11\x63ontext_truncated\x18\x08 \x01(\x08\"U\n\x08\x45vidence\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\"@\n\x12StreamQueryRequest\x12*\n\x05query\x18\x01 \x01(\x0b\x32\x15.lift.v1.QueryRequestB\x04\xe2\x41\x01\x02\"I\n\x13StreamQueryResponse\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\x12#\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.lift.v1.QueryResponse*]\n\x0b\x43ontextMode\x12\x1c\n\x18\x43ONTEXT_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43ONTEXT_MODE_NONE\x10\x01\x12\x19\n\x15\x43ONTEXT_MODE_DOCUMENT\x10\x02*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\x92\x01\n\x0cQueryService\x12\x36\n\x05Query\x12\x15.lift.v1.QueryRequest\x1a\x16.lift.v1.QueryResponse\x12J\n\x0bStreamQuery\x12\x1b.lift.v1.StreamQueryRequest\x1a\x1c.lift.v1.StreamQueryResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STREAMQUERYREQUEST'].fields_by_name['query']._loaded_options = None
   _globals['_STREAMQUERYREQUEST'].fields_by_name['query']._serialized_options = b'\342A\001\002'
-  _globals['_CONTEXTMODE']._serialized_start=1065
-  _globals['_CONTEXTMODE']._serialized_end=1158
-  _globals['_FINISHREASON']._serialized_start=1160
-  _globals['_FINISHREASON']._serialized_end=1255
+  _globals['_CONTEXTMODE']._serialized_start=1092
+  _globals['_CONTEXTMODE']._serialized_end=1185
+  _globals['_FINISHREASON']._serialized_start=1187
+  _globals['_FINISHREASON']._serialized_end=1282
   _globals['_SAMPLING']._serialized_start=67
   _globals['_SAMPLING']._serialized_end=142
   _globals['_MESSAGE']._serialized_start=145
@@ -49,13 +49,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGE']._serialized_start=521
   _globals['_USAGE']._serialized_end=630
   _globals['_QUERYRESPONSE']._serialized_start=633
-  _globals['_QUERYRESPONSE']._serialized_end=835
-  _globals['_EVIDENCE']._serialized_start=837
-  _globals['_EVIDENCE']._serialized_end=922
-  _globals['_STREAMQUERYREQUEST']._serialized_start=924
-  _globals['_STREAMQUERYREQUEST']._serialized_end=988
-  _globals['_STREAMQUERYRESPONSE']._serialized_start=990
-  _globals['_STREAMQUERYRESPONSE']._serialized_end=1063
-  _globals['_QUERYSERVICE']._serialized_start=1258
-  _globals['_QUERYSERVICE']._serialized_end=1404
+  _globals['_QUERYRESPONSE']._serialized_end=862
+  _globals['_EVIDENCE']._serialized_start=864
+  _globals['_EVIDENCE']._serialized_end=949
+  _globals['_STREAMQUERYREQUEST']._serialized_start=951
+  _globals['_STREAMQUERYREQUEST']._serialized_end=1015
+  _globals['_STREAMQUERYRESPONSE']._serialized_start=1017
+  _globals['_STREAMQUERYRESPONSE']._serialized_end=1090
+  _globals['_QUERYSERVICE']._serialized_start=1285
+  _globals['_QUERYSERVICE']._serialized_end=1431
 # @@protoc_insertion_point(module_scope)

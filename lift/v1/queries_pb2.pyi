@@ -257,6 +257,7 @@ class QueryResponse(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     OUT_OF_SCOPE_FIELD_NUMBER: _builtins.int
+    CONTEXT_TRUNCATED_FIELD_NUMBER: _builtins.int
     answer: _builtins.str
     """The text."""
     adapter: _builtins.str
@@ -269,6 +270,8 @@ class QueryResponse(_message.Message):
     """Whether the question was taken to be about something else than the revision's documents: then the base model answered
     it, without the adapter (TrainingOptions.scope).
     """
+    context_truncated: _builtins.bool
+    """Whether the documents were too long for the model's window, and the rest of them was left out (CONTEXT_MODE_DOCUMENT)."""
     @_builtins.property
     def usage(self) -> Global___Usage:
         """What it cost."""
@@ -287,10 +290,11 @@ class QueryResponse(_message.Message):
         usage: Global___Usage | None = ...,
         evidence: _abc.Iterable[Global___Evidence] | None = ...,
         out_of_scope: _builtins.bool = ...,
+        context_truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "answer", b"answer", "evidence", b"evidence", "finish_reason", b"finish_reason", "out_of_scope", b"out_of_scope", "revision", b"revision", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "answer", b"answer", "context_truncated", b"context_truncated", "evidence", b"evidence", "finish_reason", b"finish_reason", "out_of_scope", b"out_of_scope", "revision", b"revision", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,7 +16,7 @@ from lift.limits import MAX_TURNS
 from lift.settings import GatewaySettings
 from server.gateway import checks
 from server.gateway.admission import Admission
-from server.gateway.contexts import Contexts
+from server.gateway.contexts import NO_CONTEXT, Contexts
 from server.gateway.evidence import Evidence, Witness
 from server.gateway.places import Places
 from server.gateway.routing import Router
@@ -56,6 +56,7 @@ class Answered:
     """The facts of a finished answer. Seconds count from the moment the gateway had the question.
 
     `out_of_scope`: the base model answered, since the question is about something else than the revision; no evidence.
+    `context_truncated`: not all of the documents were in the prompt.
     """
 
     adapter: str | None
@@ -66,6 +67,7 @@ class Answered:
     first_token_seconds: float
     total_seconds: float
     out_of_scope: bool = False
+    context_truncated: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -157,16 +159,19 @@ class Answers:
             first_token_seconds=(first or ended) - began,
             total_seconds=ended - began,
             out_of_scope=end.out_of_scope,
+            context_truncated=end.context_truncated,
             evidence=evidence,
         )
 
     async def _messages(self, request: pb.AnswerRequest, documents: Sequence[str]) -> AsyncGenerator[pb.AnswerResponse]:
         """An engine's, asked with the text of the documents, within the tenant's share of what runs at once."""
         async with self._admission.admitted(request.tenant, await self._room()):
-            if documents:
-                request.context = await self._contexts.text(request.tenant, documents)
+            context = await self._contexts.context(request.tenant, documents) if documents else NO_CONTEXT
+            request.context = context.text
             async with aclosing(self._router.answer(request)) as messages:
                 async for message in messages:
+                    if context.truncated and message.HasField("end"):
+                        message.end.context_truncated = True
                     yield message
 
     async def _room(self) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from storage import keys
 from storage.catalogue import Catalogue
@@ -13,6 +14,17 @@ MAX_CHARACTERS = 500_000
 """An engine cuts the context to its window; more than this fits no window, nor into one message between nodes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """At most MAX_CHARACTERS of documents, and whether there are more."""
+
+    text: str
+    truncated: bool
+
+
+NO_CONTEXT = Context(text="", truncated=False)
+
+
 class Contexts:
     """Texts of any tenant's documents, read in `readers`."""
 
@@ -21,18 +33,18 @@ class Contexts:
         self._objects = objects
         self._readers = readers
 
-    async def text(self, tenant: str, documents: Sequence[str]) -> str:
-        """At most MAX_CHARACTERS of the documents, one behind the other. DocumentMissing, StoreUnavailable."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._text, tenant, documents)
+    async def context(self, tenant: str, documents: Sequence[str]) -> Context:
+        """The documents, one behind the other. DocumentMissing, StoreUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, tenant, documents)
 
-    def _text(self, tenant: str, documents: Sequence[str]) -> str:
+    def _read(self, tenant: str, documents: Sequence[str]) -> Context:
         texts: list[str] = []
         room = MAX_CHARACTERS
         for id_ in documents:
             document = self._catalogue.documents.get(tenant, id_)
-            content = self._objects.get(keys.document(tenant, id_, document.sha256))
-            texts.append(read_text(content, document.media_type)[:room])
-            room -= len(texts[-1])
-            if not room:
+            text = read_text(self._objects.get(keys.document(tenant, id_, document.sha256)), document.media_type)
+            texts.append(text[:room])
+            room -= len(text)
+            if room < 0:
                 break
-        return "\n\n".join(texts)
+        return Context(text="\n\n".join(texts), truncated=room < 0)

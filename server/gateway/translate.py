@@ -198,6 +198,7 @@ def answered(record: Answered, answer: str = "") -> queries_pb2.QueryResponse:
             total_seconds=record.total_seconds,
         ),
         out_of_scope=record.out_of_scope,
+        context_truncated=record.context_truncated,
         evidence=[
             queries_pb2.Evidence(
                 document=name_of("documents", found.sentence.document),

@@ -58,6 +58,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
         self.goes_on = asyncio.Event()
         self.goes_on.set()
         self.out_of_scope = False
+        self.context_truncated = False
         self.address = ""
         self._server = grpc.aio.server()
 
@@ -118,6 +119,7 @@ class ScriptedEngine(engine_pb2_grpc.EngineServiceServicer):
                 prompt_tokens=7,
                 completion_tokens=len(words),
                 out_of_scope=self.out_of_scope,
+                context_truncated=self.context_truncated,
             )
             yield pb.AnswerResponse(end=end)
         finally:

@@ -12,7 +12,7 @@ from lift.client import AsyncClient
 from lift.v1 import adapters_pb2, documents_pb2
 from lift.v1 import queries_pb2 as pb
 from server import calls
-from server.gateway import routing
+from server.gateway import contexts, routing
 from storage import keys, knowledge
 from storage.knowledge import SentenceKnowledge
 from storage.records import Quotas
@@ -124,6 +124,33 @@ async def test_document_context_is_the_adapters_documents(gateway):
     request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
     await client.queries.Query(request)
     assert gateway.engine.asked[0].context == "The tide bell rings at dusk."
+
+
+@pytest.mark.parametrize(
+    ("texts", "by_engine", "truncated"),
+    [
+        (["12345", "6789"], False, False),
+        (["12345", "6789"], True, True),
+        (["1234567890"], False, False),
+        (["12345678901"], False, True),
+        (["1234567890", "1"], False, True),
+    ],
+)
+async def test_an_answer_says_whether_documents_were_cut_before_the_engine_or_by_it(
+    gateway, monkeypatch, texts, by_engine, truncated
+):
+    monkeypatch.setattr(contexts, "MAX_CHARACTERS", 10)
+    gateway.engine.context_truncated = by_engine
+    secret = gateway.key_of("acme")
+    documents = [gateway.document("acme", text) for text in texts]
+    _, job = gateway.catalogue.adapters.create(
+        "acme", id="tides", title="", documents=documents, base_model="tiny", options={}
+    )
+    gateway.publish(job.id)
+    async with AsyncClient(f"127.0.0.1:{gateway.ports.tenants}", secret) as client:
+        answer = await client.query("tides", QUESTION, context="document")
+    assert answer.context_truncated is truncated
+    assert len(gateway.engine.asked[0].context.replace("\n", "")) <= 10
 
 
 def withheld(gateway, monkeypatch):

@@ -162,6 +162,13 @@ def test_query_streams_the_answer_or_prints_all_its_facts(lift, ready):
     assert 0 < answer["first_token_seconds"] <= answer["total_seconds"]
 
 
+def test_query_says_whether_the_documents_in_the_prompt_were_cut(lift, ready, monkeypatch):
+    asking = ("query", ready, "What rings?", "--context", "document", "--json")
+    assert lift(*asking).json["context_truncated"] is False
+    monkeypatch.setattr("server.gateway.contexts.MAX_CHARACTERS", 8)
+    assert lift(*asking).json["context_truncated"] is True
+
+
 def test_the_base_model_is_asked_with_an_empty_adapter(lift):
     assert lift("query", "", "What rings?", "--json").json["adapter"] is None
 
