@@ -48,6 +48,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, Any]:
     for score in SCORES:
         figures.update(_with_interval(score, estimate(rows, score)))
     figures["seconds_per_document"] = round(seconds_per_document(rows), 2)
+    figures["out_of_scope"] = sum(row.out_of_scope for row in rows)
     figures["failed"] = sum(row.error is not None for row in rows)
     return figures
 
@@ -118,10 +119,12 @@ def _label(label: str) -> Callable[[Row], str]:
 
 
 def _overall(rows: Sequence[Row]) -> str:
-    lines = [_line(["method", "questions", *SCORES, "seconds a document"]), _line(["---"] * (3 + len(SCORES)))]
+    head = ["method", "questions", *SCORES, "answered by the base model, out of scope", "seconds a document"]
+    lines = [_line(head), _line(["---"] * len(head))]
     for method, of_method in _grouped(rows, lambda row: row.method).items():
         cells = [_cell(estimate(of_method, score)) for score in SCORES]
-        lines.append(_line([method, str(len(of_method)), *cells, f"{seconds_per_document(of_method):.1f}"]))
+        left = str(sum(row.out_of_scope for row in of_method))
+        lines.append(_line([method, str(len(of_method)), *cells, left, f"{seconds_per_document(of_method):.1f}"]))
     return "\n".join(lines)
 
 

@@ -18,7 +18,8 @@ RUN = "run.json"
 class Row:
     """One question as one method answered it. `error` says why there is no answer, which counts as a wrong one.
 
-    seconds: of the answer; document_seconds: of what came before the first answer, such as training.
+    seconds: of the answer; document_seconds: of what came before the first answer, such as training. out_of_scope: the
+    adapter was asked, and the base model answered, since the question was taken for one about something else.
     """
 
     question: str
@@ -38,6 +39,7 @@ class Row:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     adapter: str | None = None
+    out_of_scope: bool = False
     error: str | None = None
 
     @property

@@ -127,4 +127,5 @@ def _answered(row: Row, question: Question, asked: Asked) -> Row:
         seconds=answer.usage.total_seconds,
         prompt_tokens=answer.usage.prompt_tokens,
         completion_tokens=answer.usage.completion_tokens,
+        out_of_scope=answer.out_of_scope,
     )

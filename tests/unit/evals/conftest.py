@@ -32,6 +32,7 @@ class FakeClient:
         self.ingested: list[str] = []
         self.options: dict[str, TrainingOptions | None] = {}
         self.broken: Exception | None = None
+        self.out_of_scope: frozenset[str] = frozenset()
         self.adapters = SimpleNamespace(get=self._adapter, delete=self._delete)
         self.jobs = SimpleNamespace(wait=self._job, watch=lambda id_: iter([self._job(id_)]))
 
@@ -47,9 +48,11 @@ class FakeClient:
         if len(question) + max_tokens > WINDOW:
             raise QuestionTooLong(prompt_tokens=str(len(question)), max_tokens=str(max_tokens), window=str(WINDOW))
         self.asked.append((adapter, question))
-        text = self.taught[adapter] if adapter else question if "\n\n" in question else "No idea."
+        left = adapter is not None and question in self.out_of_scope
+        text = self.taught[adapter] if adapter and not left else question if "\n\n" in question else "No idea."
         usage = Usage(prompt_tokens=len(question), completion_tokens=3, first_token_seconds=0.1, total_seconds=0.5)
-        return Answer(text=text, adapter=adapter, revision=None, finish_reason=FinishReason.STOP, usage=usage)
+        stop = FinishReason.STOP
+        return Answer(text=text, adapter=adapter, revision=None, finish_reason=stop, usage=usage, out_of_scope=left)
 
     def ingest(self, text, *, title, adapter, options=None, wait=True):
         self.ingested.append(adapter)

@@ -45,6 +45,17 @@ def test_only_the_adapter_answers_without_the_text_and_training_counts_without_i
     assert figures["lift"]["seconds_per_document"] == 11.0
 
 
+def test_rows_and_figures_say_where_the_base_model_answered_in_an_adapters_place(evaluated, client, island, tmp_path):
+    client.out_of_scope = frozenset({"How many goats?"})
+    rows = evaluated([island], ["base", "lift"])
+    assert [row.out_of_scope for row in rows] == [False, False, True, False]
+    assert "out of scope" in tables(rows).splitlines()[0]
+    methods = summary("own", rows)["methods"]
+    assert {method: figures["out_of_scope"] for method, figures in methods.items()} == {"base": 0, "lift": 1}
+    written = map(json.loads, (tmp_path / "out" / "results.jsonl").read_text().splitlines())
+    assert sum(row["out_of_scope"] for row in written) == 1
+
+
 def test_each_way_to_train_has_one_adapter_that_is_deleted_in_the_end(evaluated, client, island):
     adapters = {row.method: row.adapter for row in evaluated([island])}
     assert adapters["lift"] == adapters["lift+icl"]
