@@ -3,18 +3,15 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from evals import arguments, report, retrieval
 from evals.benchmarks import BENCHMARKS, Choices
 from evals.cases import limited, merged
-from evals.judge import Judge
+from evals.judge import judge_all
 from evals.local_models import loaded
 from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
@@ -105,9 +102,15 @@ def evaluate(
             )
             rows = Runner(Methods(setting), results, progress.done).run(plan)
     if judge is not None:
-        with judge:
-            rows = _judged(rows, judge, results)
-    _leave(benchmark, rows, out, as_json)
+        _leave(benchmark, rows, out)  # its endpoint may fail
+    try:
+        if judge is not None:
+            with judge:
+                judge_all(rows, judge, results)
+    finally:
+        judged = {row.key: row for row in results.rows}
+        summary, tables = _leave(benchmark, [judged[row.key] for row in rows], out)
+        sys.stdout.write(f"{json.dumps(summary)}\n" if as_json else tables)
 
 
 def _tokens(text: str, state: Path) -> int:
@@ -116,24 +119,15 @@ def _tokens(text: str, state: Path) -> int:
         return client.query(None, text, max_tokens=1).usage.prompt_tokens
 
 
-def _judged(rows: Sequence[Row], judge: Judge, results: Results) -> tuple[Row, ...]:
-    """The rows with the judge's verdicts, of which those that are there already are kept; no answer is a wrong one."""
-    for row in track(rows, "judging", console=Console(stderr=True)):
-        if row.judge is None:
-            results.add(replace(row, judge=judge.score(row) if row.answer else 0.0))
-    judged = {row.key: row for row in results.rows}
-    return tuple(judged[row.key] for row in rows)
-
-
-def _leave(benchmark: str, rows: Sequence[Row], out: Path, as_json: bool) -> None:
-    """Writes tables, summary and pictures beside the rows, and prints one of the first two."""
+def _leave(benchmark: str, rows: Sequence[Row], out: Path) -> tuple[dict[str, Any], str]:
+    """Writes summary, tables and pictures beside the rows; the first two."""
     with_retention = BENCHMARKS[benchmark].retention
     summary = report.summary(benchmark, rows, with_retention=with_retention)
     tables = report.tables(rows, with_retention=with_retention)
     (out / "tables.md").write_text(tables, encoding="utf-8")
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     report.draw(out, benchmark, rows)
-    sys.stdout.write(f"{json.dumps(summary)}\n" if as_json else tables)
+    return summary, tables
 
 
 if __name__ == "__main__":

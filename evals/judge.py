@@ -1,20 +1,33 @@
 """An LLM that says whether an answer means the same as the reference, as in the paper's appendix C."""
 
 import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Self
 
-from evals.results import Row
+from rich.console import Console
+from rich.progress import track
+
+from evals.results import Results, Row
 from lift.errors import EndpointUnavailable, InvalidOption
 
-INSTRUCTIONS = """You compare a reply to a question with the correct answers that people gave.
-The reply is right if it states the same fact as one of the correct answers, whatever its words, form or length.
-It is wrong if it states something else, contradicts the correct answer, leaves out the fact, or gives none.
-Say YES if the reply is right and NO if it is wrong. Say nothing else."""
-CASE = "Question: {question}\nCorrect answers: {references}\nReply: {answer}\n\nIs the reply right?"
+INSTRUCTIONS = """You are shown a question, its ground truth, and an answer that was predicted for it.
+Decide whether the predicted answer means the same as the ground truth, whatever its words, form or length; of several
+ground truths, which stand between slashes, any one is enough. It does not where it states something else, contradicts
+the ground truth, or leaves out what was asked for.
+Output only 'True' if it means the same and 'False' if it does not."""
+CASE = "Question: {question}\nGround truth: {references}\nPredicted answer: {answer}"
 MAX_TOKENS = 512  # a model that thinks aloud before its verdict needs room
 
-_VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+AT_ONCE = 8
+
+_THOUGHTS = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
+_VERDICTS = tuple(
+    re.compile(rf"(?<!not )(?<![^\W_])({right}|{wrong})(?![^\W_])", re.IGNORECASE)
+    for right, wrong in (("true", "false"), ("yes", "no"))
+)
 
 
 class Judge:
@@ -35,10 +48,15 @@ class Judge:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def score(self, row: Row) -> float:
-        """1 for right and 0 for wrong; 0 where the judge does not decide. EndpointUnavailable."""
-        from openai import APIError
+    def score(self, row: Row) -> float | None:
+        """1 for right, 0 for wrong, None where the judge does not decide; no answer is a wrong one.
 
+        EndpointUnavailable.
+        """
+        from openai import APIError, BadRequestError, UnprocessableEntityError
+
+        if not row.answer:
+            return 0.0
         content = CASE.format(question=row.text, references=" / ".join(row.references), answer=row.answer)
         try:
             reply = self._client.chat.completions.create(
@@ -47,12 +65,33 @@ class Judge:
                 max_tokens=MAX_TOKENS,
                 messages=[{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": content}],
             )
+        except (BadRequestError, UnprocessableEntityError):  # of this answer alone, which it may find too long or bad
+            return None
         except APIError as error:
             raise EndpointUnavailable(judge=self._model, problem=type(error).__name__) from error
-        return verdict(reply.choices[0].message.content or "")
+        return verdict(reply.choices[0].message.content or "") if reply.choices else None
 
 
-def verdict(reply: str) -> float:
-    """The last yes or no of a reply as 1 or 0; 0 where there is neither."""
-    found = _VERDICT.findall(reply)
-    return float(bool(found) and found[-1].lower() == "yes")
+def verdict(reply: str) -> float | None:
+    """The last "true" or "false" of a reply as 1 or 0, else its last "yes" or "no"; None where there is neither."""
+    said = _THOUGHTS.sub("", reply)
+    found = next(filter(None, (words.findall(said) for words in _VERDICTS)), None)
+    return None if found is None else float(found[-1].lower() in {"true", "yes"})
+
+
+def judge_all(rows: Sequence[Row], judge: Judge, results: Results) -> None:
+    """Adds to the results the rows that have no verdict yet, with the judge's, several at a time.
+
+    Where it does not decide, a rerun asks it again. EndpointUnavailable: no more are judged; those before are kept.
+    """
+    left = [row for row in rows if row.judge is None]
+    undecided = 0
+    console = Console(stderr=True)
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="judge") as pool:
+        scores = pool.map(judge.score, left)
+        for row, score in track(zip(left, scores, strict=True), "judging", total=len(left), console=console):
+            undecided += score is None
+            if score is not None:
+                results.add(replace(row, judge=score))
+    if undecided:
+        console.print(f"The judge decided nothing about {undecided} answers.", highlight=False)

@@ -14,11 +14,16 @@ DIGITS = 4
 
 
 def estimate(rows: Sequence[Row], score: str) -> Estimate | None:
-    """A score's mean; None where a row lacks it, as without a judge."""
-    values = [getattr(row, score) for row in rows]
-    if any(value is None for value in values):
+    """A score's mean over the rows that have it; None where none has, as without a judge."""
+    values = [value for row in rows if (value := getattr(row, score)) is not None]
+    if not values:
         return None
     return bootstrap(values) if score == "f1" else proportion(values)
+
+
+def unjudged(rows: Sequence[Row]) -> int:
+    """How many rows have no verdict: all without a judge, otherwise those about which it did not decide."""
+    return sum(row.judge is None for row in rows)
 
 
 def seconds_per_document(rows: Sequence[Row]) -> float:
@@ -48,6 +53,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, Any]:
     for score in SCORES:
         figures.update(_with_interval(score, estimate(rows, score)))
     figures["seconds_per_document"] = round(seconds_per_document(rows), 2)
+    figures["unjudged"] = unjudged(rows)
     figures["out_of_scope"] = sum(row.out_of_scope for row in rows)
     figures["failed"] = sum(row.error is not None for row in rows)
     return figures
@@ -123,6 +129,8 @@ def _overall(rows: Sequence[Row]) -> str:
     lines = [_line(head), _line(["---"] * len(head))]
     for method, of_method in _grouped(rows, lambda row: row.method).items():
         cells = [_cell(estimate(of_method, score)) for score in SCORES]
+        if 0 < unjudged(of_method) < len(of_method):
+            cells[SCORES.index("judge")] += f" of {len(of_method) - unjudged(of_method)}"
         left = str(sum(row.out_of_scope for row in of_method))
         lines.append(_line([method, str(len(of_method)), *cells, left, f"{seconds_per_document(of_method):.1f}"]))
     return "\n".join(lines)

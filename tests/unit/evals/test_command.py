@@ -103,6 +103,15 @@ def test_a_missing_package_is_said_before_anything_is_asked(lift_eval, client, i
     assert client.asked == []
 
 
+def test_a_judge_that_is_down_costs_neither_tables_nor_what_is_printed(lift_eval, island, tmp_path):
+    judge = ("--judge-url", "http://127.0.0.1:9/v1", "--judge-model", "wise")
+    code, out, err = lift_eval("own", "--data", island, "--methods", "lift", *judge, "--json")
+    assert (code, "wise" in err.splitlines()[-1]) == (1, True)
+    found = json.loads(out.splitlines()[-1])
+    assert (found["methods"]["lift"]["contains"], found["methods"]["lift"]["judge"]) == (1, None)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == found
+
+
 def test_a_stack_that_is_not_running_is_said_at_once(capsys, monkeypatch, island, tmp_path):
     monkeypatch.delenv("LIFT_ADDRESS", raising=False)
     arguments = ["own", "--data", str(island), "--out", str(tmp_path / "out"), "--state", str(tmp_path / "state")]

@@ -4,7 +4,6 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from evals.judge import verdict
 from evals.report import draw, summary, tables
 from evals.results import Row
 
@@ -32,11 +31,14 @@ def test_retention_counts_only_what_the_base_model_answers_right():
     assert figures["lift"]["retained_low"] == pytest.approx(0.3006, abs=1e-4)
 
 
-def test_a_judge_counts_once_every_row_has_its_verdict():
-    half = [row("1", "lift", 1.0, judge=1.0), row("2", "lift", 0.0)]
-    assert summary("own", half)["methods"]["lift"]["judge"] is None
-    whole = [half[0], row("2", "lift", 0.0, judge=0.0)]
-    assert summary("own", whole)["methods"]["lift"]["judge"] == 0.5
+def test_rows_without_a_verdict_are_counted_apart_and_are_not_wrong():
+    rows = [row("1", "lift", 1.0, judge=1.0), row("2", "lift", 0.0, judge=0.0), row("3", "lift", 1.0)]
+    figures = summary("own", rows)["methods"]["lift"]
+    assert (figures["judge"], figures["unjudged"]) == (0.5, 1)
+    assert "50.0% (9% to 91%) of 2 |" in tables(rows)
+    without = summary("own", [rows[2]])["methods"]["lift"]
+    assert (without["judge"], without["unjudged"]) == (None, 1)
+    assert " of " not in tables([rows[2]]).splitlines()[2]
 
 
 def test_rows_with_labels_get_a_table_for_each():
@@ -61,10 +63,3 @@ def test_a_method_that_lacks_a_group_has_no_bar_there(tmp_path):
     ]
     draw(tmp_path, "loogle", rows)
     assert {file.stem for file in tmp_path.iterdir()} == {"scores", "by-category"}
-
-
-@pytest.mark.parametrize(
-    ("reply", "score"), [("YES", 1), ("no.", 0), ("Not sure: no, it says 4. So yes", 1), ("Nobody knows", 0), ("", 0)]
-)
-def test_the_last_yes_or_no_is_the_verdict(reply, score):
-    assert verdict(reply) == score
