@@ -13,7 +13,7 @@ from lift.errors import InvalidOption
 def text_of(file: Path) -> str:
     """A file's text. InvalidOption: it is not there. DataMalformed: it is not UTF-8 or holds nothing."""
     if not file.is_file():
-        raise InvalidOption(option="data", value=str(file), problem="no such file")
+        raise InvalidOption(option="data", value=str(file), problem="a folder" if file.is_dir() else "no such file")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

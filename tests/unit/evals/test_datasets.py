@@ -123,6 +123,48 @@ def test_two_cells_of_one_haystack_are_asked_each(tmp_path):
         niah([file], lengths=(100,), depths=(0,), instances=51, tokens=len)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This is one clause of a text that never ends, " * 400,
+        "\n".join(f"line {number} of a table without an end" for number in range(400)),
+        "\u53e5\u5b50\u3002" * 2000,
+        "x" * 9000,
+        "A sentence of some length is this, which says so much that it hardly ends, but in the end it does end here. "
+        * 40,
+    ],
+    ids=["one clause", "lines", "another script", "one word", "long sentences"],
+)
+@pytest.mark.parametrize("length", [100, 250, 1000])
+def test_a_haystack_has_its_length_whatever_the_text_is(tmp_path, text, length):
+    (tmp_path / "straw.txt").write_text(text)
+    cells = niah(
+        [tmp_path / "straw.txt"], lengths=(length,), depths=(0, 100), instances=1, tokens=lambda text: len(text) // 4
+    )
+    for case, place in zip(cells, (str.startswith, str.endswith), strict=True):
+        assert len(case.document.text) == pytest.approx(4 * length, rel=0.1)
+        assert place(case.document.text, NEEDLE)
+
+
+def test_a_haystack_that_would_be_the_needle_alone_is_refused(tmp_path):
+    (tmp_path / "straw.txt").write_text("Some text. " * 100)
+    with pytest.raises(InvalidOption, match="lengths"):
+        niah([tmp_path / "straw.txt"], lengths=(100,), depths=(0,), instances=1, tokens=lambda text: 2 * len(text))
+
+
+def test_a_folder_of_texts_is_hay_as_a_file_is(tmp_path):
+    for name, text in (("b.txt", "And this the second. " * 40), ("a.txt", "This is the first text. " * 40)):
+        (tmp_path / name).write_text(text)
+    (case,) = niah([tmp_path], lengths=(400,), depths=(0,), instances=1, tokens=lambda text: len(text) // 4)
+    assert case.document.text.startswith(f"{NEEDLE} This is the first text.")
+    assert case.document.text.endswith("And this the second.")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidOption, match=r"no \*\.txt"):
+        niah([tmp_path / "empty"], lengths=(400,), depths=(0,), instances=1, tokens=len)
+    with pytest.raises(InvalidOption, match="a folder"):
+        own([tmp_path])
+
+
 def test_niah_refuses_a_depth_beyond_the_end(tmp_path):
     with pytest.raises(InvalidOption, match="depths"):
         niah([tmp_path], lengths=(1000,), depths=(120,), instances=1, tokens=len)
