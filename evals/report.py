@@ -36,7 +36,7 @@ def seconds_per_document(rows: Sequence[Row]) -> float:
 
 def summary(benchmark: str, rows: Sequence[Row], *, with_retention: bool = False) -> dict[str, Any]:
     """The object that `--json` prints."""
-    methods = {method: _figures(of_method) for method, of_method in _grouped(rows, lambda row: row.method).items()}
+    methods = {method: _figures(of_method) for method, of_method in _grouped(rows, _method).items()}
     if with_retention and "base" in methods:
         for method, figures in methods.items():
             figures.update(_with_interval("retained", retention(rows, method)))
@@ -45,13 +45,30 @@ def summary(benchmark: str, rows: Sequence[Row], *, with_retention: bool = False
         "questions": len({row.question for row in rows}),
         "documents": len({row.document for row in rows}),
         "methods": methods,
+        "groups": {label: _groups(rows, label) for label in labels(rows)},
     }
 
 
-def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+def _groups(rows: Sequence[Row], label: str) -> dict[str, Any]:
+    """The scores of each method in each group of a label."""
+    return {
+        group: {
+            "questions": len({row.question for row in of_group}),
+            "methods": {method: _scores(found) for method, found in _grouped(of_group, _method).items()},
+        }
+        for group, of_group in _by_label(rows, label).items()
+    }
+
+
+def _scores(rows: Sequence[Row]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for score in SCORES:
         figures.update(_with_interval(score, estimate(rows, score)))
+    return figures
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+    figures = _scores(rows)
     figures["seconds_per_document"] = round(seconds_per_document(rows), 2)
     figures["unjudged"] = unjudged(rows)
     figures["out_of_scope"] = sum(row.out_of_scope for row in rows)
@@ -74,14 +91,14 @@ def retention(rows: Sequence[Row], method: str) -> Estimate:
 
 def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
     """Markdown: all methods, what they retain, then a table for each label with the keyword score of each group."""
-    methods = tuple(_grouped(rows, lambda row: row.method))
+    methods = tuple(_grouped(rows, _method))
     parts = [_overall(rows)]
     if with_retention and "base" in methods:
         kept = [_line([method, _cell(retention(rows, method))]) for method in methods]
         parts.append("\n".join([_line(["method", "of base's right answers still right"]), _line(["---"] * 2), *kept]))
     for label in labels(rows):
         lines = [_line([label, "questions", *methods]), _line(["---"] * (2 + len(methods)))]
-        for group, of_group in _grouped(rows, _label(label)).items():
+        for group, of_group in _by_label(rows, label).items():
             found = by_method(of_group, "contains")
             cells = [_cell(found.get(method)) for method in methods]
             lines.append(_line([group, str(len({row.question for row in of_group})), *cells]))
@@ -90,22 +107,25 @@ def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
 
 
 def draw(folder: Path, benchmark: str, rows: Sequence[Row]) -> None:
-    """Pictures of scores, one for each label, and for two labels each method's heat map. InvalidOption, OSError."""
+    """Pictures of scores, one for each label, and where two labels are numbers each method's heat map of them.
+
+    InvalidOption, OSError.
+    """
     scores = {score: found for score in SCORES if (found := by_method(rows, score))}
     grouped_bars(folder / "scores.svg", f"{benchmark}: {len({row.question for row in rows})} questions", scores)
-    named = labels(rows)
-    for label in named:
-        groups = {group: by_method(of_group, "contains") for group, of_group in _grouped(rows, _label(label)).items()}
+    for label in labels(rows):
+        groups = {group: by_method(of_group, "contains") for group, of_group in _by_label(rows, label).items()}
         grouped_bars(folder / f"by-{label}.svg", f"{benchmark}: keywords by {label}", groups)
-    if len(named) == 2:
-        for method, of_method in _grouped(rows, lambda row: row.method).items():
-            shares = _shares(of_method, *named)
-            heat_map(folder / f"heat-{method}.svg", f"{benchmark}: {method}", shares, *named)
+    numbers = [label for label in labels(rows) if all(row.labels.get(label, "").isdecimal() for row in rows)]
+    if len(numbers) == 2:
+        for method, of_method in _grouped(rows, _method).items():
+            shares = _shares(of_method, *numbers)
+            heat_map(folder / f"heat-{method}.svg", f"{benchmark}: {method}", shares, *numbers)
 
 
 def _shares(rows: Sequence[Row], down: str, across: str) -> dict[tuple[str, str], float]:
     """The keyword score of each pair of groups."""
-    cells = _grouped(rows, lambda row: (row.labels.get(down, ""), row.labels.get(across, "")))
+    cells = _grouped(rows, lambda row: (row.labels[down], row.labels[across]))
     return {cell: proportion([row.contains for row in of_cell]).mean for cell, of_cell in cells.items()}
 
 
@@ -116,18 +136,23 @@ def labels(rows: Sequence[Row]) -> list[str]:
 
 def by_method(rows: Sequence[Row], score: str) -> dict[str, Estimate]:
     """Each method's estimate, where it has that score."""
-    groups = _grouped(rows, lambda row: row.method)
+    groups = _grouped(rows, _method)
     return {method: found for method, of_method in groups.items() if (found := estimate(of_method, score))}
 
 
-def _label(label: str) -> Callable[[Row], str]:
-    return lambda row: row.labels.get(label, "")
+def _by_label(rows: Sequence[Row], label: str) -> Mapping[str, list[Row]]:
+    """The rows that have a label, by what it says."""
+    return _grouped([row for row in rows if label in row.labels], lambda row: row.labels[label])
+
+
+def _method(row: Row) -> str:
+    return row.method
 
 
 def _overall(rows: Sequence[Row]) -> str:
     head = ["method", "questions", *SCORES, "answered by the base model, out of scope", "seconds a document"]
     lines = [_line(head), _line(["---"] * len(head))]
-    for method, of_method in _grouped(rows, lambda row: row.method).items():
+    for method, of_method in _grouped(rows, _method).items():
         cells = [_cell(estimate(of_method, score)) for score in SCORES]
         if 0 < unjudged(of_method) < len(of_method):
             cells[SCORES.index("judge")] += f" of {len(of_method) - unjudged(of_method)}"

@@ -46,6 +46,21 @@ def test_rows_with_labels_get_a_table_for_each():
     assert "| category | questions | lift |\n| --- | --- | --- |\n| c0 | 1 | 0.0%" in tables(rows)
 
 
+def test_rows_that_lack_a_label_are_in_no_group_of_it_and_groups_have_their_own_figures(tmp_path):
+    long = [row(str(n), "lift", float(n), labels={"task": "LongQA", "category": f"c{n}"}) for n in range(2)]
+    rows = [*long, row("2", "lift", 1.0, labels={"task": "ShortQA"}), row("3", "lift", 1.0, labels={"task": "ShortQA"})]
+    by_category, by_task = tables(rows).split("\n\n")[1:]
+    assert [line.split("|")[1].strip() for line in by_category.splitlines()[2:]] == ["c0", "c1"]
+    assert [line.split("|")[1].strip() for line in by_task.splitlines()[2:]] == ["LongQA", "ShortQA"]
+    groups = summary("loogle", rows)["groups"]
+    assert {task: found["questions"] for task, found in groups["task"].items()} == {"LongQA": 2, "ShortQA": 2}
+    found = {task: found["methods"]["lift"]["contains"] for task, found in groups["task"].items()}
+    assert found == {"LongQA": 0.5, "ShortQA": 1}
+    assert set(groups["category"]) == {"c0", "c1"}
+    draw(tmp_path, "loogle", long)
+    assert {file.stem for file in tmp_path.iterdir()} == {"scores", "by-category", "by-task"}
+
+
 def test_pictures_are_well_formed_and_two_labels_make_a_heat_map(tmp_path):
     cells = [(length, depth) for length in ("1000", "2000") for depth in ("0", "50", "100")]
     rows = [row(f"{length}{depth}", "lift", 1.0, labels={"length": length, "depth": depth}) for length, depth in cells]
