@@ -48,14 +48,23 @@ def digest_of(*parts: str) -> str:
 
 
 def merged(cases: Iterable[Case]) -> tuple[Case, ...]:
-    """The cases with one for each document, however many files ask about it, and each question once."""
+    """The cases with one for each document, however many files ask about it, and each question once.
+
+    An id that another question has already becomes one of the question's own.
+    """
     documents: dict[str, Document] = {}
     questions: dict[str, dict[str, Question]] = {}
+    known: dict[str, tuple[str, str]] = {}
     for case in cases:
         digest = case.document.digest
         documents.setdefault(digest, case.document)
-        questions.setdefault(digest, {}).update({question.id: question for question in case.questions})
-    return tuple(Case(document=documents[digest], questions=tuple(questions[digest].values())) for digest in documents)
+        for question in case.questions:
+            about = (digest, question.text)
+            id_ = question.id if known.setdefault(question.id, about) == about else digest_of(question.id, *about)
+            questions.setdefault(digest, {})[id_] = replace(question, id=id_)
+    return tuple(
+        Case(document=documents[digest], questions=tuple(questions.get(digest, {}).values())) for digest in documents
+    )
 
 
 def limited(cases: Sequence[Case], limit: int | None, shuffle: int | None = None) -> tuple[Case, ...]:

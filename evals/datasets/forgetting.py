@@ -4,15 +4,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evals.cases import Case, Document
-from evals.datasets.reading import document_of, questions_of
+from evals.datasets.reading import document_of, is_questions, questions_of
+from lift.errors import InvalidOption
 
 GENERAL = Path(__file__).parents[1] / "data" / "general.tsv"
 
 
 def forgetting(files: Sequence[Path], questions: Path | None) -> tuple[Case, ...]:
-    """The same general questions for each document; the shipped ones where no TSV is given. DataMalformed."""
-    return tuple(_case(document_of(file), questions or GENERAL) for file in files)
+    """The same general questions for each document; the shipped ones where no TSV is given, here or among the files.
+
+    InvalidOption, DataMalformed.
+    """
+    texts = [file for file in files if not is_questions(file)]
+    tables = [*filter(is_questions, files), *([questions] if questions else [])]
+    if not texts:
+        raise InvalidOption(option="data", value=str(tables[0]), expected="a document as well, to make an adapter of")
+    return tuple(_case(document_of(text), tables or [GENERAL]) for text in texts)
 
 
-def _case(document: Document, questions: Path) -> Case:
-    return Case(document=document, questions=questions_of(questions, document.text))
+def _case(document: Document, tables: Sequence[Path]) -> Case:
+    questions = (question for table in tables for question in questions_of(table, document.text))
+    return Case(document=document, questions=tuple(questions))

@@ -48,16 +48,57 @@ def test_squad_has_one_case_for_a_whole_article(normans):
     assert [question.id for question in case.questions] == ["a", "b", "c"]
 
 
+def test_squad_2_is_read_without_the_questions_that_have_no_answer(normans, capsys):
+    content = json.loads(normans.read_text())
+    asked = content["data"][0]["paragraphs"][1]["qas"]
+    asked[0] |= {"is_impossible": True, "answers": [], "plausible_answers": [{"text": "Rollo", "answer_start": 0}]}
+    asked[1] |= {"is_impossible": False}
+    normans.write_text(json.dumps(content))
+    cases = squad([normans], per_article=False)
+    assert [question.id for case in cases for question in case.questions] == ["a", "c"]
+    assert "squad.json: 1 questions without an answer" in capsys.readouterr().err
+
+
+def test_squad_needs_neither_title_nor_id_and_may_begin_with_a_byte_order_mark(normans):
+    content = json.loads(normans.read_text())
+    del content["data"][0]["title"]
+    for paragraph in content["data"][0]["paragraphs"]:
+        for asked in paragraph["qas"]:
+            del asked["id"]
+    normans.write_text(json.dumps(content), encoding="utf-8-sig")
+    cases = squad([normans], per_article=False)
+    assert {case.document.title for case in cases} == {"squad"}
+    assert len({question.id for case in cases for question in case.questions}) == 3
+
+
+def test_questions_that_share_an_id_are_different_questions(normans):
+    content = json.loads(normans.read_text())
+    for paragraph in content["data"][0]["paragraphs"]:
+        for asked in paragraph["qas"]:
+            asked["id"] = "1"
+    normans.write_text(json.dumps(content))
+    for per_article in (False, True):
+        cases = merged(squad([normans], per_article=per_article))
+        ids = [question.id for case in cases for question in case.questions]
+        assert (ids[0], len(ids), len(set(ids))) == ("1", 3, 3)
+        again = merged(squad([normans, normans], per_article=per_article))
+        assert [question.id for case in again for question in case.questions] == ids
+
+
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
         ("{\n\n  data", "line: 3"),
         ("[]", "not SQuAD 1.1"),
         ('{"data": [{"title": "T", "paragraphs": [{"context": "C"}]}]}', r"data\[0\].paragraphs\[0\]"),
+        ('{"data": [{"title": "T", "paragraphs": [{"context": "\\ud800", "qas": []}]}]}', "not SQuAD 1.1"),
+        ('{"data": [{"title": 7, "paragraphs": []}]}', r"data\[0\]"),
+        ('{"data": []}', "no question"),
+        ("[" * 100_000, "nested too deeply"),
         (
             '{"data": [{"title": "T", "paragraphs": ['
             '{"context": "C", "qas": [{"id": "i", "question": "Q", "answers": []}]}]}]}',
-            "not SQuAD 1.1",
+            "no question with an answer",
         ),
     ],
 )
@@ -68,22 +109,56 @@ def test_what_is_not_squad_is_refused_with_its_place(tmp_path, content, fact):
         squad([file], per_article=False)
 
 
-def test_loogle_reads_pairs_that_are_a_python_literal(tmp_path):
+PAIRS = [
+    {"Q": "How many?", "A": "4", "type": "computation", "S": None},
+    {"Q": "Who?", "A": 'It\'s "Vane"', "type": "comprehension", "S": True},
+]
+
+
+@pytest.mark.parametrize("written", [str, json.dumps, lambda pairs: pairs], ids=["python", "json", "no text"])
+def test_loogle_reads_pairs_however_they_are_written(tmp_path, written):
     file = tmp_path / "loogle.jsonl"
-    pairs = [
-        {"Q": "How many?", "A": "4", "type": "computation", "S": ["x"]},
-        {"Q": "Who?", "A": 'It\'s "Vane"', "S": ""},
-    ]
-    file.write_text(json.dumps({"input": " Text. ", "title": "T", "qa_pairs": str(pairs), "output": "none"}) + "\n")
+    row = {"input": " Text. ", "title": "T", "qa_pairs": written(PAIRS), "output": "none"}
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8-sig")
     (case,) = loogle([file])
     assert case.document.text == "Text."
-    assert [question.labels for question in case.questions] == [{"category": "computation"}, {}]
+    assert [question.labels["category"] for question in case.questions] == ["computation", "comprehension"]
     assert case.questions[1].references == ('It\'s "Vane"',)
+
+
+def test_loogles_two_tasks_are_told_apart(tmp_path):
+    rows = [{"input": f"Text {n}", "title": "T", "qa_pairs": pairs} for n, pairs in enumerate([PAIRS, [PAIRS[0] | {}]])]
+    del rows[1]["qa_pairs"][0]["type"]
+    (tmp_path / "loogle.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    long, short = loogle([tmp_path / "loogle.jsonl"])
+    assert {question.labels["task"] for question in long.questions} == {"LongQA"}
+    assert [question.labels for question in short.questions] == [{"task": "ShortQA"}]
+
+
+def test_a_document_of_loogle_that_nobody_asks_about_is_passed_over(tmp_path, capsys):
+    file = tmp_path / "loogle.jsonl"
+    rows = [{"input": "t", "title": "t", "qa_pairs": pairs} for pairs in ("[]", "none", None, [], str(PAIRS))]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    (case,) = loogle([file])
+    assert len(case.questions) == 2
+    assert "loogle.jsonl: 4 documents without questions" in capsys.readouterr().err
+    file.write_text(json.dumps(rows[0]))
+    with pytest.raises(DataMalformed, match="no questions"):
+        loogle([file])
 
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[]", '{"input": "t", "title": "t", "qa_pairs": "none"}', '{"input": "t", "title": "t", "qa_pairs": "[]"}'],
+    [
+        "{",
+        "[]",
+        '{"input": "t", "title": "t"}',
+        '{"input": "t", "title": "t", "qa_pairs": "some"}',
+        '{"input": "t", "title": "t", "qa_pairs": "[{\'Q\': \'q\'}]"}',
+        '{"input": " ", "title": "t", "qa_pairs": [{"Q": "q", "A": "a"}]}',
+        json.dumps({"input": "t", "title": "t", "qa_pairs": "[" * 10_000}),
+        '{"input": "\\udfff", "title": "t", "qa_pairs": [{"Q": "q", "A": "a"}]}',
+    ],
 )
 def test_what_is_not_loogle_is_refused_with_its_line(tmp_path, line):
     file = tmp_path / "loogle.jsonl"
@@ -179,9 +254,71 @@ def test_the_shipped_general_questions_are_asked_about_each_document(tmp_path):
     assert not {question.id for question in one.questions} & {question.id for question in two.questions}
 
 
-def test_a_questions_file_is_not_taken_for_the_document(tmp_path):
-    with pytest.raises(InvalidOption, match=r"island\.tsv"):
-        own([tmp_path / "island.tsv"])
+def test_general_questions_may_stand_among_the_files_and_are_never_a_document(tmp_path):
+    (tmp_path / "one.txt").write_text("Text.")
+    (tmp_path / "asked.tsv").write_text("What is the capital of France?\tParis\n")
+    (case,) = forgetting([tmp_path / "one.txt", tmp_path / "asked.tsv"], None)
+    assert [question.text for question in case.questions] == ["What is the capital of France?"]
+    with pytest.raises(InvalidOption, match=r"asked\.tsv.*a document as well"):
+        forgetting([tmp_path / "asked.tsv"], None)
+
+
+@pytest.mark.parametrize("named", ["island.txt", "island.tsv", "island.txt island.tsv", "island.tsv island.txt"])
+def test_a_document_and_the_questions_beside_it_are_one_case_whichever_is_named(island, named):
+    (case,) = own([island.parent / name for name in named.split()])
+    assert (case.document.title, len(case.questions)) == ("island", 2)
+
+
+def test_questions_of_any_name_are_about_the_one_document_that_is_given(island):
+    (island.parent / "more.tsv").write_text("How many ferries?\tone\n")
+    (case,) = own([island, island.parent / "more.tsv"])
+    assert [question.text for question in case.questions] == ["How many ferries?"]
+    (case,) = own([island, island.parent / "more.tsv", island.with_suffix(".tsv")])
+    assert len(case.questions) == 3
+    (island.parent / "mill.txt").write_text("The mill.")
+    with pytest.raises(InvalidOption, match=r"more\.tsv"):
+        own([island, island.parent / "mill.txt", island.parent / "more.tsv"])
+    with pytest.raises(InvalidOption, match=r"more\.txt"):
+        own([island.parent / "more.tsv"])
+
+
+def questions_of_text(folder, text):
+    """What is asked by a TSV of this text: questions and keywords."""
+    (folder / "asked.txt").write_text("Text.")
+    (folder / "asked.tsv").write_bytes(text.encode())
+    (case,) = own([folder / "asked.txt"])
+    return [(question.text, question.references) for question in case.questions]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Who?\tAda|Holm\n",
+        "\ufeffWho?\tAda|Holm",
+        "\r\nWho?\tAda|Holm\r\n\r\n",
+        "Who?\tAda|Holm\t\t\n",
+        "Question\tAnswer\nWho?\tAda|Holm\n",
+        "question\tkeywords\t\nWho?\tAda|Holm\n",
+    ],
+)
+def test_questions_are_read_from_tsv_as_programs_write_it(tmp_path, text):
+    assert questions_of_text(tmp_path, text) == [("Who?", ("Ada", "Holm"))]
+
+
+def test_a_third_column_is_passed_over_and_said(tmp_path, capsys):
+    found = questions_of_text(tmp_path, "Who?\tAda\tline 3\nWhen?\t1802\n")
+    assert found == [("Who?", ("Ada",)), ("When?", ("1802",))]
+    assert "asked.tsv: 1 lines have a third column" in capsys.readouterr().err
+
+
+def test_a_question_may_hold_other_ends_of_lines(tmp_path):
+    assert questions_of_text(tmp_path, "Who\u2028and\x0cwhen\x85?\tAda\n") == [("Who\u2028and\x0cwhen\x85?", ("Ada",))]
+
+
+@pytest.mark.parametrize(("text", "fact"), [("question\tanswer\n", "no question"), ("Who?\tAda\n\n\tAda\n", "line: 3")])
+def test_a_tsv_that_asks_nothing_is_refused(tmp_path, text, fact):
+    with pytest.raises(DataMalformed, match=fact):
+        questions_of_text(tmp_path, text)
 
 
 def test_a_limit_counts_questions_and_a_seed_orders_documents(normans):
