@@ -1,8 +1,8 @@
 """Turns an answer and what people answered into scores between 0 and 1."""
 
-import re
 from collections.abc import Iterable, Sequence
 
+from evals.keywords import has
 from lift import scoring
 
 
@@ -25,15 +25,8 @@ def f1(answer: str, references: Iterable[str]) -> float:
 def contains(answer: str, references: Iterable[str], keywords: Sequence[Sequence[str]] = ()) -> float:
     """1 where one keyword of each group stands in the answer; without keywords, where one of the references does.
 
-    A keyword may be the beginning of a word, in any case; one of digits is not looked for inside a longer number.
     References are compared as whole words after normalization.
     """
     if keywords:
-        return float(all(any(_has(answer, keyword) for keyword in group) for group in keywords))
+        return float(all(any(has(answer, keyword) for keyword in group) for group in keywords))
     return float(any(scoring.contains(answer, reference) for reference in references))
-
-
-def _has(answer: str, keyword: str) -> bool:
-    before = r"(?<!\d)(?<!\d[.,])" if keyword[:1].isdigit() else r"(?<!\w)" if keyword[:1].isalpha() else ""
-    after = r"(?!\d)(?![.,]\d)" if keyword[-1:].isdigit() else ""
-    return re.search(f"{before}{re.escape(keyword)}{after}", answer, re.IGNORECASE) is not None
