@@ -126,7 +126,7 @@ def _leave(benchmark: str, rows: Sequence[Row], out: Path) -> tuple[dict[str, An
     tables = report.tables(rows, with_retention=with_retention)
     (out / "tables.md").write_text(tables, encoding="utf-8")
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    report.draw(out, benchmark, rows)
+    report.draw(out, benchmark, rows, repeated=with_retention)
     return summary, tables
 
 

@@ -13,9 +13,14 @@ SCORES = ("contains", "em", "f1", "judge")
 DIGITS = 4
 
 
-def estimate(rows: Sequence[Row], score: str) -> Estimate | None:
-    """A score's mean over the rows that have it; None where none has, as without a judge."""
-    values = [value for row in rows if (value := getattr(row, score)) is not None]
+def estimate(rows: Sequence[Row], score: str, *, repeated: bool = False) -> Estimate | None:
+    """A score's mean over the rows that have it; None where none has, as without a judge.
+
+    repeated: the same questions are asked of each document, and the interval is one over different questions.
+    """
+    scored = [row for row in rows if getattr(row, score) is not None]
+    questions = _grouped(scored, lambda row: row.text if repeated else row.question).values()
+    values = [sum(getattr(row, score) for row in of_one) / len(of_one) for of_one in questions]
     if not values:
         return None
     return bootstrap(values) if score == "f1" else proportion(values)
@@ -36,7 +41,9 @@ def seconds_per_document(rows: Sequence[Row]) -> float:
 
 def summary(benchmark: str, rows: Sequence[Row], *, with_retention: bool = False) -> dict[str, Any]:
     """The object that `--json` prints."""
-    methods = {method: _figures(of_method) for method, of_method in _grouped(rows, _method).items()}
+    methods = {
+        method: _figures(of_method, repeated=with_retention) for method, of_method in _grouped(rows, _method).items()
+    }
     if with_retention and "base" in methods:
         for method, figures in methods.items():
             figures.update(_with_interval("retained", retention(rows, method)))
@@ -60,15 +67,15 @@ def _groups(rows: Sequence[Row], label: str) -> dict[str, Any]:
     }
 
 
-def _scores(rows: Sequence[Row]) -> dict[str, Any]:
+def _scores(rows: Sequence[Row], *, repeated: bool = False) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for score in SCORES:
-        figures.update(_with_interval(score, estimate(rows, score)))
+        figures.update(_with_interval(score, estimate(rows, score, repeated=repeated)))
     return figures
 
 
-def _figures(rows: Sequence[Row]) -> dict[str, Any]:
-    figures = _scores(rows)
+def _figures(rows: Sequence[Row], *, repeated: bool) -> dict[str, Any]:
+    figures = _scores(rows, repeated=repeated)
     figures["seconds_per_document"] = round(seconds_per_document(rows), 2)
     figures["unjudged"] = unjudged(rows)
     figures["out_of_scope"] = sum(row.out_of_scope for row in rows)
@@ -84,18 +91,29 @@ def _with_interval(name: str, found: Estimate | None) -> dict[str, float | None]
 
 
 def retention(rows: Sequence[Row], method: str) -> Estimate:
-    """The share of what the base model answers right that the method answers right as well."""
-    known = {row.question for row in rows if row.method == "base" and row.contains}
-    return proportion([row.contains for row in rows if row.method == method and row.question in known])
+    """The share of what the base model answers right that the method answers right as well; each question counts once.
+
+    Where several documents' adapters are asked the same, the interval is one over the different questions.
+    """
+    known = _known(rows)
+    found = estimate([row for row in rows if row.method == method and row.question in known], "contains", repeated=True)
+    return found or proportion([])
+
+
+def _known(rows: Sequence[Row]) -> set[str]:
+    """What the base model answers right."""
+    return {row.question for row in rows if row.method == "base" and row.contains}
 
 
 def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
     """Markdown: all methods, what they retain, then a table for each label with the keyword score of each group."""
     methods = tuple(_grouped(rows, _method))
-    parts = [_overall(rows)]
+    parts = [_overall(rows, repeated=with_retention)]
     if with_retention and "base" in methods:
-        kept = [_line([method, _cell(retention(rows, method))]) for method in methods]
-        parts.append("\n".join([_line(["method", "of base's right answers still right"]), _line(["---"] * 2), *kept]))
+        known = len({row.text for row in rows if row.question in _known(rows)})
+        kept = [_line([method, str(known), _cell(retention(rows, method))]) for method in methods]
+        head = ["method", "different questions that base answers right", "of these still right"]
+        parts.append("\n".join([_line(head), _line(["---"] * 3), *kept]))
     for label in labels(rows):
         lines = [_line([label, "questions", *methods]), _line(["---"] * (2 + len(methods)))]
         for group, of_group in _by_label(rows, label).items():
@@ -106,12 +124,12 @@ def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def draw(folder: Path, benchmark: str, rows: Sequence[Row]) -> None:
+def draw(folder: Path, benchmark: str, rows: Sequence[Row], *, repeated: bool = False) -> None:
     """Pictures of scores, one for each label, and where two labels are numbers each method's heat map of them.
 
     InvalidOption, OSError.
     """
-    scores = {score: found for score in SCORES if (found := by_method(rows, score))}
+    scores = {score: found for score in SCORES if (found := by_method(rows, score, repeated=repeated))}
     grouped_bars(folder / "scores.svg", f"{benchmark}: {len({row.question for row in rows})} questions", scores)
     for label in labels(rows):
         groups = {group: by_method(of_group, "contains") for group, of_group in _by_label(rows, label).items()}
@@ -134,10 +152,14 @@ def labels(rows: Sequence[Row]) -> list[str]:
     return sorted({label for row in rows for label in row.labels})
 
 
-def by_method(rows: Sequence[Row], score: str) -> dict[str, Estimate]:
+def by_method(rows: Sequence[Row], score: str, *, repeated: bool = False) -> dict[str, Estimate]:
     """Each method's estimate, where it has that score."""
     groups = _grouped(rows, _method)
-    return {method: found for method, of_method in groups.items() if (found := estimate(of_method, score))}
+    return {
+        method: found
+        for method, of_method in groups.items()
+        if (found := estimate(of_method, score, repeated=repeated))
+    }
 
 
 def _by_label(rows: Sequence[Row], label: str) -> Mapping[str, list[Row]]:
@@ -149,11 +171,11 @@ def _method(row: Row) -> str:
     return row.method
 
 
-def _overall(rows: Sequence[Row]) -> str:
+def _overall(rows: Sequence[Row], *, repeated: bool) -> str:
     head = ["method", "questions", *SCORES, "answered by the base model, out of scope", "seconds a document"]
     lines = [_line(head), _line(["---"] * len(head))]
     for method, of_method in _grouped(rows, _method).items():
-        cells = [_cell(estimate(of_method, score)) for score in SCORES]
+        cells = [_cell(estimate(of_method, score, repeated=repeated)) for score in SCORES]
         if 0 < unjudged(of_method) < len(of_method):
             cells[SCORES.index("judge")] += f" of {len(of_method) - unjudged(of_method)}"
         left = str(sum(row.out_of_scope for row in of_method))

@@ -22,13 +22,28 @@ def row(question, method, contains, **more):
 
 
 def test_retention_counts_only_what_the_base_model_answers_right():
-    base = [row(str(n), "base", float(n < 4)) for n in range(10)]
-    lift = [row(str(n), "lift", float(n not in {3, 9})) for n in range(10)]
+    base = [row(str(n), "base", float(n < 4), text=f"{n}?") for n in range(10)]
+    lift = [row(str(n), "lift", float(n not in {3, 9}), text=f"{n}?") for n in range(10)]
     figures = summary("forgetting", [*base, *lift], with_retention=True)["methods"]
     assert figures["base"]["retained"] == 1
     assert figures["lift"]["retained"] == 0.75
-    assert "| lift | 75.0% (30% to 95%) |" in tables([*base, *lift], with_retention=True)
+    assert "| lift | 4 | 75.0% (30% to 95%) |" in tables([*base, *lift], with_retention=True)
     assert figures["lift"]["retained_low"] == pytest.approx(0.3006, abs=1e-4)
+
+
+def test_questions_that_are_asked_of_each_document_are_not_counted_as_others():
+    rows = [
+        row(f"{document}{n}", method, float(n > 0), text=f"{n}?", document=document)
+        for document in ("one", "two")
+        for method in ("base", "lift")
+        for n in range(51)
+    ]
+    found = summary("forgetting", rows, with_retention=True)["methods"]["lift"]
+    assert (found["retained"], found["retained_low"]) == (1, pytest.approx(0.9287, abs=1e-4))  # 50 of 50
+    assert found["contains_low"] == pytest.approx(0.8969, abs=1e-3)  # 50 of 51
+    assert "| lift | 50 | 100.0% (93% to 100%) |" in tables(rows, with_retention=True)
+    mixed = [*rows[:52], row("one1", "lift", 0.0, text="1?", document="one"), *rows[53:]]
+    assert summary("forgetting", mixed, with_retention=True)["methods"]["lift"]["retained"] == 0.99
 
 
 def test_rows_without_a_verdict_are_counted_apart_and_are_not_wrong():
