@@ -16,7 +16,7 @@ from evals.cases import Document
 from evals.context import Fitting, share_that_fits
 from evals.local_models import NEEDED, Compressor, Embedder, LocalModel
 from evals.retrieval import Retriever, passages
-from evals.training import trainings
+from evals.training import LIFT_AND_RAW, trainings
 from lift.client import Client
 from lift.errors import InvalidOption, QuestionTooLong
 from lift.values import Answer, Job, TrainingOptions
@@ -228,7 +228,11 @@ class Methods:
 
     def lift_and_raw(self, document: Document) -> Asked:
         """`lift+raw`, which `named` gives only where its training is known."""
-        return Adapted(self._setting, self._adapters["lift+raw"], document, "none")
+        return Adapted(self._setting, self._adapters[LIFT_AND_RAW], document, "none")
+
+    def lift_and_raw_in_context(self, document: Document) -> Asked:
+        """`lift+raw+icl`, likewise (LIFT, appendix H: "+both")."""
+        return Adapted(self._setting, self._adapters[LIFT_AND_RAW], document, "document")
 
 
 METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
@@ -241,7 +245,8 @@ METHODS: Mapping[str, Callable[[Methods, Document], Asked]] = {
     "lift+icl": Methods.lift_in_context,
     "raw": Methods.raw,
     "templora": Methods.templora,
-    "lift+raw": Methods.lift_and_raw,
+    LIFT_AND_RAW: Methods.lift_and_raw,
+    f"{LIFT_AND_RAW}+icl": Methods.lift_and_raw_in_context,
 }
 
 
@@ -259,8 +264,9 @@ def named(
     """
     possible = tuple(name for name in METHODS if name in allowed)
     lacking = {method: f"--{needed.option}" for method, needed in NEEDED.items() if method not in models}
-    if "lift+raw" not in trainings(training):
-        lacking["lift+raw"] = "--train strategy=NAME, of one that asks questions"
+    if LIFT_AND_RAW not in trainings(training):
+        trained = "--train strategy=grounded, or another that asks questions, to which raw text is added"
+        lacking |= dict.fromkeys((LIFT_AND_RAW, f"{LIFT_AND_RAW}+icl"), trained)
     if not text.strip():
         return tuple(name for name in possible if name not in lacking)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))

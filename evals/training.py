@@ -6,6 +6,7 @@ from dataclasses import replace
 from lift.values import TrainingOptions
 
 RAW = "raw"
+LIFT_AND_RAW = "lift+raw"
 TEMPLORA_PASSES, TEMPLORA_BATCH = 2, 1  # Wang et al., 2024: two epochs of a chunk before the next one
 
 
@@ -20,5 +21,5 @@ def trainings(given: TrainingOptions | None) -> Mapping[str, TrainingOptions | N
     in_order = replace(unasked, passes_in_order=TEMPLORA_PASSES, batch_size=TEMPLORA_BATCH)
     found = {"lift": given, "raw": unasked, "templora": in_order}
     if options.strategy and RAW not in options.strategy.split("+"):
-        found["lift+raw"] = replace(options, strategy=f"{options.strategy}+{RAW}")
+        found[LIFT_AND_RAW] = replace(options, strategy=f"{options.strategy}+{RAW}")
     return found

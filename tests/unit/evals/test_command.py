@@ -71,6 +71,7 @@ def test_training_options_reach_the_adapters_and_are_the_folders(lift_eval, clie
         (("own", "--data", "island.txt", "--methods", "base,magic"), "magic"),
         (("own", "--data", "island.txt", "--methods", ","), "methods"),
         (("own", "--data", "island.txt", "--methods", "lift+raw"), "--train strategy="),
+        (("own", "--data", "island.txt", "--methods", "lift+raw+icl"), "--train strategy="),
         (("own", "--data", "island.txt", "--methods", "lift+raw", "--train", "strategy=raw"), "asks questions"),
         (("forgetting", "--data", "island.txt", "--methods", "raw"), "expected: base, lift"),
         (("own", "--data", "wrong.txt"), "line: 2"),

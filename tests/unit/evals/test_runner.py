@@ -13,7 +13,7 @@ from evals.runner import Plan, Runner
 from lift.errors import EngineUnavailable
 from lift.values import TrainingOptions
 
-ALL = ("base", "icl", "rag", "lift", "lift+icl", "raw", "templora", "lift+raw")
+ALL = ("base", "icl", "rag", "lift", "lift+icl", "raw", "templora", "lift+raw", "lift+raw+icl")
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_rows_and_figures_say_where_the_base_model_answered_in_an_adapters_place
 def test_each_way_to_train_has_one_adapter_that_is_deleted_in_the_end(evaluated, client, island):
     adapters = {row.method: row.adapter for row in evaluated([island])}
     assert adapters["lift"] == adapters["lift+icl"]
+    assert adapters["lift+raw"] == adapters["lift+raw+icl"]
     trained = ("lift", "raw", "templora", "lift+raw")
     assert client.ingested == [adapters[method] for method in trained]
     strategies = [client.options[adapters[method]].strategy for method in trained]
