@@ -28,7 +28,7 @@ class RequestFailed(Exception):
 
 
 class ReplyBroken(RequestFailed):
-    """A reply broke off while it was read: it may be asked for again."""
+    """A reply broke off while it was read, or was cut off where it became too long: it may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,10 @@ class Endpoint:
     async def chat(
         self, messages: Sequence[ChatCompletionMessageParam], sampling: Sampling, usage: Usage
     ) -> AsyncGenerator[str]:
-        """The model's reply to a conversation, piece by piece. RequestFailed, EndpointUnavailable."""
+        """The model's reply to a conversation, piece by piece. RequestFailed, EndpointUnavailable.
+
+        ReplyBroken: behind the last piece where there is more to the reply.
+        """
         async with self._requesting():
             stream = await self._client.chat.completions.create(
                 model=self._model,
@@ -153,16 +156,19 @@ class Endpoint:
                 stream=True,
                 stream_options={"include_usage": True},
             )
-            cost = None
+            cost, cut_off = None, False
             async with stream:
                 try:
                     async for chunk in stream:
                         cost = chunk.usage or cost
+                        cut_off |= any(choice.finish_reason == "length" for choice in chunk.choices)
                         if chunk.choices and chunk.choices[0].delta.content:
                             yield chunk.choices[0].delta.content
                 except openai.APIConnectionError as error:
                     raise ReplyBroken("the endpoint's reply broke off") from error
             usage.add(cost)
+        if cut_off:
+            raise ReplyBroken("the endpoint's reply was cut off")
 
     @asynccontextmanager
     async def _requesting(self, replies: int = 1) -> AsyncIterator[None]:

@@ -91,6 +91,12 @@ def gives_away(question: str, answer: str) -> bool:
     return held > 0 and (held == len(said) or 2 * held > len(said))
 
 
+def says_nothing_new(question: str, answer: str) -> bool:
+    """Whether a question holds all words of its answer that say something, if there are any."""
+    said = telling(answer)
+    return bool(said) and set(said) <= set(normalised(question))
+
+
 def grounded(question: str, source: str, stray_words: int = STRAY_WORDS) -> bool:
     """Whether a question speaks of the source alone: names and numbers occur there, other words but a few too."""
     stems = {stem(word) for word in normalised(source)}

@@ -7,7 +7,7 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from generator.json_pairs import PairReader
 from generator.llm import Endpoint, ReplyBroken, Sampling, Usage
-from generator.matching import normalised
+from generator.matching import leans_on_pronoun, near_duplicate, normalised, says_nothing_new
 from generator.pairs import PassageFailed, QuestionAnswer
 from generator.profiles import prompt_file
 from lift.kinds import Kind
@@ -18,28 +18,48 @@ ATTEMPTS = 3
 
 
 async def structured_pairs(
-    endpoint: Endpoint, instructions: str, usage: Usage, *, kind: Kind, most: int, tokens_per_pair: int
+    endpoint: Endpoint,
+    instructions: str,
+    usage: Usage,
+    *,
+    kind: Kind,
+    most: int,
+    tokens_per_pair: int,
+    may_hold_answers: bool,
 ) -> AsyncGenerator[QuestionAnswer]:
-    """At most `most` pairs out of the reply's stream, no question twice, each the moment it is complete.
+    """At most `most` pairs out of the reply's stream, each the moment it is complete.
 
-    A reply without a single usable pair is asked for again, ATTEMPTS times in all. PassageFailed, RequestFailed,
-    EndpointUnavailable.
+    A question that nearly is one of those before, or leans on a pronoun, is left out, and so is one that holds its
+    answer, unless `may_hold_answers`. A reply without a single usable pair is asked for again, ATTEMPTS times in all;
+    one that was cut off, or most of which was left out, once more. PassageFailed, RequestFailed, EndpointUnavailable.
     """
-    asked: set[str] = set()
+    asked: list[str] = []
     for attempt in range(1, ATTEMPTS + 1):
+        before, left_out, broken = len(asked), 0, False
         try:
             async with aclosing(_reply(endpoint, instructions, usage, most * tokens_per_pair)) as reply:
                 async for question, answer in reply:
-                    key = " ".join(normalised(question))
-                    if key and key not in asked and len(asked) < most:
-                        asked.add(key)
+                    if len(asked) == most:
+                        continue  # what the reply cost comes behind it
+                    asks = may_hold_answers or not says_nothing_new(question, answer)
+                    if asks and _can_be_asked(question, asked):
+                        asked.append(question)
                         yield QuestionAnswer(question=question, answer=answer, kind=kind)
+                    else:
+                        left_out += 1
         except ReplyBroken:
-            if attempt == ATTEMPTS:
+            broken = True
+            if attempt == ATTEMPTS and not asked:
                 raise
-        if asked:
+        if before or (asked and not broken and left_out <= len(asked)) or len(asked) == most:
             return
-    raise PassageFailed(f"no usable pair in {ATTEMPTS} replies")
+    if not asked:
+        raise PassageFailed(f"no usable pair in {ATTEMPTS} replies")
+
+
+def _can_be_asked(question: str, asked: list[str]) -> bool:
+    """Whether a question makes sense to somebody who sees nothing else, and is none of those before."""
+    return bool(normalised(question)) and not leans_on_pronoun(question) and not near_duplicate(question, asked)
 
 
 async def _reply(

@@ -13,8 +13,9 @@ class Reply:
     """What the endpoint says to one request.
 
     `likelihood` is the log-probability of each token, where it is asked for; `likely` are the likeliest tokens of each
-    place, and without them the text's own. `body` replaces the JSON or the event stream as it stands. `waits_for` holds
-    the reply back. `breaks_off` closes the connection after the text of a stream, before its end.
+    place, and without them the text's own. `finish_reason` is that of a chat. `body` replaces the JSON or the event
+    stream as it stands. `waits_for` holds the reply back. `breaks_off` closes the connection after the text of a
+    stream, before its end.
     """
 
     text: str = ""
@@ -22,6 +23,7 @@ class Reply:
     likely: Mapping[str, float] = field(default_factory=dict)
     status: int = 200
     body: bytes | None = None
+    finish_reason: str = "stop"
     waits_for: asyncio.Event | None = None
     breaks_off: bool = False
 
@@ -99,7 +101,7 @@ def _response(body: dict[str, Any], replies: Sequence[Reply]) -> bytes:
     elif reply.status != 200:
         content = b'{"error": {"message": "scripted"}}'
     elif body.get("stream"):
-        content = _events(reply.text, ended=not reply.breaks_off)
+        content = _events(reply)
     else:
         choices = [
             {"text": each.text, "index": index, "logprobs": _logprobs(body, each)} for index, each in enumerate(replies)
@@ -111,14 +113,17 @@ def _response(body: dict[str, Any], replies: Sequence[Reply]) -> bytes:
     return head.encode() + content
 
 
-def _events(text: str, *, ended: bool) -> bytes:
+def _events(reply: Reply) -> bytes:
     """A chat reply as server-sent events of three characters each."""
+    text = reply.text
     pieces: list[dict[str, Any]] = [
         {"choices": [{"index": 0, "delta": {"content": text[at : at + 3]}}]} for at in range(0, len(text), 3)
     ]
-    pieces += [{"choices": [], "usage": _usage(text)}] if ended else []
+    if not reply.breaks_off:
+        pieces.append({"choices": [{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}]})
+        pieces.append({"choices": [], "usage": _usage(text)})
     events = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces)
-    return (events + ("data: [DONE]\n\n" if ended else "")).encode()
+    return (events + ("" if reply.breaks_off else "data: [DONE]\n\n")).encode()
 
 
 def _logprobs(body: dict[str, Any], reply: Reply) -> dict[str, Any] | None:

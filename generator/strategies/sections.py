@@ -44,6 +44,7 @@ class SectionStrategy:
             kind=Kind.SECTION,
             most=PAIRS_PER_SECTION,
             tokens_per_pair=TOKENS_PER_PAIR,
+            may_hold_answers=True,  # which of two things came first, say
         )
         async with aclosing(written) as pairs:
             async for pair in pairs:

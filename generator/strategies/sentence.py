@@ -19,9 +19,10 @@ class SentenceStrategy:
 
     name = "sentence"
 
-    def __init__(self, *, endpoint: Endpoint, profile: Profile) -> None:
+    def __init__(self, *, endpoint: Endpoint, profile: Profile, may_hold_answers: bool) -> None:
         self._endpoint = endpoint
         self._profile = profile
+        self._may_hold_answers = may_hold_answers
 
     @classmethod
     def of_request(cls, *, endpoint: Endpoint, name: str, pairs_per_sentence: int, custom_prompt: str) -> Self:
@@ -34,7 +35,7 @@ class SentenceStrategy:
             required=frozenset({"sentence"}),
             allowed=PLACES,
         )
-        return cls(endpoint=endpoint, profile=profile)
+        return cls(endpoint=endpoint, profile=profile, may_hold_answers=bool(custom_prompt))  # choices, say
 
     def write(self, passage: Passage, usage: Usage) -> AsyncGenerator[QuestionAnswer]:
         """Pairs about the sentence (`structured_pairs`)."""
@@ -47,5 +48,11 @@ class SentenceStrategy:
             count=str(wanted),
         )
         return structured_pairs(
-            self._endpoint, instructions, usage, kind=Kind.WRITTEN, most=wanted, tokens_per_pair=TOKENS_PER_PAIR
+            self._endpoint,
+            instructions,
+            usage,
+            kind=Kind.WRITTEN,
+            most=wanted,
+            tokens_per_pair=TOKENS_PER_PAIR,
+            may_hold_answers=self._may_hold_answers,
         )

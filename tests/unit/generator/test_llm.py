@@ -68,6 +68,16 @@ async def test_a_stream_that_breaks_off_may_be_asked_for_again(asking):
         _ = [piece async for piece in client.chat(HELLO, SHORT, Usage())]
 
 
+async def test_a_stream_that_was_cut_off_is_counted_and_may_be_asked_for_again(asking):
+    client, _ = await asking(lambda _: Reply(text="one two", finish_reason="length"))
+    usage = Usage()
+    stream = client.chat(HELLO, SHORT, usage)
+    assert "".join([await anext(stream) for _ in range(3)]) == "one two"
+    with pytest.raises(ReplyBroken):
+        await anext(stream)
+    assert usage.completion_tokens == 2
+
+
 async def test_many_failures_in_a_row_mean_that_the_endpoint_is_down(asking):
     client, _ = await asking(lambda _: Reply(status=503))
     for _ in range(FAILURES_THAT_MEAN_DOWN - 1):

@@ -79,11 +79,54 @@ async def test_an_llm_that_never_writes_pairs_fails_the_sentence(asking):
     assert len(endpoint.requests) == ATTEMPTS
 
 
-async def test_a_reply_that_breaks_off_with_nothing_is_asked_for_again_and_with_pairs_kept(asking):
-    replies = iter([Reply(text="{", breaks_off=True), Reply(text=structured(("Who?", "Ada")), breaks_off=True)])
+async def test_a_reply_that_breaks_off_is_asked_for_again_and_its_pairs_are_kept(asking):
+    replies = iter([Reply(text="{", breaks_off=True), *[Reply(text=structured(("Who?", "Ada")), breaks_off=True)] * 2])
     client, endpoint = await asking(lambda _: next(replies))
     assert [pair.answer for pair in await pairs_of(strategy(SentenceStrategy, client))] == ["Ada"]
+    assert len(endpoint.requests) == 3
+
+
+async def test_a_reply_that_was_cut_off_is_asked_for_once_more(asking):
+    first, second = structured(("Who built Oss?", "Ada")), structured(("When was that?", "1802"), ("Who?", "Ada"))
+    replies = iter([Reply(text=first[:-2], finish_reason="length"), Reply(text=second, finish_reason="length")])
+    client, endpoint = await asking(lambda _: next(replies))
+    asked = [pair.question for pair in await pairs_of(strategy(SentenceStrategy, client))]
+    assert asked == ["Who built Oss?", "When was that?", "Who?"]
     assert len(endpoint.requests) == 2
+
+
+async def test_questions_that_nobody_can_answer_or_that_were_asked_or_hold_their_answer_are_left_out(asking):
+    reply = structured(
+        ("What did he do in 1802?", "Built the bridge"),
+        ("When was the bridge of Oss built?", "In 1802"),
+        ("When was the bridge of Oss built, then?", "1802"),
+        ("Was the bridge built by Ada Holm?", "Ada Holm"),
+        ("Was the bridge built by Tom Reed?", "No, by Ada Holm"),
+        ("Who built the bridge?", "Ada Holm"),
+    )
+    client, endpoint = await asking(lambda _: Reply(text=reply))
+    written = await pairs_of(strategy(SentenceStrategy, client))
+    assert [pair.question for pair in written] == [
+        "When was the bridge of Oss built?",
+        "Was the bridge built by Tom Reed?",
+        "Who built the bridge?",
+    ]
+    assert len(endpoint.requests) == 1
+
+
+async def test_a_reply_most_of_which_is_left_out_is_asked_for_once_more(asking):
+    poor = structured(("Who built the bridge?", "Ada"), ("Who built the bridge?", "Holm"), ("What did he do?", "Built"))
+    replies = iter([poor, structured(("When was the bridge built?", "1802"), ("What did he do?", "Built")), "never"])
+    client, endpoint = await asking(lambda _: Reply(text=next(replies)))
+    written = await pairs_of(strategy(SentenceStrategy, client))
+    assert [pair.question for pair in written] == ["Who built the bridge?", "When was the bridge built?"]
+    assert len(endpoint.requests) == 2
+
+
+async def test_an_own_prompt_may_ask_for_a_choice_among_answers(asking):
+    choice = structured(("Which is it: Ada Holm, Tom Reed?", "Ada Holm"))
+    client, _ = await asking(lambda _: Reply(text=choice))
+    assert len(await pairs_of(strategy(SentenceStrategy, client, prompt="A choice: {sentence}"))) == 1
 
 
 async def test_an_own_prompt_takes_the_place_of_the_profiles(asking):
