@@ -213,14 +213,15 @@ def _run(
     plot: Path | None = None,
     growth: Callable[[dict[str, Any]], Growth] | None = None,
 ) -> None:
-    """Prints what was measured, last, and draws it; what libraries print on the way goes to stderr."""
+    """Prints what was measured, then draws it; what libraries print on the way goes to stderr."""
     if plot is not None:
         checked(plot, "plot")
     with redirect_stdout(sys.stderr):
         result = measure()
+    print(json.dumps(result) if as_json else json.dumps(result, indent=2), flush=True)  # noqa: T201
     if plot is not None and growth is not None:
-        draw(plot, growth(result))
-    print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
+        with redirect_stdout(sys.stderr):
+            draw(plot, growth(result))
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as command
+from lift.errors import InvalidOption
 
 
 def ended(monkeypatch, *arguments):
@@ -41,6 +42,16 @@ def test_what_libraries_print_does_not_reach_stdout(capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"written": 8}
     assert printed.err == "chatter\n"
+
+
+def test_what_was_measured_is_printed_even_where_it_cannot_be_drawn(capsys, tmp_path):
+    def growth(_):
+        sys.stdout.write("chatter\n")
+        raise InvalidOption(option="plot", problem="there is nothing to draw")
+
+    with pytest.raises(InvalidOption):
+        command._run(lambda: {"score": 1}, as_json=True, plot=tmp_path / "out.png", growth=growth)
+    assert json.loads(capsys.readouterr().out) == {"score": 1}
 
 
 def test_each_number_is_taken_once_in_the_order_given():
