@@ -6,7 +6,6 @@ stack, so many questions at once as is asked for. What an answer is worth is for
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from typing import Any
 
 from benchmarks.documents import document
 from benchmarks.machine import describe
+from benchmarks.pairs import pairs
 from benchmarks.queries import MAX_TOKENS, Query, ask_all
 from benchmarks.spread import spread
-from benchmarks.train import PAIRS
 from evals.methods import RETRIEVED_PASSAGES
 from evals.retrieval import Retriever, available, passages
 from lift.client import AsyncClient
@@ -113,7 +112,7 @@ async def _asked(
     client: AsyncClient, plan: Plan, training: float, asked: Mapping[str, Callable[[str], Query]]
 ) -> dict[str, Any]:
     """Seconds a question of each method at each level, and where the adapter's line crosses the others'."""
-    questions = cycle(json.loads(line)["question"] for line in PAIRS.read_text().splitlines())
+    questions = cycle(question for question, _ in pairs())
     seen: dict[int, dict[str, list[float]]] = {level: {name: [] for name in asked} for level in plan.concurrency}
     tokens: dict[str, int] = {}
     for name, query in asked.items():  # what is cached is cached before anything is measured

@@ -1,16 +1,15 @@
 """`lift bench load`: what a running stack's gateway does under 1 to 64 concurrent queries, bad ones among them."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
+from benchmarks.pairs import pairs
 from benchmarks.queries import Outcome, ask_all, ask_beside, bad, good
 from benchmarks.spread import percentile, spread
-from benchmarks.train import PAIRS
 from lift.client import AsyncClient
 from lift.errors import InvalidOption
 from lift.values import AdapterState
@@ -47,7 +46,7 @@ def bench_load(plan: Plan) -> dict[str, Any]:
 
 
 async def _bench(plan: Plan) -> dict[str, Any]:
-    questions = [json.loads(line)["question"] for line in PAIRS.read_text().splitlines()]
+    questions = [question for question, _ in pairs()]
     async with AsyncClient(state_dir=plan.state_dir) as client:
         adapters = await _adapters(client, plan.adapters)
         plan.say(f"{len(adapters)} adapters" if adapters != [None] else "no adapter is ready: the base model is asked")

@@ -1,6 +1,5 @@
 """`lift bench train`: tokens a second of our learner, beside the limit and the loops that others would write."""
 
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from benchmarks.contestants import (
 )
 from benchmarks.limits import Shape, step_seconds, training_flops
 from benchmarks.machine import bandwidth, describe, peak_flops
+from benchmarks.pairs import pairs
 from benchmarks.shapes import random_model
 from lift.errors import InvalidOption
 from lift.template import PromptTemplate
@@ -33,7 +33,6 @@ from trainer.peft_learner import PeftLearner
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.spectra import KeptSpectra, spectra
 
-PAIRS = Path(__file__).parent / "data" / "pairs.jsonl"
 PAPER_PAIRS = 4
 SPECTRUM_PAIRS = 64
 TOGETHER = "lift-together"
@@ -82,8 +81,7 @@ def bench_train(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     base = _base(plan)
     template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
     encoder = Encoder(base.tokenizer, template, plan.hyperparameters().max_pair_tokens)
-    lines = [json.loads(line) for line in PAIRS.read_text().splitlines()]
-    data = encoded([(line["question"], line["answer"]) for line in lines[: plan.examples]], encoder)
+    data = encoded(pairs()[: plan.examples], encoder)
     if len(data) < plan.examples:
         raise InvalidOption(option="examples", value=plan.examples, expected=f"at most {len(data)}, the pairs that fit")
     ours, *others = _contestants(plan, base, data, say)
