@@ -38,13 +38,17 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda; auto: a GPU where there is one.")] = "auto",
     profile: Annotated[str, typer.Option(help="Training profile.")] = "embedded",
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
-    pairs: Annotated[int, typer.Option(help="Pairs per optimizer step of our learner.")] = 128,
-    rival_pairs: Annotated[int, typer.Option(help="Pairs per optimizer step of tuned rivals.")] = 16,
+    pairs: Annotated[str, typer.Option(help="Pairs per optimizer step of our learner, each number in turn.")] = "128",
+    rival_pairs: Annotated[
+        str, typer.Option(help="Pairs per optimizer step of tuned rivals, of which the best counts.")
+    ] = "16,64",
     rivals: Annotated[bool, typer.Option(help="Also measure what others would write.")] = True,
-    repeats: Annotated[int, typer.Option(help="Interleaved sessions of each contestant.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(help="Interleaved sessions of each contestant, behind one that warms up.")
+    ] = 3,
     examples: Annotated[int, typer.Option(help="Pairs that a session trains on.")] = 512,
-    epochs: Annotated[int, typer.Option(help="Epochs of our sessions.")] = 1,
-    jobs: Annotated[int, typer.Option(help="Also so many jobs that share their steps.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Epochs of every session.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Also so many short jobs, one after the other and together.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Training: useful tokens a second beside the limit, PEFT, Hugging Face's Trainer and TRL."""
@@ -58,8 +62,8 @@ def train(
             device=device,
             profile=profile,
             rank=rank,
-            pairs=pairs,
-            rival_pairs=rival_pairs,
+            pairs=_numbers("pairs", pairs),
+            rival_pairs=_numbers("rival_pairs", rival_pairs),
             rivals=rivals,
             repeats=repeats,
             examples=examples,

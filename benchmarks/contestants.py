@@ -1,8 +1,8 @@
 """Learners side by side: ours, and the loops that others would write. All train on the same examples and mask."""
 
 import random
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -11,12 +11,14 @@ import torch
 
 from benchmarks.machine import now
 from trainer.batches import Encoder, Example, epoch
-from trainer.fused import FusedLearner
 from trainer.learner import Learner
 from trainer.padding import padded
 from trainer.profiles import Hyperparameters
 
 IGNORED = -100  # the label that transformers takes no loss over
+
+Weights = Mapping[str, torch.Tensor]
+"""LoRA weights under PEFT's names, bf16 on the CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +29,48 @@ class StepTime:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochEnd:
+    """What an epoch left behind: the adapter's weights, and the seconds of all steps until then."""
+
+    seconds: float
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The training of one adapter."""
+
+    steps: Sequence[StepTime]
+    epochs: Sequence[EpochEnd]
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of all steps but the first, in which buffers are made."""
+        return _rate(self.steps[1:])
+
+    @property
+    def whole_tokens_per_second(self) -> float:
+        """Of all steps."""
+        return _rate(self.steps)
+
+
 class Contestant(Protocol):
-    """Something that trains. torch.OutOfMemoryError: the model and its work do not fit; the model is as it was."""
+    """Something that trains."""
 
     @property
     def name(self) -> str:
         """What it is called in tables."""
 
-    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
-        """Trains fresh LoRA weights on the examples, once each or in epochs, and leaves the model as it was."""
+    @property
+    def pairs(self) -> int:
+        """How many it takes in a step."""
+
+    def session(self, model: Any, examples: Sequence[Example]) -> Session:
+        """Trains fresh LoRA weights on the examples in epochs; leaves the model as it was, whatever is raised.
+
+        torch.OutOfMemoryError: the model and its work do not fit.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +80,23 @@ class Ours:
     name: str
     learner: Callable[[], Learner]
     hyperparameters: Hyperparameters
-    epochs: int = 1
+    epochs: int
 
-    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
+    @property
+    def pairs(self) -> int:
+        """See `Contestant`."""
+        return self.hyperparameters.batch_size
+
+    def session(self, model: Any, examples: Sequence[Example]) -> Session:
         """Epochs as the trainer makes them."""
-        times, shuffler = [], random.Random(0)  # noqa: S311
+        times: list[StepTime] = []
+        ends, shuffler = [], random.Random(0)  # noqa: S311
         with self.learner().adapter(self.hyperparameters) as adapter:
             for _ in range(self.epochs):
-                for batch in epoch(examples, self.hyperparameters.batch_size, shuffler):
+                for batch in epoch(examples, self.pairs, shuffler):
                     times.append(_timed(model.device, _tokens(batch), partial(adapter.step, batch)))
-        return times
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """Jobs of the trainer's that share their steps: every step has a batch of each. `learner`: as of `Ours`."""
-
-    name: str
-    jobs: int
-    learner: Callable[[], FusedLearner]
-    hyperparameters: Hyperparameters
-
-    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
-        """One epoch; each job trains on its share of the examples."""
-        learner, times = self.learner(), []
-        shares = [examples[job :: self.jobs] for job in range(self.jobs)]
-        batches = [epoch(share, self.hyperparameters.batch_size, random.Random(0)) for share in shares]  # noqa: S311
-        with ExitStack() as stack:
-            adapters = [stack.enter_context(learner.adapter(self.hyperparameters)) for _ in shares]
-            for of_step in zip(*batches, strict=False):
-                work = [(adapter, batch, 1.0) for adapter, batch in zip(adapters, of_step, strict=True)]
-                times.append(_timed(model.device, sum(map(_tokens, of_step)), partial(learner.step, work)))
-        return times
+                ends.append(EpochEnd(seconds=sum(step.seconds for step in times), weights=adapter.weights()))
+        return Session(steps=times, epochs=ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +110,28 @@ class TransformersTrainer:
     name: str
     pairs: int
     hyperparameters: Hyperparameters
+    epochs: int
     tuned: bool
 
-    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
-        """One epoch."""
+    def session(self, model: Any, examples: Sequence[Example]) -> Session:
+        """Epochs as Trainer makes them."""
         from transformers import Trainer
 
         class InOrder(Trainer):  # type: ignore[misc]  # transformers has no types here
             def _get_train_sampler(self, *_: Any) -> None:
                 return None
 
-        adapted = _adapted(model, self.hyperparameters, in_fp32=not self.tuned)
         rows = [{"input_ids": list(example.tokens), "example": example} for example in examples]
         collator = _Collator()
-        arguments = _arguments(
-            model, self.pairs, self.hyperparameters, "group_by_length" if self.tuned else "sequential"
-        )
-        stopwatch = _stopwatch(model.device)
-        trainer = (Trainer if self.tuned else InOrder)(
-            model=adapted, args=arguments, train_dataset=rows, data_collator=collator, callbacks=[stopwatch]
-        )
-        return _trained(trainer, collator, stopwatch)
+        order = "group_by_length" if self.tuned else "sequential"
+        arguments = _arguments(self, model, order)
+        with _adapted(model, self.hyperparameters, in_fp32=not self.tuned) as adapted:
+            stopwatch = _stopwatch(adapted)
+            trainer = (Trainer if self.tuned else InOrder)(
+                model=adapted, args=arguments, train_dataset=rows, data_collator=collator, callbacks=[stopwatch]
+            )
+            trainer.train()
+        return _session(collator, stopwatch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +141,15 @@ class TrlTrainer:
     name: str
     pairs: int
     hyperparameters: Hyperparameters
+    epochs: int
     tokenizer: Any
 
-    def session(self, model: Any, examples: Sequence[Example]) -> list[StepTime]:
-        """One epoch."""
+    def session(self, model: Any, examples: Sequence[Example]) -> Session:
+        """Epochs as SFTTrainer makes them."""
         from datasets import Dataset
         from datasets.table import InMemoryTable
         from trl import SFTConfig, SFTTrainer
 
-        adapted = _adapted(model, self.hyperparameters, in_fp32=False)
         table = InMemoryTable.from_pylist(
             [
                 {
@@ -140,20 +161,25 @@ class TrlTrainer:
         )
         rows = Dataset(table, fingerprint="pairs")  # or everything would be pickled to make one
         arguments = _arguments(
+            self,
             model,
-            self.pairs,
-            self.hyperparameters,
             "group_by_length",
             SFTConfig,
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},  # it has tokens and labels
         )
-        stopwatch = _stopwatch(model.device)
-        trainer = SFTTrainer(
-            model=adapted, args=arguments, train_dataset=rows, processing_class=self.tokenizer, callbacks=[stopwatch]
-        )
-        trainer.data_collator = _Counted(trainer.data_collator)
-        return _trained(trainer, trainer.data_collator, stopwatch)
+        with _adapted(model, self.hyperparameters, in_fp32=False) as adapted:
+            stopwatch = _stopwatch(adapted)
+            trainer = SFTTrainer(
+                model=adapted,
+                args=arguments,
+                train_dataset=rows,
+                processing_class=self.tokenizer,
+                callbacks=[stopwatch],
+            )
+            trainer.data_collator = _Counted(trainer.data_collator)
+            trainer.train()
+        return _session(trainer.data_collator, stopwatch)
 
 
 def encoded(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> list[Example]:
@@ -172,37 +198,41 @@ def _timed(device: torch.device, tokens: int, step: Callable[[], object]) -> Ste
     return StepTime(tokens=tokens, seconds=now(device) - began_at)
 
 
-def _trained(trainer: Any, counted: Any, stopwatch: Any) -> list[StepTime]:
-    """Runs a trainer of transformers and takes its adapter out of the model; `counted`: its collator."""
-    adapted = trainer.model
-    try:
-        trainer.train()
-    finally:
-        adapted.unload()
-    return [StepTime(tokens=n, seconds=s) for n, s in zip(counted.tokens, stopwatch.seconds, strict=False)]
+def _rate(times: Sequence[StepTime]) -> float:
+    return sum(step.tokens for step in times) / sum(step.seconds for step in times)
 
 
-def _adapted(model: Any, hyperparameters: Hyperparameters, *, in_fp32: bool) -> Any:
+def _session(counted: Any, stopwatch: Any) -> Session:
+    """What a collator and a stopwatch saw of a trainer of transformers."""
+    times = [StepTime(tokens=n, seconds=s) for n, s in zip(counted.tokens, stopwatch.seconds, strict=False)]
+    return Session(steps=times, epochs=stopwatch.epochs)
+
+
+@contextmanager
+def _adapted(model: Any, hyperparameters: Hyperparameters, *, in_fp32: bool) -> Iterator[Any]:
+    """The model with fresh LoRA weights for the length of the block."""
     import peft
 
     config = peft.LoraConfig(
         r=hyperparameters.rank, lora_alpha=hyperparameters.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return peft.get_peft_model(model, config, autocast_adapter_dtype=in_fp32)
+    adapted = peft.get_peft_model(model, config, autocast_adapter_dtype=in_fp32)
+    try:
+        yield adapted
+    finally:
+        adapted.unload()
 
 
-def _arguments(
-    model: Any, pairs: int, hyperparameters: Hyperparameters, order: str, kind: Any = None, **more: Any
-) -> Any:
+def _arguments(of: TransformersTrainer | TrlTrainer, model: Any, order: str, kind: Any = None, **more: Any) -> Any:
     import tempfile
 
     from transformers import TrainingArguments
 
     return (kind or TrainingArguments)(
         output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=pairs,
-        num_train_epochs=1,
-        learning_rate=hyperparameters.learning_rate,
+        per_device_train_batch_size=of.pairs,
+        num_train_epochs=of.epochs,
+        learning_rate=of.hyperparameters.learning_rate,
         lr_scheduler_type="constant",
         optim="adamw_torch_fused",
         train_sampling_strategy=order,
@@ -219,18 +249,26 @@ def _arguments(
     )
 
 
-def _stopwatch(device: torch.device) -> Any:
+def _stopwatch(adapted: Any) -> Any:
+    """`adapted`: the PEFT model in training."""
+    import peft
     from transformers import TrainerCallback
 
     class Stopwatch(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
         def __init__(self) -> None:
             self.seconds: list[float] = []
+            self.epochs: list[EpochEnd] = []
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self._began_at = now(device)
+            self._began_at = now(adapted.device)
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.seconds.append(now(device) - self._began_at)
+            self.seconds.append(now(adapted.device) - self._began_at)
+
+        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            named = peft.get_peft_model_state_dict(adapted)
+            weights = {name: weight.detach().to("cpu", torch.bfloat16, copy=True) for name, weight in named.items()}
+            self.epochs.append(EpochEnd(seconds=sum(self.seconds), weights=weights))
 
     return Stopwatch()
 
@@ -262,8 +300,3 @@ class _Counted:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> Any:
         self.tokens.append(sum(len(row["input_ids"]) for row in rows))
         return self._collator(rows)
-
-
-def tokens_per_second(times: Sequence[StepTime]) -> float:
-    """Over a session, but for its first step, in which kernels and buffers are made."""
-    return sum(step.tokens for step in times[1:]) / sum(step.seconds for step in times[1:])
