@@ -15,6 +15,7 @@ from statistics import mean
 from typing import Any, Self
 
 from benchmarks.trials import Choice, Trials, Tried, writing
+from evals import rows
 from evals.cases import Case, digest_of
 from evals.datasets.own import own
 from evals.intervals import proportion
@@ -58,10 +59,9 @@ class Row:
     tried: Tried
 
     @classmethod
-    def parsed(cls, line: str) -> Self:
+    def parsed(cls, value: Mapping[str, Any]) -> Self:
         """A row that was written as JSON (`asdict`)."""
-        value = json.loads(line)
-        return cls(of=value.get("of", ""), choice=value["choice"], tried=Tried(**value["tried"]))
+        return cls(of=value["of"], choice=value["choice"], tried=Tried(**value["tried"]))
 
 
 def bench_recipes(plan: Plan) -> dict[str, Any]:
@@ -74,17 +74,16 @@ def bench_recipes(plan: Plan) -> dict[str, Any]:
     settings = _settings(plan.state)
     trying = [(case, choice, _digest(case, choice, settings)) for case, choice in product(cases, choices)]
     plan.out.mkdir(parents=True, exist_ok=True)
-    rows = _rows(plan.out / ROWS)
+    done = {row.of: row.tried for row in rows.read(plan.out / ROWS, Row.parsed)}
     trials = Trials(settings, plan.out, plan.say)
     for case, choice, key in trying:
-        if key in rows:
+        if key in done:
             continue
-        rows[key] = tried = trials.tried(case, choice)
-        with (plan.out / ROWS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(Row(of=key, choice=choice, tried=tried))) + "\n")
+        done[key] = tried = trials.tried(case, choice)
+        rows.append(plan.out / ROWS, Row(of=key, choice=choice, tried=tried))
         right = f"{tried.right} of {tried.questions} right, {tried.expected:.1f} expected"
         plan.say(f"{case.document.title} {choice}: {right}, {tried.seconds:.0f} s")
-    found = [(choice, [rows[_digest(case, choice, settings)] for case in cases]) for choice in choices]
+    found = [(choice, [done[_digest(case, choice, settings)] for case in cases]) for choice in choices]
     return {"benchmark": "recipes", "recipes": [_figures(choice, tried) for choice, tried in found]}
 
 
@@ -106,11 +105,6 @@ def _settings(state: StateFolder) -> Settings:
         return Settings.read(**tomllib.loads(state.config.read_text()))
     except FileNotFoundError as error:
         raise StackStopped(state=str(state.path)) from error
-
-
-def _rows(file: Path) -> dict[str, Tried]:
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return {row.of: row.tried for row in map(Row.parsed, lines)}
 
 
 def _figures(choice: Choice, tried: Sequence[Tried]) -> dict[str, Any]:

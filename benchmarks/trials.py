@@ -16,6 +16,7 @@ from evals.datasets.reading import questions_of
 from evals.scores import contains
 from lift.errors import GeneratorUnavailable
 from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse
+from lift.kept import written_whole
 from lift.settings import Settings
 from storage import keys
 from storage.journal import Journal
@@ -126,7 +127,8 @@ class Trials:
         chunks = [objects.get(key) for key in objects.list(_PREFIX)]
         if not chunks:
             raise GeneratorUnavailable(problem="it wrote nothing")
-        file.write_bytes(b"\n".join(chunks))
+        with written_whole(file) as unfinished:
+            unfinished.write_bytes(b"\n".join(chunks))
 
 
 def writing(choice: Choice, settings: Settings) -> dict[str, Any]:

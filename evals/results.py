@@ -3,11 +3,12 @@
 import json
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from evals import rows
 from evals.errors import DataMalformed, OutputTaken
 
 ROWS = "results.jsonl"
@@ -42,6 +43,11 @@ class Row:
     out_of_scope: bool = False
     error: str | None = None
 
+    @classmethod
+    def parsed(cls, value: Mapping[str, Any]) -> Self:
+        """A row that was written as JSON (`asdict`)."""
+        return cls(**{**value, "references": tuple(value["references"])})
+
     @property
     def key(self) -> tuple[str, str]:
         """Of several rows with one key the last counts."""
@@ -63,7 +69,7 @@ class Results:
         self.folder = folder
         self.run = _entered(folder, benchmark, settings, models or {})
         self._path = folder / ROWS
-        self._rows = {row.key: row for row in _read(self._path)}
+        self._rows = {row.key: row for row in rows.read(self._path, Row.parsed)}
         self._lock = threading.Lock()
 
     @property
@@ -79,8 +85,8 @@ class Results:
 
     def add(self, row: Row) -> None:
         """Appends a row."""
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+        with self._lock:
+            rows.append(self._path, row)
             self._rows[row.key] = row
 
 
@@ -103,19 +109,3 @@ def _entered(folder: Path, benchmark: str, settings: Mapping[str, Any], models: 
     content = {"benchmark": benchmark, "run": run, "settings": settings, "models": {**known, **models}}
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return run
-
-
-def _read(path: Path) -> Iterable[Row]:
-    """The rows of a file. A last line that was cut off by the end of a process is passed over."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        path.write_bytes(whole)
-    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):  # an answer may hold other ends of lines
-        try:
-            row = json.loads(line)
-            yield Row(**{**row, "references": tuple(row["references"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataMalformed(file=str(path), line=number, problem="not a row of results") from error

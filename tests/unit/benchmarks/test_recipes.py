@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from benchmarks import trials
 from benchmarks.closed_book import answers, chances, merged
 from benchmarks.recipes import Plan, bench_recipes
+from evals.errors import DataMalformed
 from lift.errors import EndpointUnavailable, InvalidOption, StackStopped
 from lift.settings import GeneratorSettings, ModelSettings, Settings, TrainerSettings
 from lift.stack.folder import StateFolder
@@ -97,6 +99,39 @@ def test_a_rerun_does_what_is_missing(tmp_path, tried, generator):
     generator.go_down()
     assert tried(epochs=("1", "2"))[0] == before[0]
     assert len((tmp_path / "out" / "recipes.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_row_that_was_cut_off_is_made_anew(tmp_path, tried):
+    both = tried(epochs=("1", "2"))
+    rows = tmp_path / "out" / "recipes.jsonl"
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:-20])
+    again = tried(epochs=("1", "2"))
+    assert again[0] == both[0]
+    assert again[1]["steps"] == both[1]["steps"]
+    assert rows.read_bytes().splitlines()[0] == whole.splitlines()[0]
+    assert len(rows.read_bytes().splitlines()) == 2
+
+
+def test_a_line_that_is_no_row_is_named(tmp_path, tried):
+    tried(epochs=("1",))
+    with (tmp_path / "out" / "recipes.jsonl").open("a") as rows:
+        rows.write('{"choice": {}}\n')
+    with pytest.raises(DataMalformed, match="line: 2"):
+        tried(epochs=("1",))
+
+
+def test_pairs_that_were_not_written_whole_are_written_again(tmp_path, tried, generator, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as until_killed:
+        until_killed.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tried(epochs=("1",))
+    assert not list((tmp_path / "out").glob("pairs-*.jsonl"))
+    assert tried(epochs=("1",))[0]["pairs"] == 4
+    assert len(generator.requests) == 2
 
 
 def test_another_way_to_write_has_pairs_of_its_own(tried, generator):
