@@ -26,7 +26,7 @@ from lift.stack.folder import StateFolder
 from trainer.profiles import hyperparameters
 
 ROWS = "recipes.jsonl"
-NOT_HERE = ("distil_share", "second_round", "abstained_share", "min_recall", "shrink_epsilon", "scope")
+NOT_HERE = ("distil_share", "second_round", "abstained_share", "min_recall", "scope")
 """Options that need more than the pairs, such as the document, or that work behind training alone."""
 
 
@@ -122,6 +122,7 @@ def _figures(choice: Choice, tried: Sequence[Tried]) -> dict[str, Any]:
         "high": round(found.high, 3),
         "retained": round(sum(each.kept for each in tried) / general, 3) if general else None,
         "pairs": round(mean(each.pairs for each in tried), 1),
+        "rank": round(mean(each.rank for each in tried), 1),
         "steps": round(mean(each.steps for each in tried), 1),
         "final_loss": round(mean(each.final_loss for each in tried), 3),
         "seconds": round(mean(each.seconds for each in tried), 1),

@@ -21,8 +21,10 @@ from lift.settings import Settings
 from storage import keys
 from storage.journal import Journal
 from storage.memory import MemoryObjects
+from trainer.decomposition import rank_of
 from trainer.generator import Generation, Generator, Source
 from trainer.profiles import hyperparameters
+from trainer.shrink import shrink
 from trainer.stream import PairStream
 from trainer.training import train
 from trainer.workshop import Workshop
@@ -39,6 +41,8 @@ Choice = Mapping[str, Any]
 class Tried:
     """What came of a choice for one document. `kept`: of the `general` questions that the base model answers right.
 
+    `rank`: of the weights that were asked; less than the trained one where they were shrunk.
+
     `expected`: of how many questions the answer is right on the mean, were answers drawn instead of the likeliest
     taken, counting answers that were trained; less of it is noise than of `right`.
     """
@@ -49,6 +53,7 @@ class Tried:
     kept: int
     general: int
     pairs: int
+    rank: int
     steps: int
     final_loss: float
     seconds: float
@@ -76,8 +81,8 @@ class Trials:
         with stream, self._workshop.learner.adapter(chosen, self._workshop.primer) as adapter:
             began_at = time.perf_counter()
             training = train(stream, encoder, adapter, chosen, Unwatched(), beside=beside)
+            weights = shrink(adapter, training.examples, chosen)
             seconds = time.perf_counter() - began_at
-            weights = adapter.weights()
         with merged(self._workshop, weights, chosen.scaling):
             right, kept = sum(self._are_right(case.questions)), sum(self._are_right(self._general))
             taught = list(dict.fromkeys(pair.answer for pair in training.pairs))
@@ -89,6 +94,7 @@ class Trials:
             kept=kept,
             general=len(self._general),
             pairs=len(training.pairs),
+            rank=rank_of(weights),
             steps=training.steps,
             final_loss=training.losses[-1],
             seconds=seconds,

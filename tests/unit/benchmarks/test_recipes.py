@@ -41,7 +41,7 @@ def state(tmp_path, model, generator):
         settings = Settings(
             node_token=TOKEN,
             state_dir=folder.path,
-            model=ModelSettings(base_model=str(model), max_lora_rank=8),
+            model=ModelSettings(base_model=str(model), max_lora_rank=16),
             generator=GeneratorSettings(address=address),
             trainer=TrainerSettings(device="cpu", threads=1),
         )
@@ -92,6 +92,13 @@ def test_every_combination_is_tried_on_pairs_that_were_written_once(tried, gener
     ]
     assert {recipe["pairs"] for recipe in found} == {4}
     assert len(generator.requests) == 1
+
+
+def test_weights_are_asked_at_the_rank_that_is_published(tried):
+    taught = {"rank": ("16",), "alpha": ("16",), "learning_rate": ("0.01",), "epochs": ("40",), "held_out": ("0",)}
+    found = tried(**taught, shrink_epsilon=("0", "10"))
+    assert [recipe["rank"] for recipe in found] == [16, 8]
+    assert [recipe["right"] for recipe in found] == [2, 2]
 
 
 def test_a_rerun_does_what_is_missing(tmp_path, tried, generator):
