@@ -1,33 +1,34 @@
 """The parts of a stack's pipeline one at a time: writing questions without training, and training without writing."""
 
-import random
 import time
 import tomllib
 from collections.abc import Sequence
 from typing import Self
 
 from benchmarks.contestants import encoded
-from lift.errors import NothingWritten, StackStopped
+from benchmarks.replay import Unwatched, replayed
+from lift.errors import StackStopped
+from lift.internal.v1.generator_pb2 import GenerateResponse
 from lift.settings import Settings
 from lift.stack.folder import StateFolder, holder
-from trainer.batches import Example, epoch
+from storage.memory import MemoryObjects
 from trainer.generator import Generator, Source
 from trainer.profiles import hyperparameters
-from trainer.training import later_epochs
+from trainer.training import train
 from trainer.workshop import Workshop
 
-Pairs = Sequence[tuple[str, str]]
+Said = Sequence[GenerateResponse]
+"""What a generator said about a document, to its end."""
 
 
 class Alone:
-    """A stack's generator, and a learner of this process on the stack's base model and profile."""
+    """A stack's generator, and a learner of this process on the stack's base model, profile and primer."""
 
     def __init__(self, settings: Settings) -> None:
         self._generator = Generator(settings.generator.address, settings.node_token.get_secret_value())
         self._hyperparameters = hyperparameters({}, settings.trainer.profile, settings.model.max_lora_rank)
-        workshop = Workshop.of(settings)
-        self._encoder = workshop.encoder(self._hyperparameters.max_pair_tokens)
-        self._learner = workshop.learner
+        self._workshop = Workshop.of(settings)
+        self._encoder = self._workshop.encoder(self._hyperparameters.max_pair_tokens)
 
     @classmethod
     def of(cls, state: StateFolder) -> Self:
@@ -40,35 +41,33 @@ class Alone:
         """Closes the connection to the generator."""
         self._generator.close()
 
-    def generate(self, text: str, title: str) -> tuple[Pairs, float]:
-        """The pairs, and the seconds to the last of them. GeneratorUnavailable."""
+    def generate(self, text: str, title: str) -> tuple[Said, float]:
+        """What it says, and the seconds to the last pair. GeneratorUnavailable."""
         began_at = time.perf_counter()
-        seconds, pairs = 0.0, []
+        seconds, said = 0.0, []
         for event in self._generator.generate([Source(title=title, text=text)], {}, ()):
+            said.append(event)
             if event.WhichOneof("event") == "pair":
-                pairs.append((event.pair.question, event.pair.answer))
                 seconds = time.perf_counter() - began_at
-        return pairs, seconds
+        return said, seconds
 
-    def train(self, pairs: Pairs) -> float:
-        """Seconds of a job's steps on the pairs, behind one that is not counted. NothingWritten."""
-        batches = self.batches(pairs)
-        with self._learner.adapter(self._hyperparameters) as adapter:
-            adapter.step(batches[0])
+    def train(self, said: Said) -> float:
+        """Seconds of a job's training on the pairs, behind a step that is not counted. NothingWritten.
+
+        What a profile of the stack's has no use for is left out: a teacher, and a second round.
+        """
+        chosen, workshop = self._hyperparameters, self._workshop
+        beside = workshop.beside(chosen)
+        self._warm_up(said)
+        with workshop.learner.adapter(chosen, workshop.primer) as adapter, replayed(said, MemoryObjects()) as stream:
             began_at = time.perf_counter()
-            for batch in batches:
-                adapter.step(batch)
+            train(stream, self._encoder, adapter, chosen, Unwatched(), beside=beside)
             return time.perf_counter() - began_at
 
-    def batches(self, pairs: Pairs) -> list[list[Example]]:
-        """Those of a job's epochs. NothingWritten.
-
-        What rules ask, which a job's later epochs leave out where enough others ask for it, is in all of them.
-        """
-        examples, chosen = encoded(pairs, self._encoder), self._hyperparameters
-        if not examples:
-            raise NothingWritten(pairs=len(pairs))
-        size, more = later_epochs(len(examples), chosen)
-        shuffler = random.Random(0)  # noqa: S311 - an order, no secret
-        batches = epoch(examples, chosen.batch_size, shuffler)
-        return batches + [batch for _ in range(more) for batch in epoch(examples, size, shuffler)]
+    def _warm_up(self, said: Said) -> None:
+        """A step of an adapter that is thrown away."""
+        pairs = [(event.pair.question, event.pair.answer) for event in said if event.WhichOneof("event") == "pair"]
+        examples = encoded(pairs, self._encoder)[: self._hyperparameters.batch_size]
+        if examples:
+            with self._workshop.learner.adapter(self._hyperparameters, self._workshop.primer) as adapter:
+                adapter.step(examples)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import compress
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.closed_book import answers, chances, merged
+from benchmarks.replay import PREFIX, Unwatched, journal, replayed
 from evals.cases import Case, Document, Question, digest_of
 from evals.datasets.forgetting import GENERAL
 from evals.datasets.reading import questions_of
@@ -18,11 +19,9 @@ from lift.errors import GeneratorUnavailable
 from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse
 from lift.kept import written_whole
 from lift.settings import Settings
-from storage import keys
-from storage.journal import Journal
 from storage.memory import MemoryObjects
 from trainer.decomposition import rank_of
-from trainer.generator import Generation, Generator, Source
+from trainer.generator import Generator, Source
 from trainer.profiles import hyperparameters
 from trainer.shrink import shrink
 from trainer.stream import PairStream
@@ -118,19 +117,20 @@ class Trials:
             self._say(f"{document.title}: questions are being written")
             self._write(document, _of_writing(choice), file)
         objects = MemoryObjects()
-        objects.put(f"{_PREFIX}0000000001-00000000.jsonl", file.read_bytes())
-        return PairStream(Journal(objects, *_NAMES, token=1), lambda _: Generation(_Ended()))
+        objects.put(f"{PREFIX}0000000001-00000000.jsonl", file.read_bytes())
+        return replayed([GenerateResponse(coverage=Coverage())], objects)
 
     def _write(self, document: Document, writing: Choice, file: Path) -> None:
         objects = MemoryObjects()
         address, token = self._settings.generator.address, self._settings.node_token.get_secret_value()
         source = Source(title=document.title, text=document.text)
-        with closing(Generator(address, token)) as generator:
-            journal = Journal(objects, *_NAMES, token=1)
-            with PairStream(journal, lambda done: generator.generate([source], writing, done)) as stream:
-                while not stream.exhausted:
-                    stream.take(1, lambda: None)
-        chunks = [objects.get(key) for key in objects.list(_PREFIX)]
+        with (
+            closing(Generator(address, token)) as generator,
+            PairStream(journal(objects), lambda done: generator.generate([source], writing, done)) as stream,
+        ):
+            while not stream.exhausted:
+                stream.take(1, lambda: None)
+        chunks = [objects.get(key) for key in objects.list(PREFIX)]
         if not chunks:
             raise GeneratorUnavailable(problem="it wrote nothing")
         with written_whole(file) as unfinished:
@@ -146,30 +146,3 @@ def writing(choice: Choice, settings: Settings) -> dict[str, Any]:
 
 def _of_writing(choice: Choice) -> Choice:
     return {name: choice[name] for name in WRITING if name in choice}
-
-
-class Unwatched:
-    """Work that is nobody's job."""
-
-    def check(self) -> None:
-        """Goes on."""
-
-    def report(self, **changes: Any) -> None:
-        """Tells nobody."""
-
-    def took(self, **seconds: float) -> None:
-        """Tells nobody."""
-
-
-class _Ended:
-    """A generator's call that has no more to say."""
-
-    def __iter__(self) -> Iterator[GenerateResponse]:
-        yield GenerateResponse(coverage=Coverage())
-
-    def cancel(self) -> None:
-        """Nothing is running."""
-
-
-_NAMES = ("bench", "recipes")
-_PREFIX = keys.journal(*_NAMES)
