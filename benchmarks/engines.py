@@ -2,13 +2,14 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from lift.errors import EngineUnavailable
 from lift.settings import EngineSettings, ModelSettings, ObjectSettings, Settings
@@ -16,12 +17,21 @@ from lift.toml import revealed
 from server.engine.environment import environment
 
 END_SECONDS = 30.0
+ANSWER_SECONDS = 600.0
 AS_PUBLISHED = {"VLLM_PLUGINS": ""}
 """Variables that leave vLLM as it is published."""
 
 
+class Asked(Protocol):
+    """What can be asked as an engine; see `benchmarks.engine_process.Subject` for what."""
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """The result of one command. EngineUnavailable."""
+        ...
+
+
 class EngineProcess:
-    """A running engine; see `benchmarks.engine_process.Subject` for what it can be asked."""
+    """A running engine."""
 
     def __init__(self, commands: IO[str], results: IO[str], setup: Mapping[str, Any]) -> None:
         self._commands = commands
@@ -29,12 +39,14 @@ class EngineProcess:
         self._write(json.dumps(setup) + "\n")
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """The result of one command. EngineUnavailable: the process has ended."""
+        """The result of one command. EngineUnavailable: the process has ended, or says nothing for ANSWER_SECONDS."""
         self._write(json.dumps({"do": do, **arguments}) + "\n")
         return self.result()
 
     def result(self) -> dict[str, Any]:
         """The next result. EngineUnavailable."""
+        if not select.select([self._results], [], [], ANSWER_SECONDS)[0]:
+            raise EngineUnavailable(problem=f"the engine said nothing for {ANSWER_SECONDS:.0f} s")
         line = self._results.readline()
         if not line:
             raise EngineUnavailable(problem="the engine's process ended")
@@ -46,6 +58,32 @@ class EngineProcess:
             self._commands.flush()
         except BrokenPipeError as error:
             raise EngineUnavailable(problem="the engine's process ended") from error
+
+
+class Rival:
+    """Another engine, for as long as it answers. `failed`: its name and why it does not, where it does not."""
+
+    def __init__(self, name: str, start: Callable[[], EngineProcess]) -> None:
+        self.failed: dict[str, str] = {}
+        self._name = name
+        self._engine: EngineProcess | None = None
+        with self.noting():
+            self._engine = start()
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """EngineUnavailable ends the block, and whatever else it is asked, but not the benchmark."""
+        try:
+            yield
+        except EngineUnavailable as error:
+            self._engine = None
+            self.failed.setdefault(self._name, str(error))
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """The result of one command. EngineUnavailable."""
+        if self._engine is None:
+            raise EngineUnavailable(problem="it has failed before")
+        return self._engine.ask(do, **arguments)
 
 
 @contextmanager

@@ -28,12 +28,15 @@ class Work:
 
 
 DECODE = Work(name="decode", streams=1, prompt_tokens=16, answer_tokens=25)
+FEW_PROMPTS = Work(name="few prompts", streams=2, prompt_tokens=128, answer_tokens=1)
+"""Long prompts that stock vLLM reads with an adapter in less than a minute."""
 
 
 def works(streams: int) -> tuple[Work, ...]:
-    """What is measured, all but the decoding of one stream with so many of them."""
+    """What is measured, all but few prompts and the decoding of one stream with so many of them."""
     return (
         Work(name="prefill", streams=streams, prompt_tokens=128, answer_tokens=1),
+        FEW_PROMPTS,
         Work(name="short prefill", streams=streams, prompt_tokens=24, answer_tokens=1),
         DECODE,
         Work(name="batch", streams=streams, prompt_tokens=16, answer_tokens=17),

@@ -14,11 +14,13 @@ def test_every_figure_is_measured_and_set_against_the_limit(base_model):
     found = bench_serve(plan)
     voices = {voice.name for voice in plan.voices}
     for work in plan.works:
-        theirs = {f"stock, {voice.name}" for voice in plan.voices[:3]} if work in plan.works[1:] else set()
+        theirs = {f"stock, {voice.name}" for asked, voice in plan.of_stock(1) if asked == work}
         rates = found["tokens_per_second"][work.name]
         assert rates.keys() == voices | theirs
         assert all(rate["median"] > 0 for rate in rates.values())
         assert found["limits"][work.name].keys() == voices
+    assert found["rivals_failed"] == {}
+    assert "1 of rank 16 / stock" in found["ratios"]["few prompts"]
     assert found["ratios"]["decode"].keys() >= {"1 of rank 16 / base", "1 of rank 16 / stock"}
     assert found["first_token_seconds"]["cold"]["median"] > found["first_token_seconds"]["warm"]["median"] > 0
     assert found["neighbours"]["loads"] > 0

@@ -8,7 +8,7 @@ from benchmarks.serving_work import BASE, Voice, gaps, limit_rate, ratios, works
 from lift.errors import InvalidOption
 
 SHAPE = Shape(linear=100, head=20, lora=40, attention=5, cached=3)
-_, PREFILL, DECODE, BATCH = works(8)
+_, _, PREFILL, DECODE, BATCH = works(8)
 MANY = Voice(name="8 of rank 128", adapters=8, first=1, rank=128)
 
 
@@ -65,8 +65,8 @@ def test_a_plan_has_the_base_and_one_and_many_adapters_at_both_ranks():
 
 
 def test_a_batch_has_a_stream_for_each_adapter_and_never_fewer_than_eight():
-    assert [work.streams for work in plan(adapters=(1, 2)).works] == [8, 8, 1, 8]
-    assert [work.streams for work in plan(adapters=(1, 64, 8)).works] == [64, 64, 1, 64]
+    assert [work.streams for work in plan(adapters=(1, 2)).works] == [8, 2, 8, 1, 8]
+    assert [work.streams for work in plan(adapters=(1, 64, 8)).works] == [64, 2, 64, 1, 64]
 
 
 @pytest.mark.parametrize(
