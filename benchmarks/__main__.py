@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.environment import become_role
 from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_serving
 from lift import logs
 from lift.cli.options import DEFAULT_STATE, Json, State
@@ -238,6 +239,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    become_role(next(iter(sys.argv[1:]), ""))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that engines are stopped with it
     logs.configure(level="WARNING", as_json=False, role="bench")
     main()

@@ -13,6 +13,7 @@ from typing import IO, Any, Protocol
 
 from lift.errors import EngineUnavailable
 from lift.settings import EngineSettings, ModelSettings, ObjectSettings, Settings
+from lift.stack.programs import OF_ENGINE
 from lift.toml import revealed
 from server.engine.environment import environment
 
@@ -95,7 +96,10 @@ def running(
     max_lora_rank: int,
     variables: Mapping[str, str],
 ) -> Iterator[EngineProcess]:
-    """An engine that has loaded, for as long as the block lasts. EngineUnavailable: it did not start."""
+    """An engine that has loaded, in the environment that `lift up` gives one, for as long as the block lasts.
+
+    EngineUnavailable: it did not start.
+    """
     model = ModelSettings.model_validate({"base_model": str(base_model), "max_lora_rank": max_lora_rank})
     settings = Settings(model=model, engine=engine)
     setup = {
@@ -109,7 +113,7 @@ def running(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment(settings), **variables},
+        env={**os.environ, **OF_ENGINE, **environment(settings), **variables},
         start_new_session=True,
     )
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.alone import Alone
 from benchmarks.documents import document, question
+from benchmarks.environment import used
 from benchmarks.machine import describe
 from benchmarks.spread import spread
 from lift.client import Client
@@ -77,6 +78,7 @@ def bench_pipeline(plan: Plan) -> dict[str, Any]:
                 )
     return {
         "machine": describe(),
+        "environment": used(),
         "repeats": plan.repeats,
         "sentences": {str(length): figures(seen) for length, seen in runs.items()},
     }

@@ -18,6 +18,7 @@ from benchmarks.spread import percentile, spread
 from lift.errors import InvalidOption
 from lift.limits import RANKS
 from lift.settings import EngineSettings
+from lift.stack.programs import OF_ENGINE
 from lift.stack.store import running_store
 from storage.base_model import dtype_for, folder_of
 
@@ -224,6 +225,7 @@ class _Figures:
         shapes = {rank: Shape.of(plan.skeleton, rank) for rank in (0, plan.rank, plan.shrunk_rank)}
         return {
             "machine": {**describe(), "peak_tflops": round(peak / 1e12, 3), "gb_per_second": round(speed / 1e9, 1)},
+            "environment": OF_ENGINE,
             "threads": plan.threads,
             "rank": plan.rank,
             "shrunk_rank": plan.shrunk_rank,

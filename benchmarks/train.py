@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from benchmarks.contest import Contest, Seen, written
 from benchmarks.contestants import Contestant, Ours, TransformersTrainer, TrlTrainer, encoded
+from benchmarks.environment import used
 from benchmarks.held_out import split
 from benchmarks.limits import Shape, step_seconds, training_flops
 from benchmarks.machine import bandwidth, describe
@@ -113,6 +114,7 @@ def bench_train(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
         "peak_tflops": round(peak / 1e12, 3),
         "bandwidth_gb_per_second": round(bytes_per_second / 1e9, 2),
         "machine": describe(),
+        "environment": used(),
         "device": base.model.device.type,
         "dtype": str(base.model.dtype).removeprefix("torch."),
         "rank": plan.rank,
