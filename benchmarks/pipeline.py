@@ -1,6 +1,7 @@
 """`lift bench pipeline`: a running stack from document accepted to first answer token, beside its parts alone."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from benchmarks.environment import used
 from benchmarks.machine import describe
 from benchmarks.spread import spread
 from lift.client import Client
-from lift.errors import InvalidOption
+from lift.errors import InvalidOption, LiftError
 from lift.stack.folder import StateFolder
 from lift.timeline import spans
 from lift.values import StageSeconds
@@ -35,6 +36,10 @@ class Plan:
             raise InvalidOption(option="sentences", expected=f"numbers from 1 to {MAX_SENTENCES}")
         if self.repeats < 1:
             raise InvalidOption(option="repeats", value=self.repeats, expected="at least 1")
+
+
+class OutOfScope(LiftError):
+    """The base model answered a question about the document in the adapter's place"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,37 +65,54 @@ class Run:
 
 
 def bench_pipeline(plan: Plan) -> dict[str, Any]:
-    """Interleaved repeats of all lengths: the result that `--json` prints.
+    """Interleaved repeats of all lengths: the result that `--json` prints, with the reasons of documents that failed.
 
-    StackStopped, GatewayUnavailable, and what a job ends with.
+    StackStopped, GatewayUnavailable, and what the last document failed with, where all have.
     """
     seed = time.time_ns()  # so that no document is one that was trained on before
     runs: dict[int, list[Run]] = {length: [] for length in plan.sentences}
+    failed: dict[int, list[LiftError]] = {length: [] for length in plan.sentences}
     with Client(state_dir=plan.state.path) as client, closing(Alone.of(plan.state)) as alone:
         for repeat in range(1, plan.repeats + 1):
             for length in plan.sentences:
                 seed += 1
-                run = _run(client, alone, document(length, seed), f"bench {length} {seed}")
+                try:
+                    run = _run(client, alone, document(length, seed), f"bench {length} {seed}")
+                except LiftError as error:
+                    failed[length].append(error)
+                    plan.say(f"{repeat}/{plan.repeats} {length} sentences: {error}")
+                    continue
                 runs[length].append(run)
                 plan.say(
                     f"{repeat}/{plan.repeats} {length} sentences, {run.pairs} pairs: {run.answered:.1f} s;"
                     f" alone: generation {run.generation:.1f} s, training {run.training:.1f} s"
                 )
+    if not any(runs.values()):
+        raise failed[plan.sentences[-1]][-1]
     return {
         "machine": describe(),
         "environment": used(),
         "repeats": plan.repeats,
-        "sentences": {str(length): figures(seen) for length, seen in runs.items()},
+        "sentences": {str(length): figures(seen) for length, seen in runs.items() if seen},
+        "failed": {
+            str(length): Counter(error.reason() for error in errors) for length, errors in failed.items() if errors
+        },
     }
 
 
 def _run(client: Client, alone: Alone, text: str, title: str) -> Run:
-    """The document through the stack, then its questions and its training alone, on the same machine."""
+    """The document through the stack, then its questions and its training alone, on the same machine.
+
+    JobFailed, OutOfScope, and what else can come between a document and its answer.
+    """
     begun = client.ingest(text, title=title, wait=False)
     accepted_at = time.perf_counter()
     job = client.jobs.wait(begun.job.id)
-    next(iter(client.stream(begun.adapter, question(text), max_tokens=8)))
+    stream = client.stream(begun.adapter, question(text), max_tokens=8)
+    next(iter(stream), "")
     answered = time.perf_counter() - accepted_at
+    if stream.answer().out_of_scope:
+        raise OutOfScope(question=question(text))
     pairs, generation = alone.generate(text, title)
     training = alone.train(pairs)
     return Run(
