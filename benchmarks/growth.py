@@ -72,14 +72,15 @@ def of_catalogue(result: Result) -> Growth:
 
 
 def of_breakeven(result: Result) -> Growth:
-    """Seconds in all against questions asked one at a time, or as few at once as was measured: the longest document."""
+    """Seconds in all against questions, the first and then as few at once as was measured: the longest document."""
     length, found = max(result["sentences"].items(), key=lambda item: int(item[0]))
     level, measured = min(found["concurrency"].items(), key=lambda item: int(item[0]))
     asked = [2.0**power for power in range(MOST_QUESTIONS.bit_length())]
     lines = {}
     for name, seconds in measured["seconds_a_question"].items():
-        once = found["training_seconds"] if name == "adapter" else 0.0
-        lines[name] = [(questions, once + questions * seconds["median"]) for questions in asked]
+        once = found["first_seconds"].get(name, seconds)["median"]
+        once += found["training_seconds"]["median"] if name == "adapter" else 0.0
+        lines[name] = [(questions, once + (questions - 1) * seconds["median"]) for questions in asked]
     return Growth(title=f"{length} sentences, {level} at once", x="questions", y="seconds in all", lines=lines)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, cycle
 
@@ -36,6 +36,7 @@ class Outcome:
     seconds: float
     first_token_seconds: float = 0.0
     tokens: int = 0
+    prompt_tokens: int = 0
     out_of_scope: bool = False
     error: str = ""
 
@@ -62,8 +63,11 @@ def bad(adapters: Sequence[str | None]) -> Iterator[Query]:
         yield Query(adapter="Not An Id", question="Who?", bad=True)
 
 
-async def ask_all(client: AsyncClient, queries: Sequence[Query], at_once: int) -> tuple[list[Outcome], float]:
-    """The outcomes, `at_once` queries under way at any time, and the seconds that all of them took."""
+async def ask_all(client: AsyncClient, queries: Iterable[Query], at_once: int) -> tuple[list[Outcome], float]:
+    """The outcomes, `at_once` queries under way at any time, and the seconds that all of them took.
+
+    A query is made as it is asked, so what an iterator takes for making one counts.
+    """
     waiting, outcomes = iter(queries), list[Outcome]()
 
     async def work() -> None:
@@ -110,5 +114,6 @@ async def _ask(client: AsyncClient, query: Query) -> Outcome:
         seconds=seconds,
         first_token_seconds=first or seconds,
         tokens=answer.usage.completion_tokens,
+        prompt_tokens=answer.usage.prompt_tokens,
         out_of_scope=answer.out_of_scope,
     )

@@ -33,10 +33,11 @@ EACH = {"adapter": {"median": 1}, "long context": {"median": 3}}
 BREAKEVEN = {
     "sentences": {
         "25": {
-            "training_seconds": 10,
+            "training_seconds": {"median": 10},
+            "first_seconds": {"adapter": {"median": 2}, "long context": {"median": 7}},
             "concurrency": {"8": {"seconds_a_question": {}}, "1": {"seconds_a_question": EACH}},
         },
-        "5": {"training_seconds": 2, "concurrency": {}},
+        "5": {"training_seconds": {"median": 2}, "concurrency": {}},
     }
 }
 
@@ -55,8 +56,8 @@ def test_load_is_drawn_against_queries_at_once_where_there_were_answers():
 
 def test_break_even_is_drawn_for_the_longest_document_and_the_fewest_questions_at_once():
     lines = of_breakeven(BREAKEVEN).lines
-    assert lines["adapter"][:3] == [(1, 11), (2, 12), (4, 14)]
-    assert lines["long context"][:3] == [(1, 3), (2, 6), (4, 12)]
+    assert lines["adapter"][:3] == [(1, 12), (2, 13), (4, 15)]
+    assert lines["long context"][:3] == [(1, 7), (2, 10), (4, 16)]
 
 
 @pytest.mark.parametrize("growth", [of_serving(SERVING), of_load(LOAD), of_pipeline(PIPELINE), of_breakeven(BREAKEVEN)])
