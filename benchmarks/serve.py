@@ -1,5 +1,6 @@
 """`lift bench serve`: tokens a second of one engine with no, one and many adapters, beside stock vLLM and the limit."""
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from benchmarks.engines import AS_PUBLISHED, Asked, EngineProcess, Rival, runnin
 from benchmarks.limits import Shape
 from benchmarks.machine import bandwidth, describe, peak_flops
 from benchmarks.random_adapters import copies, write_random_adapter
-from benchmarks.serving_work import BASE, STOCK, Voice, Work, gaps, limits, ratios, works
+from benchmarks.serving_work import BASE, STOCK, Voice, Work, gaps, limits, of_streams, ratios, works
 from benchmarks.spread import percentile, spread
 from lift.errors import InvalidOption
 from lift.limits import RANKS
@@ -35,8 +36,8 @@ WAITS = ("fetch", "validate", "load", "cold", "warm")
 class Plan:
     """What to measure. `adapters`: how many distinct ones answer in a batch, each number in turn.
 
-    `rivals`: also stock vLLM. `threads`: of each engine, 0 leaves each its own choice. `say` is told each figure as it
-    comes.
+    `streams`: questions at once of our engine, of an adapter each. `rivals`: also stock vLLM. `threads`: of each
+    engine, 0 leaves each its own choice. `say` is told each figure as it comes.
     """
 
     base_model: str
@@ -45,6 +46,7 @@ class Plan:
     adapters: Sequence[int]
     repeats: int
     rivals: bool
+    streams: Sequence[int] = ()
     threads: int = 0
     say: Callable[[str], None]
 
@@ -57,6 +59,8 @@ class Plan:
             raise InvalidOption(option="shrunk-rank", value=self.shrunk_rank, expected=f"at most {self.rank}, the rank")
         if not self.adapters or any(not 1 <= count <= MAX_ADAPTERS for count in self.adapters):
             raise InvalidOption(option="adapters", expected=f"numbers from 1 to {MAX_ADAPTERS}")
+        if any(not 1 <= count <= MAX_ADAPTERS for count in self.streams):
+            raise InvalidOption(option="streams", expected=f"numbers from 1 to {MAX_ADAPTERS}")
         if self.threads < 0:
             raise InvalidOption(option="threads", value=self.threads, expected="at least 0")
         if self.repeats < 1:
@@ -65,17 +69,24 @@ class Plan:
     @property
     def most(self) -> int:
         """How many adapters of each rank are held."""
-        return max(self.adapters)
+        return max(*self.adapters, *self.streams)
 
     @property
     def voices(self) -> tuple[Voice, ...]:
         """The base, and each number of adapters at full rank, then shrunk."""
+        return self._voices(self.adapters)
+
+    def of_streams(self, count: int) -> tuple[Voice, ...]:
+        """Who answers so many questions at once: the base, and an adapter each at full rank, then shrunk."""
+        return self._voices([count])
+
+    def _voices(self, counts: Sequence[int]) -> tuple[Voice, ...]:
         return (
             BASE,
             *(
                 Voice(name=f"{count} of rank {rank}", adapters=count, first=first, rank=rank)
                 for rank, first in ((self.rank, 1), (self.shrunk_rank, 1 + self.most))
-                for count in self.adapters
+                for count in counts
             ),
         )
 
@@ -97,7 +108,7 @@ class Plan:
     @property
     def works(self) -> tuple[Work, ...]:
         """What is measured, with as many streams as there are adapters, and not fewer than LEAST_STREAMS."""
-        return works(max(LEAST_STREAMS, self.most))
+        return works(max(LEAST_STREAMS, *self.adapters))
 
     @cached_property
     def folder(self) -> Path:
@@ -144,6 +155,9 @@ def bench_serve(plan: Plan) -> dict[str, Any]:
                 with stock.noting():
                     for work, voice in plan.of_stock(repeat):
                         figures.of_rate(stock, work, voice, STOCK + voice.name)
+            for count in plan.streams:
+                for voice in plan.of_streams(count):
+                    figures.of_streams(ours, count, voice)
             figures.of_waits(ours, str(sample))
         return {**figures.result(), "rivals_failed": {} if stock is None else stock.failed}
 
@@ -175,7 +189,7 @@ def _engines(plan: Plan) -> Iterator[tuple[EngineProcess, Rival | None, Path]]:
 
         ours = start("our engine", {}, held)
         name = "stock vLLM"
-        stock = Rival(name, lambda: start(name, AS_PUBLISHED, held[: plan.most])) if plan.rivals else None
+        stock = Rival(name, lambda: start(name, AS_PUBLISHED, held[: max(plan.adapters)])) if plan.rivals else None
         yield ours, stock, full
 
 
@@ -188,6 +202,7 @@ class _Figures:
         self._peaks: list[float] = []
         self._bandwidths: list[float] = []
         self._waits: list[dict[str, Any]] = []
+        self._streams: dict[int, dict[str, list[tuple[float, float]]]] = {count: {} for count in plan.streams}
 
     def of_machine(self) -> None:
         """What the machine can do at the moment; begins a repeat."""
@@ -198,13 +213,26 @@ class _Figures:
         self._say(f"{self._peaks[-1] / 1e12:.2f} TFLOP/s, {self._bandwidths[-1] / 1e9:.1f} GB/s")
 
     def of_rate(self, engine: Asked, work: Work, voice: Voice, name: str) -> None:
-        """Tokens a second, in a second run: the first brings the adapters into their slots."""
+        """Tokens a second."""
+        rate = work.rate(self._answers(engine, work, voice))
+        self._rates[work.name].setdefault(name, []).append(rate)
+        self._say(f"{work.name}, {name}: {rate:.1f} tokens/s")
+
+    def of_streams(self, engine: Asked, count: int, voice: Voice) -> None:
+        """Tokens a second of so many questions at once, and the median of the seconds to their first tokens."""
+        work = of_streams(count)
+        streams = self._answers(engine, work, voice)
+        rate, first = work.rate(streams), statistics.median(moments[0] for moments in streams)
+        self._streams[count].setdefault(voice.name, []).append((rate, first))
+        self._say(f"{work.name}, {voice.name}: {rate:.1f} tokens/s, first token after {first:.2f} s")
+
+    def _answers(self, engine: Asked, work: Work, voice: Voice) -> list[list[float]]:
+        """When each token came, in a second run: the first brings the adapters into their slots."""
         asked = {"voices": voice.numbers(work.streams), "seed": 1 + len(self._peaks)}
         engine.ask("answer", prompt_tokens=8, answer_tokens=2, **asked)
         told = engine.ask("answer", prompt_tokens=work.prompt_tokens, answer_tokens=work.answer_tokens, **asked)
-        rate = work.rate(told["streams"])
-        self._rates[work.name].setdefault(name, []).append(rate)
-        self._say(f"{work.name}, {name}: {rate:.1f} tokens/s")
+        streams: list[list[float]] = told["streams"]
+        return streams
 
     def of_waits(self, engine: EngineProcess, folder: str) -> None:
         """From an adapter in the store to its first token; and between tokens of those who answer beside loads."""
@@ -238,6 +266,7 @@ class _Figures:
             "limits": limits(shapes, plan.works, plan.voices, self._rates, peak=peak, bandwidth=speed),
             "first_token_seconds": {name: spread([each[name] for each in self._waits], 3) for name in WAITS},
             "neighbours": self._neighbours(),
+            "by_streams": {str(count): _of_streams(by_voice) for count, by_voice in self._streams.items()},
         }
 
     def _neighbours(self) -> dict[str, float]:
@@ -254,3 +283,13 @@ class _Figures:
 
     def _say(self, line: str) -> None:
         self._plan.say(f"{len(self._peaks)}/{self._plan.repeats} {line}")
+
+
+def _of_streams(by_voice: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
+    return {
+        name: {
+            "tokens_per_second": spread([rate for rate, _ in seen]),
+            "first_token_seconds": spread([first for _, first in seen], 3),
+        }
+        for name, seen in by_voice.items()
+    }

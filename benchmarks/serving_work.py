@@ -43,6 +43,11 @@ def works(streams: int) -> tuple[Work, ...]:
     )
 
 
+def of_streams(streams: int) -> Work:
+    """Short questions at once, each answered in a sentence or two."""
+    return Work(name=f"{streams} streams", streams=streams, prompt_tokens=16, answer_tokens=24)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
     """Who answers: adapters held under the numbers from `first` on, in turn; the base model where there are none."""

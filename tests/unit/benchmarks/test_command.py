@@ -21,6 +21,7 @@ def ended(monkeypatch, *arguments):
     [
         (("serve", "--rank", "7", "--model", "m"), "rank"),
         (("serve", "--model", "/nowhere"), "/nowhere"),
+        (("serve", "--streams", "1,65", "--model", "m"), "streams"),
         (("load", "--concurrency", "1,x"), "concurrency"),
         (("load",), "gateway"),
         (("pipeline", "--sentences", "0"), "sentences"),

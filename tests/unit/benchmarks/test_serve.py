@@ -81,3 +81,14 @@ def test_a_rival_that_ends_is_reported_and_all_else_stands(measured):
 
 def test_without_rivals_none_has_failed(measured):
     assert measured(None)["rivals_failed"] == {}
+
+
+def test_streams_have_a_rate_and_the_median_of_their_first_tokens(measured):
+    found = measured(None, streams=(1, 32))["by_streams"]
+    assert found.keys() == {"1", "32"}
+    assert found["32"].keys() == {"base", "32 of rank 16", "32 of rank 8"}
+    assert found["32"]["base"]["tokens_per_second"]["median"] == 32 * 24 / 24  # a second for each token
+    assert found["1"]["1 of rank 8"] == {
+        "tokens_per_second": {"median": 1.0, "low": 1.0, "high": 1.0},
+        "first_token_seconds": {"median": 1.0, "low": 1.0, "high": 1.0},
+    }

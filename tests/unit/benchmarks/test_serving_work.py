@@ -69,6 +69,15 @@ def test_a_batch_has_a_stream_for_each_adapter_and_never_fewer_than_eight():
     assert [work.streams for work in plan(adapters=(1, 64, 8)).works] == [64, 2, 64, 1, 64]
 
 
+def test_streams_are_of_an_adapter_each_and_leave_batches_as_they_are():
+    asked = plan(adapters=(1, 8), streams=(1, 32))
+    assert asked.most == 32
+    assert [work.streams for work in asked.works] == [8, 2, 8, 1, 8]
+    base, full, shrunk = asked.of_streams(32)
+    assert (base, full.name, shrunk.name) == (BASE, "32 of rank 128", "32 of rank 32")
+    assert len({*full.numbers(32), *shrunk.numbers(32)}) == 64
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -79,6 +88,8 @@ def test_a_batch_has_a_stream_for_each_adapter_and_never_fewer_than_eight():
         {"adapters": (8, 65)},
         {"repeats": 0},
         {"threads": -1},
+        {"streams": (0,)},
+        {"streams": (65,)},
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(wrong):
