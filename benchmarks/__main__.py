@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.environment import become_role
-from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_serving
+from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_registered, of_serving
 from lift import logs
 from lift.cli.options import DEFAULT_STATE, Json, State
 from lift.cli.pictures import checked
@@ -109,6 +109,35 @@ def serve(
         return bench_serve(plan if model else replace(plan, base_model=str(embedded())))
 
     _run(measure, as_json, plot, of_serving)
+
+
+@app.command()
+def registered(
+    model: Model = "",
+    *,
+    rank: Annotated[int, typer.Option(help="LoRA rank.")] = 32,
+    adapters: Annotated[str, typer.Option(help="Adapters loaded, each number in turn.")] = "1,16,64,256",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 is the engine's choice.")] = 0,
+    repeats: Annotated[int, typer.Option(help="Measurements of each stream.")] = 3,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """One engine while its adapters become more: memory, seconds of a load, tokens a second of one stream."""
+    from benchmarks.registered import Plan, bench_registered
+    from trainer.base_model import embedded
+
+    def measure() -> dict[str, Any]:
+        plan = Plan(
+            base_model=model,
+            rank=rank,
+            adapters=_numbers("adapters", adapters),
+            threads=threads,
+            repeats=repeats,
+            say=_say,
+        )
+        return bench_registered(plan if model else replace(plan, base_model=str(embedded())))
+
+    _run(measure, as_json, plot, of_registered)
 
 
 @app.command()

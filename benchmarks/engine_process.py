@@ -52,14 +52,24 @@ class Subject:
         await self._preparation.close()
         self._objects.close()
 
-    async def hold(self, folders: Sequence[str], first: int) -> None:
-        """Loads adapters under the numbers from `first` on."""
+    async def hold(self, folders: Sequence[str], first: int) -> dict[str, Any]:
+        """Loads adapters under the numbers from `first` on: the seconds of each, to its first token."""
         from server.engine.llm import Adapter
         from server.engine.loading import load_probed
 
+        seconds = []
         for number, folder in enumerate(folders, first):
             self._adapters[number] = Adapter(number=number, name=folder, folder=Path(folder))
+            began_at = time.perf_counter()
             await load_probed(self._engine, self._adapters[number])
+            seconds.append(time.perf_counter() - began_at)
+        return {"seconds": seconds}
+
+    async def memory(self) -> dict[str, float]:
+        """What this process and its children hold."""
+        from benchmarks.memory import held
+
+        return held(os.getsid(0))
 
     async def answer(self, voices: Sequence[int], prompt_tokens: int, answer_tokens: int, seed: int) -> dict[str, Any]:
         """One stream for each voice, 0 being the base model, all at once: when each of their tokens came."""
@@ -195,7 +205,7 @@ async def serve(setup: dict[str, Any], say: Any) -> None:
             say({})
             while line := await asyncio.to_thread(sys.stdin.readline):
                 command = json.loads(line)
-                say(await getattr(subject, command.pop("do"))(**command) or {})
+                say(await getattr(subject, command.pop("do"))(**command))
             await subject.close()
     finally:
         llm.shutdown()

@@ -8,7 +8,7 @@ import sys
 
 from lift.stack.programs import OF_ROLES, OF_TRAINER
 
-ROLES = {"train": "trainer", "pipeline": "trainer", "recipes": "trainer", "serve": "engine"}
+ROLES = {"train": "trainer", "pipeline": "trainer", "recipes": "trainer", "serve": "engine", "registered": "engine"}
 """Whose work each benchmark does itself; the others ask a stack that runs."""
 
 

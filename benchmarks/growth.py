@@ -1,6 +1,6 @@
 """Turns the results of benchmarks into the lines of a plot: cost against the amount of work."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,19 @@ def of_serving(result: Result) -> Growth:
     return Growth(
         title=f"One batch of {result['streams']} streams", x="distinct adapters", y="tokens a second", lines=lines
     )
+
+
+def of_registered(result: Result) -> Growth:
+    """Memory, seconds of a load and of a token against an engine's adapters, each set against the fewest of them."""
+    found = {int(count): seen for count, seen in result["registered"].items() if int(count)}
+    fewest = found[min(found)]
+    costs: dict[str, Callable[[Result], float]] = {
+        "memory": lambda seen: seen["memory_gb"],
+        "seconds of a load": lambda seen: seen["load_seconds"]["median"],
+        "seconds of a token": lambda seen: 1 / seen["decode_tokens_per_second"]["median"],
+    }
+    lines = {name: [(count, of(seen) / of(fewest)) for count, seen in found.items()] for name, of in costs.items()}
+    return Growth(title="One engine's adapters", x="adapters loaded", y=f"times that of {min(found)}", lines=lines)
 
 
 def of_load(result: Result) -> Growth:

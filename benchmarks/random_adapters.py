@@ -13,6 +13,14 @@ from trainer.publish import write_adapter
 SMALL = 1e-3  # of B: the base's answers change little, so that no run writes nonsense of another length
 
 
+def skeleton(folder: Path, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """The model of a folder without weights: its layers' names and sizes."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
+
+
 def write_random_adapter(folder: Path, model: Any, rank: int, *, seed: int = 0) -> Path:
     """The folder, with A [rank, in] and B [out, rank] in bf16 for every linear layer of the model but the head."""
     folder.mkdir(parents=True)

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.engines import AS_PUBLISHED, Asked, EngineProcess, Rival, running
 from benchmarks.limits import Shape
 from benchmarks.machine import bandwidth, describe, peak_flops
-from benchmarks.random_adapters import copies, write_random_adapter
+from benchmarks.random_adapters import copies, skeleton, write_random_adapter
 from benchmarks.serving_work import BASE, STOCK, Voice, Work, gaps, limits, of_streams, ratios, works
 from benchmarks.spread import percentile, spread
 from lift.errors import InvalidOption
@@ -132,11 +132,7 @@ class Plan:
     @cached_property
     def skeleton(self) -> Any:
         """The base model without weights: its layers' names and sizes."""
-        import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(self.folder), dtype=self.dtype)
+        return skeleton(self.folder, self.dtype)
 
 
 def bench_serve(plan: Plan) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def begun(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("benchmark", ["train", "pipeline", "recipes", "serve"])
+@pytest.mark.parametrize("benchmark", environment.ROLES)
 def test_a_benchmark_begins_anew_once_with_what_the_role_has(begun, monkeypatch, benchmark):
     become_role(benchmark)
     [(command, variables)] = begun

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from benchmarks.growth import draw, of_breakeven, of_load, of_pipeline, of_serving
+from benchmarks.growth import draw, of_breakeven, of_load, of_pipeline, of_registered, of_serving
 from lift.errors import InvalidOption
 
 SERVING = {
@@ -29,6 +29,14 @@ LOAD = {
 SECONDS = ("accepted_to_first_token_seconds", "generation_alone_seconds", "training_alone_seconds")
 PIPELINE = {"sentences": {"5": {name: {"median": 9} for name in SECONDS}}}
 
+REGISTERED = {
+    "registered": {
+        "0": {"memory_gb": 2, "load_seconds": None, "decode_tokens_per_second": {"median": 90}},
+        "1": {"memory_gb": 2, "load_seconds": {"median": 0.5}, "decode_tokens_per_second": {"median": 80}},
+        "16": {"memory_gb": 3, "load_seconds": {"median": 0.5}, "decode_tokens_per_second": {"median": 40}},
+    }
+}
+
 EACH = {"adapter": {"median": 1}, "long context": {"median": 3}}
 BREAKEVEN = {
     "sentences": {
@@ -50,6 +58,14 @@ def test_serving_is_drawn_against_adapters_with_its_limits_and_stock_vllm():
     assert lines["base"] == [(1, 100)]
 
 
+def test_an_engines_adapters_are_drawn_against_the_fewest():
+    assert of_registered(REGISTERED).lines == {
+        "memory": [(1, 1), (16, 1.5)],
+        "seconds of a load": [(1, 1), (16, 1)],
+        "seconds of a token": [(1, 1), (16, 2)],
+    }
+
+
 def test_load_is_drawn_against_queries_at_once_where_there_were_answers():
     assert of_load(LOAD).lines == {"first token, p50": [(1, 0.1)], "answer, p50": [(1, 0.5)]}
 
@@ -60,7 +76,10 @@ def test_break_even_is_drawn_for_the_longest_document_and_the_fewest_questions_a
     assert lines["long context"][:3] == [(1, 7), (2, 10), (4, 16)]
 
 
-@pytest.mark.parametrize("growth", [of_serving(SERVING), of_load(LOAD), of_pipeline(PIPELINE), of_breakeven(BREAKEVEN)])
+@pytest.mark.parametrize(
+    "growth",
+    [of_serving(SERVING), of_registered(REGISTERED), of_load(LOAD), of_pipeline(PIPELINE), of_breakeven(BREAKEVEN)],
+)
 def test_a_picture_comes_of_it_also_where_there_is_one_point(growth, tmp_path):
     draw(tmp_path / "growth.png", growth)
     with Image.open(tmp_path / "growth.png") as drawn:
