@@ -1,22 +1,28 @@
-"""`lift bench load`: what a running stack's gateway does under 1 to 64 concurrent queries, bad ones among them."""
+"""`lift bench load`: what a running stack's gateway does under 1 to 64 concurrent queries.
+
+Bad queries among them, and another tenant's flood beside the questions of one who asks one at a time.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.flood import Shared, another_tenant, beside_flood, flood_figures
 from benchmarks.machine import describe
 from benchmarks.pairs import pairs
-from benchmarks.queries import Outcome, ask_all, ask_beside, bad, good
-from benchmarks.spread import percentile, spread
+from benchmarks.queries import Outcome, ask_all, asking, bad, good
+from benchmarks.spread import percentiles, spread
 from lift.client import AsyncClient
-from lift.errors import InvalidOption
+from lift.errors import InvalidOption, LiftError
 from lift.values import AdapterState
 
 MAX_AT_ONCE = 1024
 MIXED_AT_ONCE = 8
 QUERIES_EACH = 4
+NEIGHBOUR_QUERIES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +53,20 @@ def bench_load(plan: Plan) -> dict[str, Any]:
 
 async def _bench(plan: Plan) -> dict[str, Any]:
     questions = [question for question, _ in pairs()]
-    async with AsyncClient(state_dir=plan.state_dir) as client:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(AsyncClient(state_dir=plan.state_dir))
         adapters = await _adapters(client, plan.adapters)
         plan.say(f"{len(adapters)} adapters" if adapters != [None] else "no adapter is ready: the base model is asked")
         for query in good(adapters, questions, len(adapters)):
             await ask_all(client, [query], 1)
+        try:
+            flooder = await stack.enter_async_context(another_tenant(plan.state_dir))
+        except LiftError as error:
+            plan.say(f"no second tenant: {error}")
+            flooder = None
         seen: dict[int, list[tuple[list[Outcome], float]]] = {level: [] for level in plan.concurrency}
         mixed = []
+        shared: list[Shared] = []
         for repeat in range(1, plan.repeats + 1):
             for level in plan.concurrency:
                 asked = good(adapters, questions[level:], QUERIES_EACH * level)
@@ -61,14 +74,21 @@ async def _bench(plan: Plan) -> dict[str, Any]:
                 plan.say(f"{repeat}/{plan.repeats} {level} at once: {seen[level][-1][1]:.1f} s")
             asked = good(adapters, questions, QUERIES_EACH * MIXED_AT_ONCE)
             alone, _ = await ask_all(client, asked, MIXED_AT_ONCE)
-            mixed.append((alone, *await ask_beside(client, asked, MIXED_AT_ONCE, bad(adapters))))
+            async with asking(client, bad(adapters), 1) as refused:
+                beside, _ = await ask_all(client, asked, MIXED_AT_ONCE)
+            mixed.append((alone, beside, refused))
             plan.say(f"{repeat}/{plan.repeats} {len(mixed[-1][2])} bad queries beside {MIXED_AT_ONCE} at once")
+            if flooder is not None:
+                single = good(adapters, questions, NEIGHBOUR_QUERIES)
+                shared.append(await beside_flood(client, flooder, single, questions))
+                plan.say(f"{repeat}/{plan.repeats} one question at a time, beside another tenant's flood")
     return {
         "machine": describe(),
         "adapters": 0 if adapters == [None] else len(adapters),
         "repeats": plan.repeats,
         "concurrency": {str(level): figures(runs) for level, runs in seen.items()},
         "bad_queries": bad_figures(mixed),
+        "two_tenants": flood_figures(shared) if shared else None,
     }
 
 
@@ -90,8 +110,8 @@ def figures(runs: Sequence[tuple[Sequence[Outcome], float]]) -> dict[str, Any]:
         "answers": len(answers),
         "failed": failed,
         "out_of_scope": sum(answer.out_of_scope for answer in answers),
-        "latency_seconds": _percentiles([answer.seconds for answer in answers]),
-        "first_token_seconds": _percentiles([answer.first_token_seconds for answer in answers]),
+        "latency_seconds": percentiles([answer.seconds for answer in answers]),
+        "first_token_seconds": percentiles([answer.first_token_seconds for answer in answers]),
         "tokens_per_second": spread([sum(each.tokens for each in outcomes) / seconds for outcomes, seconds in runs]),
         "answers_per_second": spread([sum(not each.error for each in outcomes) / took for outcomes, took in runs]),
     }
@@ -100,7 +120,7 @@ def figures(runs: Sequence[tuple[Sequence[Outcome], float]]) -> dict[str, Any]:
 def bad_figures(mixed: Sequence[tuple[Sequence[Outcome], Sequence[Outcome], Sequence[Outcome]]]) -> dict[str, Any]:
     """What bad queries cost the good ones: (good alone, good beside bad, bad) of each repeat."""
     alone, beside, refused = ([outcome for each in mixed for outcome in each[part]] for part in range(3))
-    before, after = (_percentiles([outcome.seconds for outcome in outcomes]) for outcomes in (alone, beside))
+    before, after = (percentiles([outcome.seconds for outcome in outcomes]) for outcomes in (alone, beside))
     return {
         "sent": len(refused),
         "refused": sum(outcome.expected for outcome in refused),
@@ -110,7 +130,3 @@ def bad_figures(mixed: Sequence[tuple[Sequence[Outcome], Sequence[Outcome], Sequ
         "beside_seconds": after,
         "beside_to_alone": {name: round(after[name] / before[name], 3) for name in before},
     }
-
-
-def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    return {f"p{percent}": round(percentile(seconds, percent), 4) for percent in (50, 99)}

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
 
@@ -81,21 +82,22 @@ async def ask_all(client: AsyncClient, queries: Iterable[Query], at_once: int) -
     return outcomes, time.perf_counter() - began_at
 
 
-async def ask_beside(
-    client: AsyncClient, queries: Sequence[Query], at_once: int, beside: Iterator[Query]
-) -> tuple[list[Outcome], list[Outcome]]:
-    """The outcomes of `queries` as above, and those of what one more worker asks all the time beside them."""
-    others = list[Outcome]()
+@asynccontextmanager
+async def asking(client: AsyncClient, queries: Iterator[Query], at_once: int) -> AsyncIterator[list[Outcome]]:
+    """Asks for as long as the block lasts, `at_once` queries under way at any time: the outcomes so far."""
+    outcomes = list[Outcome]()
 
     async def work() -> None:
-        for query in beside:
-            others.append(await _ask(client, query))
+        for query in queries:
+            outcomes.append(await _ask(client, query))
 
-    worker = asyncio.create_task(work())
-    outcomes, _ = await ask_all(client, queries, at_once)
-    worker.cancel()
-    await asyncio.gather(worker, return_exceptions=True)
-    return outcomes, others
+    workers = [asyncio.create_task(work()) for _ in range(at_once)]
+    try:
+        yield outcomes
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
 
 
 async def _ask(client: AsyncClient, query: Query) -> Outcome:

@@ -17,3 +17,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """The median and the 99th percentile, of what there is."""
+    return {f"p{percent}": round(percentile(seconds, percent), 4) for percent in (50, 99)} if seconds else {}
