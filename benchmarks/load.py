@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.flood import Shared, another_tenant, beside_flood, flood_figures
 from benchmarks.machine import describe
@@ -23,6 +23,9 @@ MAX_AT_ONCE = 1024
 MIXED_AT_ONCE = 8
 QUERIES_EACH = 4
 NEIGHBOUR_QUERIES = 16
+
+Mixed: TypeAlias = tuple[Sequence[Outcome], Sequence[Outcome], Sequence[Outcome]]
+"""Good queries alone, good ones beside bad ones, and the bad ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +62,7 @@ async def _bench(plan: Plan) -> dict[str, Any]:
         plan.say(f"{len(adapters)} adapters" if adapters != [None] else "no adapter is ready: the base model is asked")
         for query in good(adapters, questions, len(adapters)):
             await ask_all(client, [query], 1)
-        try:
-            flooder = await stack.enter_async_context(another_tenant(plan.state_dir))
-        except LiftError as error:
-            plan.say(f"no second tenant: {error}")
-            flooder = None
+        flooder = await _flooder(plan, stack)
         seen: dict[int, list[tuple[list[Outcome], float]]] = {level: [] for level in plan.concurrency}
         mixed = []
         shared: list[Shared] = []
@@ -72,11 +71,7 @@ async def _bench(plan: Plan) -> dict[str, Any]:
                 asked = good(adapters, questions[level:], QUERIES_EACH * level)
                 seen[level].append(await ask_all(client, asked, level))
                 plan.say(f"{repeat}/{plan.repeats} {level} at once: {seen[level][-1][1]:.1f} s")
-            asked = good(adapters, questions, QUERIES_EACH * MIXED_AT_ONCE)
-            alone, _ = await ask_all(client, asked, MIXED_AT_ONCE)
-            async with asking(client, bad(adapters), 1) as refused:
-                beside, _ = await ask_all(client, asked, MIXED_AT_ONCE)
-            mixed.append((alone, beside, refused))
+            mixed.append(await _beside_bad(client, adapters, questions))
             plan.say(f"{repeat}/{plan.repeats} {len(mixed[-1][2])} bad queries beside {MIXED_AT_ONCE} at once")
             if flooder is not None:
                 single = good(adapters, questions, NEIGHBOUR_QUERIES)
@@ -90,6 +85,23 @@ async def _bench(plan: Plan) -> dict[str, Any]:
         "bad_queries": bad_figures(mixed),
         "two_tenants": flood_figures(shared) if shared else None,
     }
+
+
+async def _flooder(plan: Plan, stack: AsyncExitStack) -> AsyncClient | None:
+    """A client of another tenant for as long as the stack is open; None where there is no key to make one."""
+    try:
+        return await stack.enter_async_context(another_tenant(plan.state_dir))
+    except LiftError as error:
+        plan.say(f"no second tenant: {error}")
+        return None
+
+
+async def _beside_bad(client: AsyncClient, adapters: Sequence[str | None], questions: Sequence[str]) -> Mixed:
+    asked = good(adapters, questions, QUERIES_EACH * MIXED_AT_ONCE)
+    alone, _ = await ask_all(client, asked, MIXED_AT_ONCE)
+    async with asking(client, bad(adapters), 1) as refused:
+        beside, _ = await ask_all(client, asked, MIXED_AT_ONCE)
+    return alone, beside, refused
 
 
 async def _adapters(client: AsyncClient, wanted: Sequence[str]) -> list[str | None]:
@@ -117,8 +129,8 @@ def figures(runs: Sequence[tuple[Sequence[Outcome], float]]) -> dict[str, Any]:
     }
 
 
-def bad_figures(mixed: Sequence[tuple[Sequence[Outcome], Sequence[Outcome], Sequence[Outcome]]]) -> dict[str, Any]:
-    """What bad queries cost the good ones: (good alone, good beside bad, bad) of each repeat."""
+def bad_figures(mixed: Sequence[Mixed]) -> dict[str, Any]:
+    """What bad queries cost the good ones, of each repeat."""
     alone, beside, refused = ([outcome for each in mixed for outcome in each[part]] for part in range(3))
     before, after = (percentiles([outcome.seconds for outcome in outcomes]) for outcomes in (alone, beside))
     return {
