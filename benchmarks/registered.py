@@ -11,11 +11,11 @@ from benchmarks.machine import describe
 from benchmarks.random_adapters import copies, skeleton, write_random_adapter
 from benchmarks.serving_work import DECODE
 from benchmarks.spread import spread
-from benchmarks.store import running_store
 from lift.errors import InvalidOption
 from lift.limits import RANKS
 from lift.settings import EngineSettings
 from lift.stack.programs import OF_ENGINE
+from lift.stack.store import running_store
 from storage.base_model import folder_of
 
 MAX_ADAPTERS = 1024
