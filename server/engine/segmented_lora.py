@@ -6,7 +6,8 @@ adapter are not touched. Where an adapter has few rows, as when answers are writ
 `lora_kernel` takes their place.
 
 Shapes: n rows, r the rank of one adapter. A layer that packs several projections (q, k and v; gate and up) has a range
-of output columns for each. Embeddings and the head have vLLM's buffers: `slots` adapters in a batch, of the rank R.
+of output columns for each. Embeddings and the head have no adapters (`vllm_engine.LORA_MODULES`): vLLM's own operator,
+which is inherited for them, would give rows without an adapter another's.
 """
 
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         self, max_num_batched_tokens: int, max_batches: int, device: torch.device | str, **kwargs: Any
     ) -> None:
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
-        self.tokens, self._sampled = Batch(), Batch()
+        self.tokens = Batch()
         lora_kernel(), lora_tiles()  # compiled now, so that nobody waits for them
 
     def update_metadata(
@@ -103,10 +104,9 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
         vocab_size: int,
         **kwargs: Any,
     ) -> None:
-        """Groups the rows of a batch: those of the layers, and those that are sampled from."""
+        """Groups the rows of a batch."""
         self._update_base_metadata(mapping, lora_index_to_id, max_loras, vocab_size)
         self.tokens = Batch(segments(mapping.index_mapping, lora_index_to_id))
-        self._sampled = Batch(segments(mapping.prompt_mapping, lora_index_to_id))
 
     def split(self, layer: Layer) -> Split:
         """The rows of the batch, by how many an adapter has of them, with its present rank in that layer."""
@@ -144,31 +144,6 @@ class SegmentedLora(PunicaWrapperCPU):  # type: ignore[misc] # vLLM's classes ar
                     shrunk = _times(linear(rows, pair.a), scale * pair.scale)
                     _add(y[:, start : start + width], segment.rows, shrunk, pair.b)
                 start += width
-
-    def add_lora_logits(
-        self,
-        y: Tensor,
-        x: Tensor,
-        lora_a_stacked: Tensor,
-        lora_b_stacked: Tensor,
-        scale: float,
-        *,
-        buffer: Tensor | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Adds x A^T B^T · scale to the logits y [n, vocab] of the rows that are sampled from; x [n, hidden]."""
-        y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
-        for segment in self._sampled.segments:
-            a, b = lora_a_stacked[segment.slot, 0], lora_b_stacked[segment.slot, 0]
-            _add(y[:, : len(b)], segment.rows, _times(linear(x[segment.rows], a), scale), b)
-
-    def add_lora_embedding(
-        self, y: Tensor, x: Tensor, lora_b_stacked: Tensor, add_inputs: bool = True, **kwargs: Any
-    ) -> None:
-        """Adds x B^T to the embeddings y [n, hidden]; x [n, R] are the rows of A that the tokens chose."""
-        y = y.view(-1, y.shape[-1])
-        for segment in self.tokens.segments:
-            _add(y, segment.rows, x[segment.rows].to(lora_b_stacked.dtype), lora_b_stacked[segment.slot, 0])
 
 
 def _fits_kernel(y: Tensor, x: Tensor, of_adapters: torch.dtype) -> bool:

@@ -89,8 +89,8 @@ def stack(adapters: dict[int, Weights]) -> Stack:
     return stack_of(adapters)
 
 
-def batch(operator: SegmentedLora, rows: Sequence[int], sampled: Sequence[int] = ()) -> None:
-    operator.update_metadata(LoRAMapping(tuple(rows), tuple(sampled), is_prefill=True), IN_SLOT, SLOTS + 1, 100)
+def batch(operator: SegmentedLora, rows: Sequence[int]) -> None:
+    operator.update_metadata(LoRAMapping(tuple(rows), (), is_prefill=True), IN_SLOT, SLOTS + 1, 100)
 
 
 def dense(x: Tensor, rows: Sequence[int], adapters: dict[int, Weights]) -> Tensor:
@@ -124,40 +124,6 @@ def test_a_packed_layer_gets_what_a_dense_reference_computes(operator, stack, ad
     torch.testing.assert_close(y.float(), before.float() + dense(x, rows, adapters), atol=0.06, rtol=0.02)
     bare = [row for row, adapter in enumerate(rows) if not adapter]
     assert torch.equal(y[bare], before[bare])
-
-
-@pytest.fixture
-def buffers(adapters) -> tuple[Tensor, Tensor]:
-    """vLLM's buffers of an embedding or a head; the empty slot holds the rubbish of an evicted adapter."""
-    a, b = torch.randn(SLOTS, 1, MAX_RANK, HIDDEN).bfloat16(), torch.randn(SLOTS, 1, WIDTHS[0], MAX_RANK).bfloat16()
-    for adapter, ((shrink, expand), *_) in adapters.items():
-        slot, rank = IN_SLOT.index(adapter), len(shrink)
-        a[slot], b[slot] = 0, 0
-        a[slot, 0, :rank], b[slot, 0, :, :rank] = shrink, expand
-    return a, b
-
-
-def test_logits_follow_the_rows_that_are_sampled_from(operator, adapters, buffers) -> None:
-    sampled = [12, 0, 11]
-    x = torch.randn(len(sampled), HIDDEN).bfloat16()
-    logits = torch.zeros(len(sampled), WIDTHS[0] + 3)
-    batch(operator, [12, 0, 0, 0, 11, 11], sampled)
-    operator.add_lora_logits(logits, x, *buffers, 1.0)
-    expected = dense(x, sampled, adapters)[:, : WIDTHS[0]]
-    torch.testing.assert_close(logits[:, : WIDTHS[0]], expected, atol=0.06, rtol=0.02)
-    assert not logits[:, WIDTHS[0] :].any()
-
-
-def test_embeddings_get_their_tokens_rows_times_b(operator, buffers) -> None:
-    _, b = buffers
-    rows = [13, 0, 12]
-    chosen = torch.randn(len(rows), MAX_RANK).bfloat16()
-    y = torch.zeros(len(rows), WIDTHS[0]).bfloat16()
-    batch(operator, rows)
-    operator.add_lora_embedding(y, chosen, b, add_input=True)
-    for row, adapter in enumerate(rows):
-        expected = b[IN_SLOT.index(adapter), 0].float() @ chosen[row].float() if adapter else torch.zeros(WIDTHS[0])
-        torch.testing.assert_close(y[row].float(), expected, atol=0.06, rtol=0.02)
 
 
 def test_a_slot_that_is_filled_anew_forgets_the_last_adapter(operator, stack, adapters) -> None:
