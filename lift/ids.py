@@ -6,6 +6,9 @@ from ulid import ULID
 
 from lift.errors import MalformedName
 
+SYSTEM = "system"
+"""Stands for the tenant that no tenant is: owner of what belongs to the deployment."""
+
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 

@@ -52,7 +52,6 @@ class Order:
     `logprobs` asks for tokens, each with so many of the likeliest; `echo` for the prompt before the answer.
     """
 
-    caller: str
     model: str
     prompt: Prompt
     max_tokens: int | None
@@ -75,20 +74,20 @@ class End:
 class Backend(Protocol):
     """What answers. Its methods raise errors of `lift.errors`; an answer that is closed stops being written."""
 
-    async def authenticate(self, secret: str) -> str:
-        """The caller behind a bearer secret. CredentialWrong."""
+    async def admit(self, authorization: str) -> None:
+        """Lets a caller in, for whom the present task is from now on. CredentialMissing, CredentialWrong."""
         ...
 
-    async def models(self, caller: str) -> Sequence[Model]:
+    async def models(self) -> Sequence[Model]:
         """What the caller can ask now."""
         ...
 
-    async def model(self, caller: str, model: str) -> Model:
+    async def model(self, model: str) -> Model:
         """One of them. NotFound."""
         ...
 
     def answers_at_once(self) -> int:
-        """So many the authenticated caller may have at once; 0 means as many as there is room for."""
+        """So many the caller may have at once; 0 means as many as there is room for."""
         ...
 
     def answer(self, order: Order) -> AsyncGenerator[Piece | End]:
@@ -106,24 +105,24 @@ def openai_app(backend: Backend) -> FastAPI:
 
     @app.get("/v1/models")
     async def models(request: Request) -> Response:
-        found = await backend.models(await _caller(backend, request))
+        await _admit(backend, request)
+        found = await backend.models()
         return await asyncio.to_thread(_listed, found)  # there may be so many that the loop would stand still
 
     @app.get("/v1/models/{model:path}")
     async def model(request: Request, model: str) -> Json:
-        return _model(await backend.model(await _caller(backend, request), model))
+        await _admit(backend, request)
+        return _model(await backend.model(model))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        caller = await _caller(backend, request)
-        asked = await _parsed(request, ChatRequest)
-        return await _respond(backend, request, _CHAT, asked, caller)
+        await _admit(backend, request)
+        return await _respond(backend, request, _CHAT, await _parsed(request, ChatRequest))
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
-        caller = await _caller(backend, request)
-        asked = await _parsed(request, CompletionRequest)
-        return await _respond(backend, request, _TEXT, asked, caller)
+        await _admit(backend, request)
+        return await _respond(backend, request, _TEXT, await _parsed(request, CompletionRequest))
 
     return app
 
@@ -147,11 +146,8 @@ async def _parsed(request: Request, kind: type[Body]) -> Body:
     return body
 
 
-async def _caller(backend: Backend, request: Request) -> str:
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        raise errors.CredentialMissing()
-    return await backend.authenticate(secret.strip())
+async def _admit(backend: Backend, request: Request) -> None:
+    await backend.admit(request.headers.get("authorization", ""))
 
 
 # Answers ----------------------------------------------------------------------------------------------------------
@@ -187,9 +183,9 @@ _TEXT = _Format(
 )
 
 
-async def _respond(backend: Backend, request: Request, form: _Format, asked: SampledRequest, caller: str) -> Response:
+async def _respond(backend: Backend, request: Request, form: _Format, asked: SampledRequest) -> Response:
     head = {"id": new_id(form.prefix), "created": int(time.time()), "model": asked.model}
-    orders = [_order(asked, prompt, caller) for prompt in asked.prompts()]
+    orders = [_order(asked, prompt) for prompt in asked.prompts()]
     if asked.stream:
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage
         return _EventStream(_chunks(backend, form, {**head, "object": form.chunk_object}, orders, with_usage))
@@ -198,9 +194,8 @@ async def _respond(backend: Backend, request: Request, form: _Format, asked: Sam
     return Response(status_code=499) if body is None else JSONResponse(body)
 
 
-def _order(asked: SampledRequest, prompt: Prompt, caller: str) -> Order:
+def _order(asked: SampledRequest, prompt: Prompt) -> Order:
     return Order(
-        caller=caller,
         model=asked.model,
         prompt=prompt,
         max_tokens=asked.answer_tokens(),

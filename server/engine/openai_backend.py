@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from lift.errors import NotFound
+from lift.ids import SYSTEM
 from lift.serving.node_token import NodeToken
 from server import openai_api
 from server.engine.answers import Answers, End, Question
@@ -26,16 +27,15 @@ class OwnModels:
         created = int(time.time())
         self._models = {id: openai_api.Model(id=id, created=created, owned_by="lift") for id in self._adapters}
 
-    async def authenticate(self, secret: str) -> str:
-        """The caller is a node; nodes share what is cached. CredentialWrong."""
-        self._token.check(secret)
-        return "system"
+    async def admit(self, authorization: str) -> None:
+        """Lets nodes in. CredentialMissing, CredentialWrong."""
+        await self._token.admit(authorization)
 
-    async def models(self, caller: str) -> Sequence[openai_api.Model]:
+    async def models(self) -> Sequence[openai_api.Model]:
         """Every name."""
         return tuple(self._models.values())
 
-    async def model(self, caller: str, model: str) -> openai_api.Model:
+    async def model(self, model: str) -> openai_api.Model:
         """NotFound: there is none of that name."""
         if model not in self._models:
             raise NotFound(model=model[:200])
@@ -46,8 +46,8 @@ class OwnModels:
         return 0
 
     async def answer(self, order: openai_api.Order) -> AsyncGenerator[Piece | openai_api.End]:
-        """Pieces, then one End."""
-        await self.model(order.caller, order.model)
+        """Pieces, then one End. Nodes share what is cached."""
+        await self.model(order.model)
         sampling = Sampling(
             max_tokens=DEFAULT_MAX_TOKENS if order.max_tokens is None else order.max_tokens,
             temperature=order.temperature,
@@ -57,7 +57,7 @@ class OwnModels:
             echo=order.echo,
         ).checked()
         own = self._adapters[order.model]
-        question = Question(tenant=order.caller, own=own, prompt=order.prompt, sampling=sampling)
+        question = Question(tenant=SYSTEM, own=own, prompt=order.prompt, sampling=sampling)
         async with aclosing(self._answers.answer(question)) as pieces:
             async for piece in pieces:
                 yield _ended(piece) if isinstance(piece, End) else piece

@@ -12,6 +12,7 @@ import grpc
 import structlog
 
 from lift.errors import EngineUnavailable
+from lift.ids import SYSTEM
 from lift.internal.v1 import engine_pb2, engine_pb2_grpc
 from lift.serving.calls import Calls
 from lift.serving.grpc_server import GrpcServer
@@ -163,7 +164,7 @@ def _template(settings: Settings, llm: LLM) -> PromptTemplate:
 
 
 async def _check_answering(answers: Answers) -> None:
-    question = Question(tenant="system", prompt="Hello", sampling=Sampling(max_tokens=1))
+    question = Question(tenant=SYSTEM, prompt="Hello", sampling=Sampling(max_tokens=1))
     async with aclosing(answers.answer(question)) as pieces:
         async for piece in pieces:
             if isinstance(piece, End) and piece.completion_tokens:

@@ -8,7 +8,7 @@ import structlog
 from google.protobuf import empty_pb2
 
 from lift.errors import TenantExists, TenantMissing
-from lift.ids import checked_id, ids_in
+from lift.ids import SYSTEM, checked_id, ids_in
 from lift.v1 import admin_pb2 as pb
 from lift.v1 import admin_pb2_grpc
 from server.gateway import listings, translate
@@ -20,9 +20,6 @@ from storage.placement import is_alive
 from storage.records import Node
 
 log = structlog.get_logger()
-
-RESERVED = "system"
-"""Owns the adapters that belong to the system."""
 
 
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
@@ -40,8 +37,8 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         self, request: pb.CreateTenantRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.Tenant:
         """A tenant without keys."""
-        if request.tenant_id == RESERVED:
-            raise TenantExists(tenant=RESERVED)
+        if request.tenant_id == SYSTEM:
+            raise TenantExists(tenant=SYSTEM)
         title, quotas = request.tenant.title.strip(), translate.quotas(request.tenant.quotas)
         made = await asyncio.to_thread(self._catalogue.tenants.create, request.tenant_id or None, title, quotas)
         log.info("tenant_created", tenant=made.id)

@@ -39,15 +39,10 @@ class TenantKeys:
         self._found: dict[bytes, tuple[float, Tenant]] = {}
 
     async def admit(self, authorization: str) -> None:
-        """Lets a call in. CredentialMissing, CredentialWrong."""
-        await self.admit_secret(secret_in(authorization))
-
-    async def admit_secret(self, secret: str) -> str:
-        """Binds the tenant behind a secret to what the present task does from now on. CredentialWrong."""
-        tenant = await self._tenant_of(secret)
+        """Lets a call in; what the present task does is then the tenant's. CredentialMissing, CredentialWrong."""
+        tenant = await self._tenant_of(secret_in(authorization))
         structlog.contextvars.bind_contextvars(tenant=tenant.id)
         _caller.set(tenant)
-        return tenant.id
 
     def forget(self) -> None:
         """Believes nothing any more: a key that was just revoked stops working at once."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from lift.errors import AdapterMissing, MalformedName
-from lift.ids import checked_id
+from lift.ids import SYSTEM, checked_id
 from server.gateway.answers import Answered, Answers, Question
 from server.gateway.auth import TenantKeys, caller
 from server.openai_api import End, Model, Order
@@ -26,21 +26,21 @@ class GatewayBackend:
         self._answers = answers
         self._base_model = base_model
 
-    async def authenticate(self, secret: str) -> str:
-        """The tenant's id. CredentialWrong."""
-        return await self._tenant_keys.admit_secret(secret)
+    async def admit(self, authorization: str) -> None:
+        """Lets a tenant in by its key. CredentialMissing, CredentialWrong."""
+        await self._tenant_keys.admit(authorization)
 
-    async def models(self, caller: str) -> Sequence[Model]:
+    async def models(self) -> Sequence[Model]:
         """The base model, then the tenant's adapters that can be asked, newest first."""
-        return await asyncio.to_thread(self._models, caller)
+        return await asyncio.to_thread(self._models, caller().id)
 
-    async def model(self, caller: str, model: str) -> Model:
+    async def model(self, model: str) -> Model:
         """One of them, also while it is being trained. AdapterMissing."""
         if self._is_base(model):
             return self._base()
-        get = partial(self._catalogue.adapters.get, with_documents=False)
-        adapter = await asyncio.to_thread(get, caller, _id(model))
-        return _model(caller, adapter.id, adapter.created_at)
+        tenant, get = caller().id, partial(self._catalogue.adapters.get, with_documents=False)
+        adapter = await asyncio.to_thread(get, tenant, _id(model))
+        return _model(tenant, adapter.id, adapter.created_at)
 
     def answers_at_once(self) -> int:
         """The tenant's quota."""
@@ -66,7 +66,7 @@ class GatewayBackend:
         return model in {BASE, self._base_model}
 
     def _base(self) -> Model:
-        return Model(id=BASE, created=0, owned_by="system")
+        return Model(id=BASE, created=0, owned_by=SYSTEM)
 
     def _models(self, tenant: str) -> Sequence[Model]:
         return [self._base(), *(_model(tenant, *ready) for ready in self._catalogue.adapters.ready(tenant))]
