@@ -92,7 +92,7 @@ class Answers:
             yield question.own, self._template, None
         else:
             async with self._slots.holding(question.revision) as slot:
-                yield slot.adapter, slot.template, slot.scope
+                yield slot.adapter, slot.prepared.template, slot.prepared.scope
 
     def _understood(
         self, question: Question, template: PromptTemplate, scope: Scope | None

@@ -15,7 +15,7 @@ import structlog
 from lift.errors import InternalError, LiftError, RevisionRejected
 from lift.template import PromptTemplate
 from server.engine.llm import LLM, Adapter, Sampling
-from server.engine.preparing import Answer, Setup
+from server.engine.preparing import OUTCOME, Loadable, Refused, Setup
 from storage.files import MANIFEST
 from storage.records import RevisionRef
 from storage.revisions import Manifest
@@ -49,14 +49,14 @@ class Preparation:
 
     async def prepare(self, ref: RevisionRef) -> Prepared:
         """RevisionMissing, StoreUnavailable; RevisionRejected: altered, for another base model, or not a LoRA of it."""
-        folder, answer = await self._ask({"revision": [ref.tenant, ref.adapter, ref.digest]})
+        loadable = await self._ask({"revision": [ref.tenant, ref.adapter, ref.digest]})
         return Prepared(
             ref=ref,
-            folder=folder,
-            template=Manifest.from_bytes((folder / MANIFEST).read_bytes()).template,
-            scope=Scope.of_folder(folder),
-            fetch_seconds=answer.fetch_seconds,
-            validate_seconds=answer.validate_seconds,
+            folder=loadable.folder,
+            template=Manifest.from_bytes((loadable.folder / MANIFEST).read_bytes()).template,
+            scope=Scope.of_folder(loadable.folder),
+            fetch_seconds=loadable.fetch_seconds,
+            validate_seconds=loadable.validate_seconds,
         )
 
     async def check(self, folder: Path) -> None:
@@ -70,22 +70,22 @@ class Preparation:
         await asyncio.gather(*(process.wait() for process in self._idle))
         self._idle.clear()
 
-    async def _ask(self, task: dict[str, Any]) -> tuple[Path, Answer]:
+    async def _ask(self, task: dict[str, Any]) -> Loadable:
         """Whatever a process trips over, it is that process that falls."""
         async with self._room:
             process = await self._process()
             try:
                 async with asyncio.timeout(PREPARATION_SECONDS):
-                    answer = await _answered(process, task)
+                    outcome = await _outcome(process, task)
             except BaseException as error:
                 await _end(process)
                 if isinstance(error, TimeoutError):
                     raise RevisionRejected(problem="it took too long to fetch and check") from error
                 raise
             self._idle.append(process)
-        if answer.folder is None:
-            raise (LiftError.of_reason(answer.reason) or InternalError)(**answer.facts)
-        return answer.folder, answer
+        if isinstance(outcome, Refused):
+            raise (LiftError.of_reason(outcome.reason) or InternalError)(**outcome.facts)
+        return outcome
 
     async def _process(self) -> Process:
         """One that has nothing to do."""
@@ -103,12 +103,12 @@ class Preparation:
         return process
 
 
-async def _answered(process: Process, task: dict[str, Any]) -> Answer:
+async def _outcome(process: Process, task: dict[str, Any]) -> Loadable | Refused:
     """RevisionRejected: the process said nothing, or nothing that it should say."""
     try:
         _input(process).write(f"{json.dumps(task)}\n".encode())
         await _input(process).drain()
-        return Answer.model_validate_json(await _output(process).readline())
+        return OUTCOME.validate_json(await _output(process).readline())
     except (ValueError, ConnectionError) as error:
         log.error("preparation_crashed", process=process.pid)
         raise RevisionRejected(problem="validation did not finish") from error

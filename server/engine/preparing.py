@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_serializer
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_serializer
 
 from lift.errors import EngineUnavailable, LiftError, RevisionRejected
 from lift.settings import ObjectSettings
@@ -50,30 +50,42 @@ class Setup(BaseModel):
         return revealed(objects)
 
 
-class Answer(BaseModel):
-    """What a task gets back: a folder that can be loaded, or the reason and the facts of an error."""
+class Loadable(BaseModel):
+    """What a task gets back: a folder that can be loaded."""
 
-    folder: Path | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
     fetch_seconds: float = 0.0
-    validate_seconds: float = 0.0
-    reason: str = ""
-    facts: dict[str, str | int | float] = {}
+    validate_seconds: float
 
 
-def answer(setup: Setup, objects: ObjectStore, task: dict[str, Any]) -> Answer:
-    """`task`: {"revision": [tenant, adapter, digest]} or {"folder": path}. What goes wrong is a part of the answer."""
+class Refused(BaseModel):
+    """What a task gets back that failed: the reason and the facts of an error of `lift.errors`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str
+    facts: dict[str, str | int | float]
+
+
+OUTCOME: TypeAdapter[Loadable | Refused] = TypeAdapter(Loadable | Refused)
+
+
+def outcome(setup: Setup, objects: ObjectStore, task: dict[str, Any]) -> Loadable | Refused:
+    """Of `task`: {"revision": [tenant, adapter, digest]} or {"folder": path}."""
     try:
         if "folder" in task:
             return _checked(setup, Path(task["folder"]))
         return _fetched(setup, objects, *task["revision"])
     except LiftError as error:
-        return Answer(reason=error.reason(), facts=error.facts)
+        return Refused(reason=error.reason(), facts=error.facts)
     except OSError as error:  # of this machine's disk, which says nothing about the revision
         failed = EngineUnavailable(problem=error.strerror or type(error).__name__)
-        return Answer(reason=failed.reason(), facts=failed.facts)
+        return Refused(reason=failed.reason(), facts=failed.facts)
 
 
-def _fetched(setup: Setup, objects: ObjectStore, tenant: str, adapter: str, digest: str) -> Answer:
+def _fetched(setup: Setup, objects: ObjectStore, tenant: str, adapter: str, digest: str) -> Loadable:
     """RevisionMissing, StoreUnavailable, RevisionRejected: altered, or as below; then its folder is gone again."""
     began = time.monotonic()
     ref = RevisionRef(tenant=tenant, adapter=adapter, digest=digest)
@@ -86,7 +98,7 @@ def _fetched(setup: Setup, objects: ObjectStore, tenant: str, adapter: str, dige
         raise
 
 
-def _checked(setup: Setup, folder: Path) -> Answer:
+def _checked(setup: Setup, folder: Path) -> Loadable:
     """RevisionRejected: it was trained on another base model, or is not a LoRA of this one."""
     began = time.monotonic()
     try:
@@ -100,7 +112,7 @@ def _checked(setup: Setup, folder: Path) -> Answer:
             running=setup.base_model_revision[:16],
         )
     validate(folder, json.loads((setup.base_model / "config.json").read_bytes()), setup.max_lora_rank)
-    return Answer(folder=folder, validate_seconds=time.monotonic() - began)
+    return Loadable(folder=folder, validate_seconds=time.monotonic() - began)
 
 
 def main() -> None:
@@ -110,7 +122,7 @@ def main() -> None:
     setup = Setup.model_validate_json(sys.stdin.readline())
     objects = GentleObjects(setup.objects)
     for line in sys.stdin:
-        sys.stdout.write(answer(setup, objects, json.loads(line)).model_dump_json() + "\n")
+        sys.stdout.write(outcome(setup, objects, json.loads(line)).model_dump_json() + "\n")
         sys.stdout.flush()
 
 

@@ -17,12 +17,10 @@ import structlog
 
 from lift.errors import LiftError, RevisionNotResident, SlotsFull
 from lift.logs import bound
-from lift.template import PromptTemplate
 from server.engine.disk_cache import DiskCache, discard
 from server.engine.llm import LLM, Adapter
 from server.engine.loading import Prepared, load_probed
 from storage.records import RevisionRef
-from storage.scope import Scope
 
 log = structlog.get_logger()
 
@@ -47,21 +45,6 @@ class Slot:
     adapter: Adapter
     holders: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def ref(self) -> RevisionRef:
-        """Which one."""
-        return self.prepared.ref
-
-    @property
-    def template(self) -> PromptTemplate:
-        """What questions to it are put in."""
-        return self.prepared.template
-
-    @property
-    def scope(self) -> Scope | None:
-        """What it is about; None: everything."""
-        return self.prepared.scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +185,15 @@ class Slots:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     def _start_leaving(self, slot: Slot, drain_seconds: float, *, keep: bool) -> None:
-        del self._resident[slot.ref]
+        ref = slot.prepared.ref
+        del self._resident[ref]
         leaving = asyncio.create_task(self._leave(slot, drain_seconds, keep))
-        self._leaving[slot.ref] = Leaving(slot, leaving)
-        leaving.add_done_callback(lambda _: self._leaving.pop(slot.ref))
+        self._leaving[ref] = Leaving(slot, leaving)
+        leaving.add_done_callback(lambda _: self._leaving.pop(ref))
 
     async def _leave(self, slot: Slot, drain_seconds: float, keep: bool) -> None:
-        with bound(tenant=slot.ref.tenant, adapter=slot.ref.adapter, revision=slot.ref.digest):
+        ref = slot.prepared.ref
+        with bound(tenant=ref.tenant, adapter=ref.adapter, revision=ref.digest):
             if not await _within(drain_seconds, slot.idle):
                 log.warning("answers_aborted", answers=slot.holders)
                 await self._llm.abort(slot.adapter)

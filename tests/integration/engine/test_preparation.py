@@ -154,7 +154,7 @@ async def test_an_error_of_its_own_ends_the_process_and_takes_the_folder_along(s
     ref = press.publish("bakery")
     monkeypatch.setattr(preparing, "validate", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        preparing.answer(setup, press.objects, {"revision": [ref.tenant, ref.adapter, ref.digest]})
+        preparing.outcome(setup, press.objects, {"revision": [ref.tenant, ref.adapter, ref.digest]})
     assert not list(setup.folder.iterdir())
 
 
