@@ -10,7 +10,7 @@ from lift.errors import AdapterMissing, MalformedName
 from lift.ids import SYSTEM, checked_id
 from server.gateway.answers import Answered, Answers, Question
 from server.gateway.auth import TenantKeys, caller
-from server.openai_api import End, Model, Order
+from server.openai_backend import End, Model, Order
 from server.pieces import Piece
 from storage.catalogue import Catalogue
 

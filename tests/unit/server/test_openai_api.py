@@ -8,7 +8,8 @@ import httpx
 import openai
 import pytest
 
-from server.openai_api import End, Model, Order, openai_app
+from server.openai_api import openai_app
+from server.openai_backend import End, Model, Order
 from server.pieces import Piece, Token
 
 PROMPT, ANSWER, ENDING = ("The", " bell"), (" rings", " at", " noon"), "<|end|>"
