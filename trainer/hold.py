@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
@@ -80,6 +81,13 @@ class Hold:
     def took(self, **seconds: float) -> None:
         """Sets seconds of stages, by the names of lift.v1.StageSeconds."""
         self.report(seconds={**self._progress.seconds, **seconds})
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the seconds of the block, where it ends well, to those of a stage."""
+        began_at = time.monotonic()
+        yield
+        self.took(**{stage: self._progress.seconds.get(stage, 0.0) + time.monotonic() - began_at})
 
     def beat(self) -> None:
         """Renews the lease and stores the progress now; what that says is what `check` raises.

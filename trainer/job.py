@@ -30,7 +30,7 @@ from storage.catalogue import Catalogue
 from storage.journal import Journal
 from storage.knowledge import SentenceKnowledge
 from storage.objects import ObjectStore
-from storage.records import Job, JobKind, Lease, Node, Revision, RevisionRef, Stage
+from storage.records import Job, JobKind, Lease, Revision, RevisionRef, Stage
 from storage.s3 import S3Objects
 from storage.text import read_text
 from trainer.base_model import BaseModel
@@ -198,15 +198,19 @@ class Trainer:
         hold.report(stage=Stage.EXTRACT)
         hold.took(queue=accepted.total_seconds())
         chosen = hyperparameters(job.options, self._settings.trainer.profile, self._settings.model.max_lora_rank)
-        sources = self._read(job)
-        hold.took(extract=time.monotonic() - began_at)
-        read_at = time.monotonic()
-        workshop = self._warm()
-        hold.took(warm_up=time.monotonic() - read_at)
+        with hold.timed("extract"):
+            sources = self._read(job)
+        with hold.timed("warm_up"):
+            workshop = self._warm()
         hold.check()
         revision, made_of = self._train(hold, sources, chosen, workshop)
-        node = self._load(hold, revision)
-        revision = self._measure(hold, node, revision, made_of)
+        check = partial(hold.check, finishing=True)
+        hold.report(stage=Stage.LOAD)
+        with hold.timed("load"):
+            node = hold.insist(self._engines.load, revision.ref, revision.base_model_revision, check)
+        hold.report(stage=Stage.MEASURE)
+        with hold.timed("measure"):
+            revision = self._examiner.examine(node, revision, made_of, check)
         hold.took(total=accepted.total_seconds() + time.monotonic() - began_at)
         hold.beat()
         hold.check(finishing=True)
@@ -254,8 +258,8 @@ class Trainer:
             )
             plan = stream.plan
             hold.report(stage=Stage.PUBLISH)
-            began_at = time.monotonic()
-            weights = shrink(adapter, training.examples, chosen)
+            with hold.timed("publish"):
+                weights = shrink(adapter, training.examples, chosen)
         made = Made(
             base=workshop.base,
             template=workshop.template,
@@ -264,29 +268,14 @@ class Trainer:
             sentences=len(plan),
             pairs=len(training.pairs),
         )
-        scope = scope_of(training, workshop.vocabulary, chosen)
-        revision = publish(self._objects, job, weights, made, losses=training.losses, scope=scope)
-        hold.took(publish=time.monotonic() - began_at)
+        with hold.timed("publish"):
+            scope = scope_of(training, workshop.vocabulary, chosen)
+            revision = publish(self._objects, job, weights, made, losses=training.losses, scope=scope)
         return revision, Material(sentences=_sentences(plan, job.documents, sources), training=training)
 
     def _again(self, journal: Journal, sources: Sequence[Source], job: Job, known: Collection[int]) -> PairStream:
         """More pairs about every sentence but those that are known."""
         return PairStream(journal, lambda _: self._generator.generate(sources, job.options, sorted(known)))
-
-    def _load(self, hold: Hold, revision: Revision) -> Node | None:
-        hold.report(stage=Stage.LOAD)
-        began_at = time.monotonic()
-        check = partial(hold.check, finishing=True)
-        node = hold.insist(self._engines.load, revision.ref, revision.base_model_revision, check)
-        hold.took(load=time.monotonic() - began_at)
-        return node
-
-    def _measure(self, hold: Hold, node: Node | None, revision: Revision, made_of: Material) -> Revision:
-        hold.report(stage=Stage.MEASURE)
-        began_at = time.monotonic()
-        measured = self._examiner.examine(node, revision, made_of, partial(hold.check, finishing=True))
-        hold.took(measure=time.monotonic() - began_at)
-        return measured
 
 
 def _teacher(
