@@ -1,6 +1,7 @@
 """Turns settings into the trainer's process: a Celery worker whose one child trains, and a thread that sweeps."""
 
 import os
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -47,10 +48,25 @@ def celery_app(settings: Settings) -> Celery:
 
 def run(settings: Settings) -> int:
     """Works until SIGTERM or SIGINT, when a job in hand is given back to the queue; the exit code."""
-    catalogue = Catalogue(settings.catalogue.url.get_secret_value())
-    catalogue.migrate()
-    app = celery_app(settings)
-    worker = app.Worker(
+    with (
+        closing(Catalogue(settings.catalogue.url.get_secret_value())) as catalogue,
+        closing(CeleryWakeups(settings.queue.url.get_secret_value(), settings.queue.name)) as wakeups,
+    ):
+        catalogue.migrate()
+        worker = _worker(settings)
+        with Sweeper(
+            catalogue,
+            wakeups,
+            every_seconds=settings.trainer.sweep_seconds,
+            patience_seconds=settings.trainer.lease_seconds,
+        ):
+            worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _worker(settings: Settings) -> Any:
+    """Celery's worker, which tells its child to hand a job back, and the stack that it is ready."""
+    worker = celery_app(settings).Worker(
         hostname=f"trainer@{os.uname().nodename}-{os.getpid()}",
         loglevel=settings.log.level,
         without_gossip=True,
@@ -71,13 +87,4 @@ def run(settings: Settings) -> int:
         state.make()
         state.trainer_ready.touch()
 
-    wakeups = CeleryWakeups(settings.queue.url.get_secret_value(), settings.queue.name)
-    with Sweeper(
-        catalogue,
-        wakeups,
-        every_seconds=settings.trainer.sweep_seconds,
-        patience_seconds=settings.trainer.lease_seconds,
-    ):
-        worker.start()
-    catalogue.close()
-    return int(worker.exitcode or 0)
+    return worker

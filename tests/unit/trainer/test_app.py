@@ -2,7 +2,11 @@ import pickle
 
 import pytest
 
+from lift.errors import CatalogueUnavailable
 from lift.settings import QueueSettings, Settings
+from storage.catalogue import Catalogue
+from storage.wakeups import CeleryWakeups
+from trainer import app
 from trainer.app import celery_app
 
 
@@ -24,3 +28,17 @@ def test_the_settings_reach_the_spawned_child():
     settings = Settings(node_token="secret")
     child = pickle.loads(pickle.dumps(celery_app(settings)))  # noqa: S301 - as the pool does it
     assert child.conf.lift_settings == settings
+
+
+def test_what_was_opened_is_closed_also_where_the_catalogue_cannot_be_used(monkeypatch):
+    closed = []
+
+    def unavailable(_):
+        raise CatalogueUnavailable
+
+    monkeypatch.setattr(Catalogue, "migrate", unavailable)
+    for kind in (Catalogue, CeleryWakeups):
+        monkeypatch.setattr(kind, "close", lambda self: closed.append(type(self)))
+    with pytest.raises(CatalogueUnavailable):
+        app.run(Settings())
+    assert closed == [CeleryWakeups, Catalogue]
