@@ -29,7 +29,7 @@ class Crew:
         """Does the job and those that join it; returns when none is left."""
         threads = {job: self._begun(job)}
         while threads:
-            if room := self._at_once() - len(threads):
+            if (room := self._at_once() - len(threads)) > 0:
                 threads |= {other: self._begun(other) for other in self._others(room) if other not in threads}
             next(iter(threads.values())).join(LOOK_SECONDS)
             threads = {id: thread for id, thread in threads.items() if thread.is_alive()}
@@ -47,7 +47,7 @@ class Crew:
 
     def _others(self, room: int) -> Sequence[str]:
         try:
-            return self._joinable(max(0, room))
+            return self._joinable(room)
         except Exception as error:
             log.warning("others_unknown", error=type(error).__name__)
             return ()

@@ -107,3 +107,9 @@ def test_nobody_joins_a_job_that_a_trainer_died_over(bench, wait_until, monkeypa
     assert bench.state(leader).state is JobState.SUCCEEDED
     assert looks[before + 1] == (() if crashed else (older.id,))
     assert not (crashed and any(looks))
+
+
+def test_where_there_is_less_than_no_room_nobody_is_asked_who_waits():
+    done = []
+    Crew(done.append, joinable=lambda _: pytest.fail("asked"), at_once=lambda: 0).run("first")
+    assert done == ["first"]
