@@ -17,7 +17,10 @@ Turns = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Linear layers that read the same input: W [sum of d_out, d_in], one below the other, and W for tiles."""
+    """Linear layers that read the same input, one below the other, and their W for tiles.
+
+    weight [sum of d_out, d_in]; bias [sum of d_out]; `names` in the model and `outputs`, the d_out, are of each layer.
+    """
 
     names: tuple[str, ...]
     weight: Tensor
@@ -45,7 +48,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block."""
+    """One block of a model of width d: d_q = heads · head_size, d_k = key_heads · head_size, d_m inside the MLP.
+
+    qkv [d_q + 2 d_k, d]; out [d, d_q]; gate_up [2 d_m, d]; down [d, d_m]; norms [d], of each head [head_size].
+    """
 
     qkv: Group
     out: Group
@@ -59,7 +65,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class FrozenModel:
-    """The frozen model."""
+    """The frozen model: embedding and head [V, d], norm [d].
+
+    `rotary`: transformers' module that makes cosines and sines of positions; `groups`: heads of queries that share one
+    of keys; `epsilon`: of all norms.
+    """
 
     layers: tuple[Block, ...]
     embedding: Tensor
@@ -73,6 +83,7 @@ class FrozenModel:
 
     @classmethod
     def of(cls, model: Any) -> "FrozenModel":
+        """Of a transformers model of the one architecture (`fused`), whose memory it shares."""
         config = model.config
         bytes_ = sum(weight.nbytes for weight in model.parameters())
         group = partial(Group.of, on_tiles=bytes_ <= LAID_OUT_BYTES)

@@ -10,59 +10,90 @@ from lift.limits import RANKS, TRAINING_LIMITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hyperparameters:
-    """How LoRA weights are trained. Scaling is alpha / rank; `batch_size` counts pairs per optimizer step.
-
-    At one learning rate and alpha Adam's steps change answers as much at every rank. The learning rate rises linearly
-    over `warmup_steps`. With `decay` it falls linearly to zero over the epochs after the first, whose length is known
-    at its end only. `clip_norm` bounds the gradient's L2 norm. A pair of more than `max_pair_tokens` tokens is left
-    out. Every linear layer but the head is adapted, as in the paper. What is published has the smallest rank whose loss
-    is at most `shrink_epsilon` nats per answer token above the trained one's; 0: the trained rank. `held_out`: share of
-    the pairs that recall is measured on; below `min_recall` a revision does not become current. `retained_share`:
-    unrelated questions beside each batch, with the base model's own answers, as a share of its size; `abstained_share`:
-    questions that nobody can answer, with the answer that says so, likewise. `distil_share`: how much of what is
-    expected of an answer token is what the base model says with the passage before it. `least_steps`: a short document
-    is trained on in smaller batches, then more often, until that many steps were made after the first epoch.
-    `rest_below`: a pair whose answer tokens all had a smaller loss, in nats, when they were seen last is left out of
-    three of four epochs from the fourth on (`rest`), which leaves fewer steps. `second_round`: steps for what is not
-    learned by then, as a share of those made before. `whitening`: how much less an adapter moves in the directions that
-    the base model's inputs share (`whitening`); 0 is LoRA as it is known. `passes_in_order`: pairs are learned in the
-    order in which they come, each batch so many times before the next one, in place of epochs (Temp-LoRA: Wang et al.,
-    2024); 0: in epochs. `word_dropout`: from the second epoch on, the chance of a question's token to be left out
-    (`word_dropout`). `primer`: an adapter begins at so much of the trainer's primer, where it has one (`primer`); 0: as
-    LoRA does. `layerwise_decay`: each layer's learning rate as a share of that of the layer above it, the highest of
-    which has `learning_rate` (discriminative fine-tuning: Howard and Ruder, 2018); 1: all have it.
-    `enough_questions`: behind the first epoch, what rules ask is left out where so many other questions have the
-    answer; 0: nowhere. `scope`: questions that are less likely than this to be about the documents are the base model's
-    (`scope`), of short documents where they are less likely than unrelated ones mostly are; 0: all are the adapter's,
-    and so they are with `abstained_share`.
-    """
+    """How LoRA weights are trained: on every linear layer but the head, as in the paper."""
 
     rank: int = 128
+    """Of A [rank, d_in] and B [d_out, rank] in training; what is published may have a smaller one."""
+
     alpha: float = 256.0
+    """B A is multiplied by alpha / rank; at one alpha and rate, Adam's steps change answers as much at every rank."""
+
     learning_rate: float = 5e-5
+    """Peak rate of AdamW."""
+
     epochs: int = 5
+    """How often each pair is learned, the first time as it comes."""
+
     batch_size: int = 4
+    """Pairs per optimizer step, without what is beside them."""
+
     warmup_steps: int = 4
+    """Steps over which the rate rises linearly to its peak."""
+
     decay: bool = False
+    """Whether the rate falls linearly to zero over the epochs after the first, whose length only its end shows."""
+
     clip_norm: float = 1.0
+    """Bound of the gradient's L2 norm."""
+
     max_pair_tokens: int = 1024
+    """A pair of more tokens, prompt and stop token included, is left out."""
+
     shrink_epsilon: float = 0.0
+    """Published is the smallest rank whose loss is at most so many nats per answer token higher; 0: the trained one."""
+
     seed: int = 0
+    """Of the weights at first, and of every order and draw: on one machine, it repeats a run on the same pairs."""
+
     held_out: float = 0.05
+    """Share of the pairs that are not learned, and that recall is measured on."""
+
     retained_share: float = 0.0
+    """Unrelated questions beside each batch, with the base model's own answers, as a share of its size."""
+
     distil_share: float = 0.0
+    """How much of what is expected of an answer token is what the base model says with the passage before it."""
+
     abstained_share: float = 0.0
+    """Questions that nobody can answer, beside each batch with the answer that says so, as a share of its size."""
+
     second_round: float = 0.0
+    """Steps for what is not learned after the epochs, as a share of those made before (`second_round`); 0: none."""
+
     least_steps: int = 0
+    """A short document has smaller batches, then more epochs, until so many steps are made after the first epoch."""
+
     rest_below: float = 0.0
+    """A pair whose answer tokens all had a smaller loss, in nats, when they were seen last is left out of three of four
+    epochs from the fourth on (`rest`), which leaves fewer steps; 0: none is."""
+
     whitening: float = 0.0
+    """How much less an adapter moves in the directions that the base model's inputs share (`whitening`); 0: LoRA."""
+
     passes_in_order: int = 0
+    """Pairs are learned in the order in which they come, each batch so many times before the next one, in place of
+    epochs (Temp-LoRA: Wang et al., 2024); 0: in epochs."""
+
     word_dropout: float = 0.0
+    """From the second epoch on, the chance of a question's token to be left out (`word_dropout`)."""
+
     primer: float = 0.0
+    """An adapter begins at so much of the trainer's primer, where it has one (`primer`); 0: as LoRA does."""
+
     layerwise_decay: float = 1.0
+    """Each layer's rate as a share of that of the layer above it, the highest of which has `learning_rate`
+    (discriminative fine-tuning: Howard and Ruder, 2018); 1: all have it."""
+
     enough_questions: int = 0
+    """Behind the first epoch, what rules ask is left out where so many others have the answer; 0: nowhere."""
+
     scope: float = 0.0
+    """Questions that are less likely than this to be about the documents are the base model's (`scope`), of short
+    documents where they are less likely than unrelated ones mostly are; 0: all are the adapter's, and so they are with
+    `abstained_share`."""
+
     min_recall: float = 0.0
+    """A revision with less recall, a share of the questions that are measured, does not become current."""
 
     @property
     def scaling(self) -> float:

@@ -38,9 +38,14 @@ class PairStream:
         self._journal = journal
         self._generate = generate
         self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name="stream-reader", daemon=True)
+        self._generation: Generation  # begun with the block
+        self._began_at = self._heard_at = 0.0
+        self._fresh: list[Pair] = []
         self._error: BaseException | None = None
         self._ended = False
         self.plan: tuple[generator_pb2.Sentence, ...] = ()
+        self.pairs = self.sentences_done = 0
         self.seconds_to_first_pair = 0.0
         self.seconds_to_last_pair = 0.0
 
@@ -52,7 +57,6 @@ class PairStream:
         log.info("generation_started", pairs_kept=self.pairs, sentences_kept=self.sentences_done)
         self._began_at = self._heard_at = time.monotonic()
         self._generation = self._generate(sorted(done))
-        self._reader = threading.Thread(target=self._read, name="stream-reader", daemon=True)
         self._reader.start()
         return self
 

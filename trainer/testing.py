@@ -65,7 +65,7 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
 class ScriptedGenerator(GeneratorServiceServicer):
     """Takes each line of a document for a sentence and writes two pairs about it, as fast as it may.
 
-    `requests` holds what it was asked. `hold_after(n)` makes it wait before sentence n (counted from 0) until
+    `requests` holds what it was asked. `hold_before(n)` makes it wait before sentence n (counted from 0) until
     `release()`. While `failure` is set, a call ends with it: at its start, or before sentence `fails_before`. With
     `writes_anew`, no two calls write the same questions.
     """
