@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trainer.adapted_linear import Share, adapted_linear
+from trainer.adapted_linear import Rows, adapted_linear
 from trainer.batches import Example
 from trainer.expectations import worst
 from trainer.frozen import FrozenModel, Group, Turns
@@ -265,8 +265,8 @@ class _Pass:
 
     def _linear(self, x: Tensor, group: Group, rows: Sequence[slice]) -> Tensor:
         name = group.names[0]
-        shares = [
-            Share(own, lora[name], gradient[name], scaling)
+        parts = [
+            Rows(own, lora[name], gradient[name], scaling)
             for own, (lora, gradient, scaling) in zip(rows, self._adapters, strict=True)
         ]
-        return adapted_linear(x, group, shares)
+        return adapted_linear(x, group, parts)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, islice, repeat
 
 from trainer.batches import Example, epoch
-from trainer.beside import Beside, Share
+from trainer.beside import Beside, Portion
 from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
 
@@ -33,7 +33,7 @@ def second_round(
     """The batches of the round, each with what is left of the peak rate; `steps` were made before it."""
     again = [example for sentence, example in learned if sentence in weak]
     known = [example for sentence, example in learned if sentence not in weak]
-    beside = Beside([Share(examples=known, share=1.0)], hyperparameters.seed)
+    beside = Beside([Portion(examples=known, share=1.0)], hyperparameters.seed)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     epochs = (epoch(again, hyperparameters.batch_size, shuffler) for _ in repeat(None))
     budget = math.ceil(hyperparameters.second_round * steps)

@@ -11,7 +11,7 @@ from lift.errors import NothingWritten, TimedOut, Unavailable
 from storage.journal import Pair
 from storage.records import Stage
 from trainer.batches import Encoder, Example, draw, epoch, take
-from trainer.beside import Beside, Share
+from trainer.beside import Beside, Portion
 from trainer.hold import Watch
 from trainer.learner import Adapter
 from trainer.material import TaughtPairs
@@ -47,7 +47,7 @@ def train(
     hyperparameters: Hyperparameters,
     watch: Watch,
     *,
-    beside: Sequence[Share] = (),
+    beside: Sequence[Portion] = (),
     teacher: Teacher | None = None,
     again: Callable[[frozenset[int]], PairStream] | None = None,
 ) -> Training:

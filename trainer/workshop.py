@@ -15,7 +15,7 @@ from trainer import base_model, tile_products
 from trainer.abstention import abstentions
 from trainer.base_model import BaseModel
 from trainer.batches import Encoder, Example
-from trainer.beside import Share
+from trainer.beside import Portion
 from trainer.compiled import keep_kernels
 from trainer.fused import FusedLearner
 from trainer.learner import Learner
@@ -90,16 +90,16 @@ class Workshop:
                 self._vocabulary = Vocabulary.of(self.base, unrelated_questions())
             return self._vocabulary
 
-    def beside(self, chosen: Hyperparameters) -> list[Share]:
+    def beside(self, chosen: Hyperparameters) -> list[Portion]:
         """What an adapter is trained on besides its document; found out in an `unadapted` block of the learner."""
-        shares = []
+        portions = []
         if chosen.retained_share:
-            shares.append(Share(examples=self.own_answers(), share=chosen.retained_share))
+            portions.append(Portion(examples=self.own_answers(), share=chosen.retained_share))
         if chosen.abstained_share:
-            shares.append(
-                Share(examples=abstentions(self.encoder(chosen.max_pair_tokens)), share=chosen.abstained_share)
+            portions.append(
+                Portion(examples=abstentions(self.encoder(chosen.max_pair_tokens)), share=chosen.abstained_share)
             )
-        return shares
+        return portions
 
     def encoder(self, max_pair_tokens: int) -> Encoder:
         """Tokenises pairs of at most so many tokens with the model's tokenizer and template."""

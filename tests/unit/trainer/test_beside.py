@@ -1,7 +1,7 @@
 """What each batch has beside it."""
 
 from trainer.batches import Example
-from trainer.beside import Beside, Share
+from trainer.beside import Beside, Portion
 
 BATCH = [Example(tokens=(n, n), answer_start=1) for n in range(10)]
 OTHERS = [Example(tokens=(-1 - n, 0), answer_start=1) for n in range(8)]
@@ -9,7 +9,7 @@ THIRD = [Example(tokens=(100 + n, 0), answer_start=1) for n in range(8)]
 
 
 def of(examples: list[Example], share: float) -> Beside:
-    return Beside([Share(examples=examples, share=share)], seed=0)
+    return Beside([Portion(examples=examples, share=share)], seed=0)
 
 
 def test_every_batch_has_its_share_beside_it():
@@ -23,5 +23,5 @@ def test_shares_are_of_the_batch_alone_and_at_most_what_there_is():
     assert of(OTHERS, 0.0).added_to(BATCH) == BATCH
     assert of([], 0.5).added_to(BATCH) == BATCH
     assert len(of(OTHERS, 1.0).added_to(BATCH)) == 18
-    two = Beside([Share(examples=OTHERS, share=0.5), Share(examples=THIRD, share=0.5)], seed=0).added_to(BATCH)
+    two = Beside([Portion(examples=OTHERS, share=0.5), Portion(examples=THIRD, share=0.5)], seed=0).added_to(BATCH)
     assert [len(set(two) & set(each)) for each in (BATCH, OTHERS, THIRD)] == [10, 5, 5]

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from lift import native
 from trainer import frozen
-from trainer.adapted_linear import Share, adapted_linear
+from trainer.adapted_linear import Rows, adapted_linear
 from trainer.compiled import KERNELS
 from trainer.frozen import Group
 from trainer.fused import FusedLearner
@@ -60,14 +60,12 @@ def group(*, bias):
 
 def share(rows, rank, gradients):
     a, b = random(len(OUTPUTS) * rank, WIDTH, scale=WIDTH**-0.5), random(sum(OUTPUTS), rank, scale=rank**-0.5)
-    return Share(
-        rows, Adapted(a, b), Adapted(gradients[0].expand_as(a).clone(), gradients[1].expand_as(b).clone()), 0.5
-    )
+    return Rows(rows, Adapted(a, b), Adapted(gradients[0].expand_as(a).clone(), gradients[1].expand_as(b).clone()), 0.5)
 
 
 def in_fp32(layers, shares):
     wide = [
-        Share(each.rows, *(Adapted(own.a.float(), own.b.float()) for own in (each.lora, each.gradient)), each.scaling)
+        Rows(each.at, *(Adapted(own.a.float(), own.b.float()) for own in (each.lora, each.gradient)), each.scaling)
         for each in shares
     ]
     bias = None if layers.bias is None else layers.bias.float()
@@ -105,7 +103,7 @@ def test_many_rows_are_gone_through_in_chunks():
     weight = random(64, 3072, scale=3072**-0.5)
     layers = Group(("down",), weight, None, (64,), Panels.of(weight, (64,)))
     a, b = random(8, 3072, scale=3072**-0.5), random(64, 8)
-    shares = [Share(slice(0, 700), Adapted(a, b), Adapted(torch.zeros_like(a), torch.zeros_like(b)), 1.0)]
+    shares = [Rows(slice(0, 700), Adapted(a, b), Adapted(torch.zeros_like(a), torch.zeros_like(b)), 1.0)]
     wide_layers, wide_shares = in_fp32(layers, shares)
     x = random(700, 3072)
     close(adapted_linear(x, layers, shares), adapted_linear(x.float(), wide_layers, wide_shares))
