@@ -1,6 +1,6 @@
 """What adapters that no tenant owns are taught on, as JSON lines: rows of human questions, and lessons."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 from zlib import crc32
 
@@ -11,6 +11,7 @@ from lift.errors import InvalidOption
 HELD_OUT_TITLES = 16
 
 Kind = TypeVar("Kind", bound=BaseModel)
+Item = TypeVar("Item")
 
 
 class Row(BaseModel):
@@ -52,9 +53,13 @@ class Lesson(BaseModel):
     asked: tuple[Pair, ...] = Field(min_length=1)
 
 
-def is_held_out(title: str) -> bool:
-    """Whether what has this title is kept back to measure on: about one title in HELD_OUT_TITLES."""
-    return crc32(title.encode()) % HELD_OUT_TITLES == 0
+def held_out(items: Sequence[Item], title: Callable[[Item], str]) -> tuple[list[Item], list[Item]]:
+    """What to learn from, and what to measure on: the items of about one title in HELD_OUT_TITLES.
+
+    Where that would be all of them, they are learned as well.
+    """
+    measured = [item for item in items if _is_held_out(title(item))]
+    return [item for item in items if not _is_held_out(title(item))] or list(items), measured
 
 
 def rows_of(content: bytes) -> Iterator[tuple[bytes, Row]]:
@@ -65,6 +70,10 @@ def rows_of(content: bytes) -> Iterator[tuple[bytes, Row]]:
 def lessons_of(content: bytes) -> Iterator[Lesson]:
     """The lesson of each line that is not empty. InvalidOption: a line that is none."""
     return (lesson for _, lesson in _read(content, Lesson))
+
+
+def _is_held_out(title: str) -> bool:
+    return crc32(title.encode()) % HELD_OUT_TITLES == 0
 
 
 def _read(content: bytes, kind: type[Kind]) -> Iterator[tuple[bytes, Kind]]:

@@ -23,10 +23,12 @@ import typer
 from torch import Tensor, nn
 
 from lift import logs
+from lift.cli.options import Json
+from lift.cli.output import print_object
 from lift.cli.running import must_be_new, run
 from lift.errors import InvalidOption
 from lift.settings import Settings
-from lift.teaching import Lesson, Pair, is_held_out, lessons_of
+from lift.teaching import Lesson, Pair, held_out, lessons_of
 from lift.template import PromptTemplate
 from storage.files import MANIFEST
 from storage.revisions import Manifest, describe
@@ -34,13 +36,10 @@ from trainer.base_model import BaseModel, embedded, load
 from trainer.batches import Example, epoch
 from trainer.beside import Beside
 from trainer.decomposition import rank_of, shrunk
-from trainer.fused import FusedLearner
 from trainer.learner import Adapter
-from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer, whitener_of
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.publish import Made, write_adapter, write_system_adapter
-from trainer.shared import SharedLearner
 from trainer.whitening import Whitener, whiteners
 from trainer.word_dropout import WordDropout
 from trainer.workshop import Workshop
@@ -78,10 +77,9 @@ def read_lessons(file: Path, count: int, seed: int) -> Lessons:
     if not found:
         raise InvalidOption(option="--data", value=str(file), problem="it holds no lessons")
     shuffler.shuffle(found)
-    held_out = [lesson for lesson in found if is_held_out(lesson.title)]
-    taught = [lesson for lesson in found if lesson not in held_out] or found
+    taught, measured = held_out(found, lambda lesson: lesson.title)
     return Lessons(
-        taught=taught[: count or None], held_out=held_out[:MEASURED_LESSONS], sha256=sha256(content).hexdigest()
+        taught=taught[: count or None], held_out=measured[:MEASURED_LESSONS], sha256=sha256(content).hexdigest()
     )
 
 
@@ -89,12 +87,8 @@ class Teaching:
     """Has adapters learn lessons, in a workshop."""
 
     def __init__(self, workshop: Workshop, hyperparameters: Hyperparameters) -> None:
-        learner = workshop.learner
         # This thread computes as well, and beside one that a shared learner has, both would be slower.
-        own = learner.unshared if isinstance(learner, SharedLearner) else learner
-        if not isinstance(own, FusedLearner | PeftLearner):
-            raise TypeError(f"a primer is taught with a learner of one process, not with {type(own).__name__}")
-        self._learner = own
+        self._learner = workshop.unshared
         self.workshop = workshop
         self.hyperparameters = hyperparameters
         self._encoder = workshop.encoder(hyperparameters.max_pair_tokens)
@@ -189,15 +183,15 @@ def teach(lessons: Lessons, teaching: Teaching, begun: Primer, folder: Path, nam
     """
     began = time.monotonic()
     moving = teaching.moving(begun)
-    taught, held_out = (list(filter(teaching.can_use, each)) for each in (lessons.taught, lessons.held_out))
-    before = _mean_loss(teaching, moving.primer, held_out)
+    taught, measured = (list(filter(teaching.can_use, each)) for each in (lessons.taught, lessons.held_out))
+    before = _mean_loss(teaching, moving.primer, measured)
     for number, lesson in enumerate(taught):
         gradients, loss = teaching.gradients(moving.primer, lesson)
         moving.move(gradients, RATE * min(1.0, (number + 1) / FIRST_LESSONS) * (1 - number / len(taught)))
         if number % SAID_EVERY == 0:
             log.info("teaching", lesson=number, lessons=len(taught), asked_loss=round(loss, 3))
     primer = moving.primer
-    after = _mean_loss(teaching, primer, held_out)
+    after = _mean_loss(teaching, primer, measured)
     made = Made(
         base=replace(teaching.workshop.base, name=name),
         template=teaching.workshop.template,
@@ -211,7 +205,7 @@ def teach(lessons: Lessons, teaching: Teaching, begun: Primer, folder: Path, nam
         "folder": str(folder),
         "lessons": len(taught),
         "pairs": manifest.pairs,
-        "held_out_lessons": len(held_out),
+        "held_out_lessons": len(measured),
         "held_out_loss_before": before,
         "held_out_loss": after,
         "size_bytes": manifest.size_bytes,
@@ -257,7 +251,7 @@ def train(
     ] = RANK,
     lessons: Annotated[int, typer.Option(min=0, help="How many to learn, drawn at random; 0: all.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Teach a primer, and measure it on titles it has not seen."""
     must_be_new(out)
@@ -268,7 +262,7 @@ def train(
     teaching = Teaching(workshop, RECIPE)
     begun = Primer.read(begin, base) if begin else teaching.begun(rank)
     result = teach(read, teaching, begun, out, name or base.name)
-    print(json.dumps(result, indent=None if as_json else 2))  # noqa: T201
+    print_object(result, as_json)
 
 
 @app.command()
@@ -278,13 +272,13 @@ def shrink(
     rank: Annotated[int, typer.Option(min=1, help="LoRA rank of what is written.")],
     *,
     base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write the nearest primer of a smaller rank, which no adapter of that rank or a larger one has to wait for."""
     must_be_new(out)
     manifest = write_shrunk(primer, rank, load(base_model or str(embedded()), "cpu", threads=0), out)
     result = {"folder": str(out), "rank": manifest.rank, "size_bytes": manifest.size_bytes}
-    print(json.dumps(result, indent=None if as_json else 2))  # noqa: T201
+    print_object(result, as_json)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class SharedLearner:
     """
 
     def __init__(self, learner: FusedLearner) -> None:
-        self.unshared = learner
+        self._learner = learner
         self._computing = ThreadPoolExecutor(1, "learner")
         self._changed = threading.Condition()
         self._waiting: list[_Request] = []
@@ -57,7 +57,7 @@ class SharedLearner:
     @contextmanager
     def adapter(self, hyperparameters: Hyperparameters, primer: Primer | None = None) -> Iterator["SharedAdapter"]:
         """LoRA weights for the length of the block, fresh or begun at a primer."""
-        block = self.unshared.adapter(hyperparameters, primer)
+        block = self._learner.adapter(hyperparameters, primer)
         adapter = self.computed(block.__enter__)
         self._count(1)
         try:
@@ -68,7 +68,7 @@ class SharedLearner:
 
     def unadapted(self) -> AbstractContextManager[object]:
         """See `Learner`."""
-        return self.unshared.unadapted()
+        return self._learner.unadapted()
 
     def computed(self, compute: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """What it returns or raises, in the thread that computes."""
@@ -113,7 +113,7 @@ class SharedLearner:
     def _make(self, requests: Sequence[_Request]) -> None:
         try:
             work = [(request.adapter, request.examples, request.left) for request in requests]
-            losses = self.computed(self.unshared.step, work)
+            losses = self.computed(self._learner.step, work)
         except Exception as error:
             if len(requests) == 1:
                 requests[0].error = error

@@ -35,7 +35,10 @@ APART = 2  # cores with a process each; more were not measured
 
 
 class Workshop:
-    """The base model, what is trained on it, and the template of its prompts."""
+    """The base model, what trains on it, and the template of its prompts.
+
+    `learner` is for jobs in several threads, `unshared` the same one for who computes in a thread of their own.
+    """
 
     def __init__(
         self, base: BaseModel, template: PromptTemplate, folder: Path, devices: int, primer: Primer | None = None
@@ -49,7 +52,10 @@ class Workshop:
         self._own_answers: tuple[Example, ...] = ()
         self._spectra: KeptSpectra | None = None
         self._vocabulary: Vocabulary | None = None
-        self.learner = _learner(base, devices, self.spectra)
+        self.unshared = unshared_learner(base, devices, self.spectra)
+        self.learner: Learner = (
+            SharedLearner(self.unshared) if isinstance(self.unshared, FusedLearner) else self.unshared
+        )
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -120,17 +126,19 @@ def _fast_devices(base: BaseModel) -> int:
     return APART
 
 
-def _learner(base: BaseModel, devices: int, spectra: Callable[[], KeptSpectra]) -> Learner:
+def unshared_learner(
+    base: BaseModel, devices: int = 1, spectra: Callable[[], KeptSpectra] | None = None
+) -> FusedLearner | PeftLearner:
     """The fast learner for the models that it takes, the plain one for all others. InvalidOption: too many devices."""
-    learner: Learner
+    learner: FusedLearner | PeftLearner
     model_type = base.model.config.model_type
     if not FusedLearner.takes(base.model.config):
         if devices > 1:
             raise InvalidOption(option="trainer.devices", value=devices, expected=f"1 for a model of type {model_type}")
         learner = PeftLearner(base.model, spectra)
     elif devices > 1:
-        learner = SharedLearner(ParallelLearner(base.model, Worker.beside(base, devices), spectra))
+        learner = ParallelLearner(base.model, Worker.beside(base, devices), spectra)
     else:
-        learner = SharedLearner(FusedLearner(base.model, spectra))
+        learner = FusedLearner(base.model, spectra)
     log.info("learner_chosen", learner=type(learner).__name__, model_type=model_type, devices=devices)
     return learner

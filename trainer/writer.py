@@ -5,7 +5,6 @@ ask the question that has this answer, and to read the answer to the question of
 sentence, question and answer, and where there are any title and window (the text before the sentence).
 """
 
-import json
 import random
 import sys
 import time
@@ -20,17 +19,19 @@ import structlog
 import typer
 
 from lift import logs
+from lift.cli.options import Json
+from lift.cli.output import print_object
 from lift.cli.running import must_be_new, run
 from lift.errors import InvalidOption
-from lift.teaching import Row, is_held_out, rows_of
+from lift.teaching import Row, held_out, rows_of
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, proposal_prompt
 from trainer.base_model import BaseModel, embedded, load
 from trainer.batches import Encoder, Example
-from trainer.fused import FusedAdapter, FusedLearner
-from trainer.peft_learner import PeftAdapter, PeftLearner
+from trainer.learner import Adapter
 from trainer.profiles import Hyperparameters
 from trainer.publish import Made, write_system_adapter
+from trainer.workshop import unshared_learner
 
 log = structlog.get_logger()
 
@@ -64,9 +65,8 @@ def read_rows(file: Path) -> Rows:
     if not rows:
         raise InvalidOption(option="--data", value=str(file), problem="it holds no rows")
     passages = [list(about) for _, about in groupby(sorted(rows, key=lambda row: row.passage), lambda row: row.passage)]
-    held_out = [passage for passage in passages if is_held_out(passage[0].title)]
-    taught = [passage for passage in passages if passage not in held_out] or passages
-    return Rows(taught=taught, held_out=held_out, sha256=sha256(content).hexdigest())
+    taught, measured = held_out(passages, lambda passage: passage[0].title)
+    return Rows(taught=taught, held_out=measured, sha256=sha256(content).hexdigest())
 
 
 def examples_of(passage: Passage, encoder: Encoder, *, titled: bool) -> list[Example]:
@@ -104,10 +104,9 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
     encoder = Encoder(base.tokenizer, template, hyperparameters.max_pair_tokens)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - an order, no secret
     began = time.monotonic()
-    learner = FusedLearner(base.model) if FusedLearner.takes(base.model.config) else PeftLearner(base.model)
-    with learner.adapter(hyperparameters) as adapter:
-        held_out = [examples_of(passage, encoder, titled=True) for passage in rows.held_out]
-        measured = list(batches(held_out, hyperparameters.batch_size, shuffler))
+    with unshared_learner(base).adapter(hyperparameters) as adapter:
+        unseen = [examples_of(passage, encoder, titled=True) for passage in rows.held_out]
+        measured = list(batches(unseen, hyperparameters.batch_size, shuffler))
         before = _mean_loss(adapter, measured)
         steps = [
             batch
@@ -145,7 +144,7 @@ def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder:
     }
 
 
-def _mean_loss(adapter: FusedAdapter | PeftAdapter, measured: Sequence[list[Example]]) -> float | None:
+def _mean_loss(adapter: Adapter, measured: Sequence[list[Example]]) -> float | None:
     """Loss per answer token in nats; None where there are none."""
     total = tokens = 0.0
     for batch in measured:
@@ -172,7 +171,7 @@ def train(
     epochs: Annotated[int, typer.Option(min=1)] = RECIPE.epochs,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples per step; a row makes two.")] = RECIPE.batch_size,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Teach a question writer, and measure it on titles it has not seen."""
     must_be_new(out)
@@ -182,7 +181,7 @@ def train(
         RECIPE, rank=rank, alpha=2.0 * rank, learning_rate=learning_rate, epochs=epochs, batch_size=batch_size
     )
     result = teach(rows, replace(base, name=name or base.name), hyperparameters, out)
-    print(json.dumps(result) if as_json else json.dumps(result, indent=2))  # noqa: T201
+    print_object(result, as_json)
 
 
 if __name__ == "__main__":

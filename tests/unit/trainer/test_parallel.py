@@ -182,7 +182,7 @@ def test_a_trainer_of_several_devices_publishes_as_any_other(bench):
     bench.trainer.warm_up()
     job = bench.job()
     bench.trainer.run(job.id)
-    bench.trainer._workshop.learner.unshared.close()
+    bench.trainer._workshop.unshared.close()
     assert bench.state(job).revision
 
 
