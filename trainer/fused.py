@@ -13,6 +13,7 @@ product. `PeftLearner` is the reference for all of this.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,6 +38,29 @@ MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 PASS_TOKENS = 8192  # a token keeps about 0.5 MB for the backward pass of a 135M model, 4.5 MB for one of 8B
 RECORDED_TOKENS = 4096  # of a pass on a GPU: a longer one takes longer than its launches, and much memory
 LOGIT_ROWS = 256  # logits made at a time: vocabulary-sized rows leave the cache quickly
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An optimizer step of an adapter, on examples; `left`: see Hyperparameters.learning_rate_at."""
+
+    adapter: "FusedAdapter"
+    examples: Sequence[Example]
+    left: float = 1.0
+
+    @property
+    def answer_tokens(self) -> int:
+        """Of all examples."""
+        return _answer_tokens(self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Examples of an adapter that are computed in one pass; `share`: of the answer tokens of its whole step."""
+
+    adapter: "FusedAdapter"
+    examples: Sequence[Example]
+    share: float
 
 
 class FusedLearner:
@@ -71,58 +95,55 @@ class FusedLearner:
         """See `Learner`; adapters are no part of the model here."""
         return nullcontext()
 
-    def step(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[float]:
-        """One optimizer step of each adapter on its examples, as if it were alone; the number is `left`.
+    def step(self, steps: Sequence[Step]) -> list[float]:
+        """Makes steps of several adapters, each as if it were alone.
 
-        Of each: mean loss per answer token before the step (LIFT eq. 1), in nats.
+        Of each: mean loss per answer token before it (LIFT eq. 1), in nats.
         """
-        losses = self.accumulate(work, [_answer_tokens(examples) for _, examples, _ in work])
-        for adapter, _, left in work:
-            adapter.lora.update(left)
+        losses = self.accumulate(steps, [step.answer_tokens for step in steps])
+        for step in steps:
+            step.adapter.lora.update(step.left)
         return losses
 
-    def accumulate(
-        self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]], answer_tokens: Sequence[int]
-    ) -> list[float]:
+    def accumulate(self, steps: Sequence[Step], answer_tokens: Sequence[int]) -> list[float]:
         """Sets each adapter's gradients to those of its examples' loss, summed and divided by `answer_tokens`.
 
         These are more than the examples' own where others compute the rest of a step; none at all give zeros. Of each:
         that loss, in nats.
         """
-        losses = [adapter.lora.gradients.new_zeros((), dtype=torch.float32) for adapter, _, _ in work]
-        for adapter, _, _ in work:
+        losses = {step.adapter: torch.zeros((), device=self._base.embedding.device) for step in steps}
+        for adapter in losses:
             adapter.lora.gradients.zero_()
             adapter.worst = {}
         # On a GPU a pass of one adapter is replayed, which is faster than launching one of several (`recorded`).
         together = not self._base.embedding.is_cuda
-        for taken in _passes([examples for _, examples, _ in work], answer_tokens, together=together):
-            of_tokens = self.learned([(work[number][0], part, share) for number, part, share in taken])
-            for (number, part, share), found in zip(taken, of_tokens, strict=True):
-                losses[number] += found.mean() * share
-                adapter = work[number][0]
+        for parts in _passes(steps, answer_tokens, together=together):
+            for part, found in zip(parts, self.learned(parts), strict=True):
+                adapter = part.adapter
+                losses[adapter] += found.mean() * part.share
                 if adapter.lora.hyperparameters.rest_below:  # nobody else asks
-                    adapter.worst.update(worst(part, found))
-        found_losses: list[float] = torch.stack(losses).tolist()
+                    adapter.worst.update(worst(part.examples, found))
+        found_losses: list[float] = torch.stack(list(losses.values())).tolist()
         return found_losses
 
-    def learned(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
-        """Adds to each adapter's gradients that of its examples' mean loss, times a share.
+    def learned(self, parts: Sequence[Part]) -> list[Tensor]:
+        """Adds to each adapter's gradients that of its examples' mean loss, times the share.
 
         Of each: the loss of each answer token of its examples in turn.
         """
-        grown = forest([(examples, share) for _, examples, share in work])
-        adapters = [adapter for adapter, _, _ in work]
+        grown = forest([(part.examples, part.share) for part in parts])
+        adapters = [part.adapter for part in parts]
         if len(adapters) == 1 and self._base.embedding.is_cuda and len(grown.tokens) <= RECORDED_TOKENS:
             losses = self._recorded(grown, adapters[0].lora)
         else:
             losses = _learn(self._base, [adapter.lora for adapter in adapters], *self._laid_out(grown))
         return [losses[rows] for rows in grown.tree_answers]
 
-    def mean_losses(self, work: Sequence[tuple["FusedAdapter", Sequence[Example], float]]) -> list[Tensor]:
-        """Of each adapter: the mean loss of its examples, times a share, with the present weights."""
-        grown = forest([(examples, share) for _, examples, share in work])
+    def mean_losses(self, parts: Sequence[Part]) -> list[Tensor]:
+        """Of each: the mean loss of its examples, times the share, with the present weights."""
+        grown = forest([(part.examples, part.share) for part in parts])
         here, turns = self._laid_out(grown)
-        losses = _Pass(self._base, [adapter.lora for adapter, _, _ in work], here, turns).losses() * here.weights
+        losses = _Pass(self._base, [part.adapter.lora for part in parts], here, turns).losses() * here.weights
         return [losses[rows].sum() for rows in grown.tree_answers]
 
     def _laid_out(self, grown: Forest) -> tuple[Forest, Turns]:
@@ -142,20 +163,21 @@ class FusedAdapter:
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
         """See `Adapter`."""
-        return self._learner.step([(self, examples, left)])[0]
+        return self._learner.step([Step(self, examples, left)])[0]
 
     def gradients(self, examples: Sequence[Example]) -> tuple[dict[str, Tensor], float]:
         """Of the mean loss per answer token, by the weights under PEFT's names, fp32; and the loss, in nats."""
-        (loss,) = self._learner.accumulate([(self, examples, 1.0)], [_answer_tokens(examples)])
+        step = Step(self, examples)
+        (loss,) = self._learner.accumulate([step], [step.answer_tokens])
         named = self.lora.by_name(self.lora.gradients)
         return {name: gradient.to("cpu", torch.float32, copy=True) for name, gradient in named.items()}, loss
 
     @torch.no_grad()
     def loss(self, examples: Sequence[Example]) -> float:
         """See `Adapter`."""
-        passes = _passes([examples], [_answer_tokens(examples)])
-        work = [[(self, part, share) for _, part, share in taken] for taken in passes]
-        return sum(float(mean) for of_pass in work for mean in self._learner.mean_losses(of_pass))
+        step = Step(self, examples)
+        passes = _passes([step], [step.answer_tokens])
+        return sum(float(mean) for parts in passes for mean in self._learner.mean_losses(parts))
 
     def loss_with(self, weights: Mapping[str, Tensor], examples: Sequence[Example]) -> float:
         """See `Adapter`."""
@@ -172,22 +194,17 @@ def _answer_tokens(examples: Sequence[Example]) -> int:
     return sum(example.answer_tokens for example in examples)
 
 
-def _passes(
-    work: Sequence[Sequence[Example]], answer_tokens: Sequence[int], *, together: bool = True
-) -> Iterator[list[tuple[int, list[Example], float]]]:
-    """The examples of a step in passes that fit into memory: adapter's number, examples, share of its answer tokens.
-
-    `together`: several adapters may share a pass.
-    """
-    taken: list[tuple[int, list[Example], float]] = []
+def _passes(steps: Sequence[Step], answer_tokens: Sequence[int], *, together: bool = True) -> Iterator[list[Part]]:
+    """The examples of steps in passes that fit into memory. `together`: several adapters may share a pass."""
+    taken: list[Part] = []
     room = PASS_TOKENS
-    for number, examples in enumerate(work):
-        for part in _parts(examples):
-            tokens = sum(len(example.tokens) for example in part)
+    for step, whole in zip(steps, answer_tokens, strict=True):
+        for examples in _parts(step.examples):
+            tokens = sum(len(example.tokens) for example in examples)
             if taken and (tokens > room or not together):
                 yield taken
                 taken, room = [], PASS_TOKENS
-            taken.append((number, part, _answer_tokens(part) / answer_tokens[number]))
+            taken.append(Part(step.adapter, examples, _answer_tokens(examples) / whole))
             room -= tokens
     if taken:
         yield taken

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import structlog
 import torch
@@ -35,7 +35,7 @@ from lift.errors import InvalidOption, LiftError, WorkerLost
 from trainer import base_model
 from trainer.base_model import BaseModel
 from trainer.batches import Example
-from trainer.fused import FusedAdapter, FusedLearner
+from trainer.fused import FusedAdapter, FusedLearner, Step
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.spectra import KeptSpectra
@@ -46,8 +46,6 @@ TIMEOUT_SECONDS = 120.0  # shares of a step differ by less than that
 BACKEND = "cpu:gloo,cuda:nccl"
 
 log = structlog.get_logger()
-
-Work: TypeAlias = Sequence[tuple[FusedAdapter, Sequence[Example], float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,24 +126,24 @@ class ParallelLearner(FusedLearner):
                         with suppress(WorkerLost):  # the next step will say so
                             group.tell_all(drop=number)
 
-    def step(self, work: Work) -> list[float]:
-        """One optimizer step of each adapter on its examples, as one process would make it. WorkerLost."""
+    def step(self, steps: Sequence[Step]) -> list[float]:
+        """Makes steps of several adapters as one process would. WorkerLost."""
         with self._turn:
             group = self._group
-            if group is None or any(self._numbers[adapter][0] is not group for adapter, _, _ in work):
+            if group is None or any(self._numbers[step.adapter][0] is not group for step in steps):
                 raise WorkerLost(problem="it was lost in an earlier step")
             with self._disbanding():
-                return self._step(group, work)
+                return self._step(group, steps)
 
-    def _step(self, group: "_Group", work: Work) -> list[float]:
-        shares = [shared_out(examples, group.processes) for _, examples, _ in work]
-        wholes = [sum(example.answer_tokens for example in examples) for _, examples, _ in work]
-        numbers = [self._numbers[adapter][1] for adapter, _, _ in work]
-        lefts = [left for _, _, left in work]
+    def _step(self, group: "_Group", steps: Sequence[Step]) -> list[float]:
+        shares = [shared_out(step.examples, group.processes) for step in steps]
+        wholes = [step.answer_tokens for step in steps]
+        numbers = [self._numbers[step.adapter][1] for step in steps]
+        lefts = [step.left for step in steps]
         for process in range(1, group.processes):
             parts = [[asdict(example) for example in share[process]] for share in shares]
             group.tell(process, step=list(zip(numbers, parts, wholes, lefts, strict=True)))
-        own = [(adapter, share[0], left) for (adapter, _, left), share in zip(work, shares, strict=True)]
+        own = [replace(step, examples=share[0]) for step, share in zip(steps, shares, strict=True)]
         return step_together(self, own, wholes)
 
     def close(self) -> None:
@@ -243,8 +241,8 @@ def shared_out(examples: Sequence[Example], processes: int) -> list[list[Example
     return [by_length[process::processes] for process in range(processes)]
 
 
-def step_together(learner: FusedLearner, own: Work, wholes: Sequence[int]) -> list[float]:
-    """One optimizer step, in which every process calls this with its own share; the losses of the whole.
+def step_together(learner: FusedLearner, own: Sequence[Step], wholes: Sequence[int]) -> list[float]:
+    """Steps of several adapters, in which every process calls this with its own share; the losses of the whole.
 
     `wholes`: of each adapter, the answer tokens of all shares. ShareFailed: that of another process, so that nobody
     updates. WorkerLost: another process is gone.
@@ -264,10 +262,10 @@ def step_together(learner: FusedLearner, own: Work, wholes: Sequence[int]) -> li
     if failures:
         raise ShareFailed
     with lost_where_silent():
-        for adapter, _, _ in own:
-            dist.all_reduce(adapter.lora.gradients)
-    for adapter, _, left in own:
-        adapter.lora.update(left)
+        for step in own:
+            dist.all_reduce(step.adapter.lora.gradients)
+    for step in own:
+        step.adapter.lora.update(step.left)
     return sums
 
 
@@ -330,7 +328,7 @@ class Follower:
     def _step(self, parts: Sequence[Any]) -> None:
         """`parts`: number, share of the examples, answer tokens of all shares, and `left` of each adapter."""
         own = [
-            (self._adapters[number], [Example.parsed(example) for example in share], left)
+            Step(self._adapters[number], [Example.parsed(example) for example in share], left)
             for number, share, _, left in parts
         ]
         with suppress(ShareFailed):  # nobody has made the step: process 0 knows, and decides

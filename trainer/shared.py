@@ -12,7 +12,7 @@ import structlog
 from torch import Tensor
 
 from trainer.batches import Example
-from trainer.fused import FusedAdapter, FusedLearner
+from trainer.fused import FusedAdapter, FusedLearner, Step
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
 
@@ -28,9 +28,7 @@ log = structlog.get_logger()
 class _Request:
     """A step that an adapter waits for."""
 
-    adapter: FusedAdapter
-    examples: Sequence[Example]
-    left: float
+    step: Step
     loss: float = 0.0
     error: Exception | None = None
     done: bool = False
@@ -74,9 +72,9 @@ class SharedLearner:
         """What it returns or raises, in the thread that computes."""
         return self._computing.submit(compute, *arguments, **options).result()
 
-    def step(self, adapter: FusedAdapter, examples: Sequence[Example], left: float) -> float:
-        """One optimizer step of one adapter, beside those of others; mean loss per answer token before it, in nats."""
-        request = _Request(adapter, examples, left)
+    def step(self, step: Step) -> float:
+        """Makes it beside those of others; mean loss per answer token before it, in nats."""
+        request = _Request(step)
         patient_until = time.monotonic() + GRACE_SECONDS
         with self._changed:
             self._waiting.append(request)
@@ -112,8 +110,7 @@ class SharedLearner:
 
     def _make(self, requests: Sequence[_Request]) -> None:
         try:
-            work = [(request.adapter, request.examples, request.left) for request in requests]
-            losses = self.computed(self._learner.step, work)
+            losses = self.computed(self._learner.step, [request.step for request in requests])
         except Exception as error:
             if len(requests) == 1:
                 requests[0].error = error
@@ -135,7 +132,7 @@ class SharedAdapter:
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
         """See `Adapter`."""
-        return self._learner.step(self._adapter, examples, left)
+        return self._learner.step(Step(self._adapter, examples, left))
 
     @property
     def worst(self) -> Mapping[Example, float]:

@@ -10,7 +10,7 @@ import transformers
 
 from trainer import fused, kernel_pieces, lora
 from trainer.batches import Example
-from trainer.fused import FusedLearner
+from trainer.fused import FusedLearner, Step
 from trainer.peft_learner import PeftLearner
 from trainer.prefixes import ON_CPU, ON_GPU, forest
 from trainer.profiles import Hyperparameters
@@ -158,7 +158,7 @@ def test_adapters_trained_together_are_as_if_each_had_been_alone(model):
     with ExitStack() as stack:
         adapters = [stack.enter_context(learner.adapter(kind)) for kind in kinds]
         losses = [
-            learner.step([(adapter, examples, 1.0) for adapter, examples in zip(adapters, shares, strict=True)])
+            learner.step([Step(adapter, examples) for adapter, examples in zip(adapters, shares, strict=True)])
             for _ in range(3)
         ]
         for number, (expected, weights) in enumerate(alone):

@@ -12,7 +12,7 @@ import torch
 from lift.errors import InvalidOption, WorkerLost
 from trainer import base_model
 from trainer.batches import Example
-from trainer.fused import FusedLearner
+from trainer.fused import FusedLearner, Step
 from trainer.parallel import ParallelLearner, Worker, shared_out
 from trainer.primer import Primer
 from trainer.profiles import Hyperparameters
@@ -96,7 +96,8 @@ def test_adapters_of_several_jobs_share_steps_of_several_processes(exact, parall
     alone, _ = trained(FusedLearner(exact.model), [(SMALL, examples), (SMALL, examples[:3])])
     with parallel.adapter(SMALL) as first, parallel.adapter(SMALL) as second:
         together = [
-            parallel.step([(first, examples, 1 - step / 5), (second, examples[:3], 1 - step / 5)]) for step in range(5)
+            parallel.step([Step(first, examples, 1 - step / 5), Step(second, examples[:3], 1 - step / 5)])
+            for step in range(5)
         ]
     assert [losses[0] for losses in together] == pytest.approx(alone[0], rel=1e-4)
     assert [losses[1] for losses in together] == pytest.approx(alone[1], rel=1e-4)

@@ -26,12 +26,12 @@ class Counting:
         yield object()
         self.threads.add(threading.get_ident())
 
-    def step(self, work):
+    def step(self, steps):
         self.threads.add(threading.get_ident())
-        self.steps.append(len(work))
-        if any(not examples for _, examples, _ in work):
+        self.steps.append(len(steps))
+        if any(not step.examples for step in steps):
             raise ValueError("nothing to train on")
-        return [float(len(examples)) for _, examples, _ in work]
+        return [float(len(step.examples)) for step in steps]
 
 
 def example(length: int) -> Example:
