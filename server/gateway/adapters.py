@@ -1,7 +1,7 @@
 """Serves lift.v1.AdapterService: adapters, the trainings that make them, and their revisions."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -38,31 +38,42 @@ class Trainings:
         self._wakeups = wakeups
         self._model = model
 
-    def create(self, tenant: str, request: pb.CreateAdapterRequest) -> Job:
+    def create(
+        self,
+        tenant: str,
+        *,
+        id: str | None,
+        title: str,
+        documents: Sequence[str],
+        options: Mapping[str, Any],
+        request_id: str,
+    ) -> Job:
         """Errors are those of `Adapters.create`, and InvalidOption for options that no trainer accepts."""
         adapter, job = self._catalogue.adapters.create(
             tenant,
-            id=request.adapter_id or None,
-            title=request.adapter.title.strip(),
-            documents=[translate.id_in(name, "documents") for name in request.adapter.documents],
+            id=id,
+            title=title,
+            documents=documents,
             base_model=self._model.base_model,
-            options=checks.training_options(translate.options(request.options), self._model.max_lora_rank),
-            request_id=request.request_id,
+            options=checks.training_options(options, self._model.max_lora_rank),
+            request_id=request_id,
         )
         log.info("adapter_created", adapter=adapter.id, job=job.id, documents=len(adapter.documents))
         self._wakeups.wake(job.id)
         return job
 
-    def again(self, tenant: str, request: pb.RetrainAdapterRequest) -> Job:
+    def again(
+        self,
+        tenant: str,
+        id: str,
+        *,
+        documents: Sequence[str] | None,
+        options: Mapping[str, Any] | None,
+        request_id: str,
+    ) -> Job:
         """Errors are those of `Adapters.retrain`, and InvalidOption for options that no trainer accepts."""
-        options = translate.options(request.options) if request.HasField("options") else None
-        job = self._catalogue.adapters.retrain(
-            tenant,
-            translate.id_in(request.name, "adapters"),
-            documents=[translate.id_in(name, "documents") for name in request.documents] or None,
-            options=None if options is None else checks.training_options(options, self._model.max_lora_rank),
-            request_id=request.request_id,
-        )
+        checked = None if options is None else checks.training_options(options, self._model.max_lora_rank)
+        job = self._catalogue.adapters.retrain(tenant, id, documents=documents, options=checked, request_id=request_id)
         log.info("adapter_retrained", adapter=job.adapter, job=job.id, attempts=job.attempts)
         self._wakeups.wake(job.id)
         return job
@@ -92,7 +103,15 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
         self, request: pb.CreateAdapterRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> operations_pb2.Operation:
         """The operation that trains its first revision."""
-        job = await asyncio.to_thread(self._trainings.create, caller().id, request)
+        job = await asyncio.to_thread(
+            self._trainings.create,
+            caller().id,
+            id=request.adapter_id or None,
+            title=request.adapter.title.strip(),
+            documents=[translate.id_in(name, "documents") for name in request.adapter.documents],
+            options=translate.options(request.options),
+            request_id=request.request_id,
+        )
         return await operation_of(self._catalogue, job)
 
     async def GetAdapter(
@@ -114,7 +133,14 @@ class AdapterService(adapters_pb2_grpc.AdapterServiceServicer):
         self, request: pb.RetrainAdapterRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> operations_pb2.Operation:
         """The operation that trains its next revision."""
-        job = await asyncio.to_thread(self._trainings.again, caller().id, request)
+        job = await asyncio.to_thread(
+            self._trainings.again,
+            caller().id,
+            translate.id_in(request.name, "adapters"),
+            documents=[translate.id_in(name, "documents") for name in request.documents] or None,
+            options=translate.options(request.options) if request.HasField("options") else None,
+            request_id=request.request_id,
+        )
         return await operation_of(self._catalogue, job)
 
     async def ListRevisions(

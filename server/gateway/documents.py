@@ -36,12 +36,12 @@ class Documents:
         self._catalogue = catalogue
         self._objects = objects
 
-    def create(self, tenant: str, described: pb.Document, content: bytes, request_id: str) -> Document:
+    def create(self, tenant: str, content: bytes, *, title: str, media_type: str, request_id: str) -> Document:
         """DocumentEmpty, DocumentBinary, DocumentUndecodable, MediaTypeUnknown, DocumentExists, QuotaExceeded.
 
         CatalogueUnavailable: the document may be there all the same, and its bytes stay.
         """
-        read_text(content, described.media_type)
+        read_text(content, media_type)
         digest = sha256(content).hexdigest()
         unused = set()
 
@@ -53,8 +53,8 @@ class Documents:
         try:
             document = self._catalogue.documents.create(
                 tenant,
-                title=described.title.strip(),
-                media_type=described.media_type.strip(),
+                title=title,
+                media_type=media_type,
                 sha256=digest,
                 size_bytes=len(content),
                 request_id=request_id,
@@ -96,9 +96,7 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
     ) -> pb.Document:
         """Bytes in one message."""
         _check_size(len(request.content), min(self._max_document_bytes, MAX_MESSAGE_BYTES))
-        create = self._documents.create
-        made = await asyncio.to_thread(create, caller().id, request.document, request.content, request.request_id)
-        return translate.document(made)
+        return await self._made(request.document, request.content, request.request_id)
 
     async def UploadDocument(
         self, request_iterator: AsyncIterator[pb.UploadDocumentRequest], context: grpc.aio.ServicerContext[Any, Any]
@@ -106,9 +104,7 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
         """Bytes in chunks."""
         async with self._uploads.of(caller().id):
             described, content = await collected(request_iterator, self._max_document_bytes)
-            create = self._documents.create
-            made = await asyncio.to_thread(create, caller().id, described.document, content, described.request_id)
-        return translate.document(made)
+            return await self._made(described.document, content, described.request_id)
 
     async def GetDocument(
         self, request: pb.GetDocumentRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -132,6 +128,17 @@ class DocumentService(documents_pb2_grpc.DocumentServiceServicer):
         id_ = translate.id_in(request.name, "documents")
         await asyncio.to_thread(self._documents.delete, caller().id, id_)
         return empty_pb2.Empty()
+
+    async def _made(self, described: pb.Document, content: bytes, request_id: str) -> pb.Document:
+        made = await asyncio.to_thread(
+            self._documents.create,
+            caller().id,
+            content,
+            title=described.title.strip(),
+            media_type=described.media_type.strip(),
+            request_id=request_id,
+        )
+        return translate.document(made)
 
 
 async def collected(
