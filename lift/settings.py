@@ -85,7 +85,9 @@ class GatewaySettings(Section):
     max_question_characters: int = Field(default=32_000, gt=0)
     default_max_tokens: int = Field(default=128, gt=0)
     max_tokens: int = Field(default=2048, gt=0)
-    max_concurrent_queries: int = Field(default=256, gt=0)
+    max_concurrent_queries: int = Field(
+        default=256, gt=0, description="asked of all engines at once, which get no more than they write at once"
+    )
     max_queued_queries: int = Field(default=1024, ge=0)
     query_timeout_seconds: float = Field(default=120, gt=0)
     node_timeout_seconds: float = Field(default=10, gt=0)
