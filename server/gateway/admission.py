@@ -39,7 +39,7 @@ class Admission:
             yield
             await self._enter(tenant)
         except BaseException:
-            self._running += 1  # the place that is given back once more, on the way out
+            self._running += 1  # has a place again, out of turn: to give it back, or to ask another engine
             raise
 
     def _leave_place(self) -> None:
