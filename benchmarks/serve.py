@@ -98,7 +98,7 @@ class Plan:
     def of_stock(self, repeat: int) -> tuple[tuple[Work, Voice], ...]:
         """What stock vLLM is asked: all but the long prompts, of which it reads a few in the first repeat alone.
 
-        It takes up to a minute for those few, by the base and the least adapters, and minutes for as many as we read.
+        With an adapter it reads a dozen tokens a second, so it takes 20 s for those few, by the least adapters alone.
         """
         _, few, *others = self.works
         fewest = min(self.unshrunk[1:], key=lambda voice: voice.adapters)
