@@ -47,6 +47,12 @@ class Seen:
         """Of each session, behind its last epoch."""
         return [of_session[-1][1] for of_session in self.losses]
 
+    @property
+    def final_loss(self) -> float:
+        """Their median; NaN: one of them is no number."""
+        found = self.final_losses
+        return statistics.median(found) if all(map(math.isfinite, found)) else math.nan
+
     def seconds_to(self, loss: float) -> float | None:
         """Median seconds to the end of the first epoch that left at most this loss; None: some session never did."""
         reached = [next((at for at, found in of_session if found <= loss), math.inf) for of_session in self.losses]
@@ -59,7 +65,7 @@ class Seen:
             "tokens_per_second": round(self.rate, 1),
             "spread": [round(min(self.rates), 1), round(max(self.rates), 1)],
             "cold_tokens_per_second": round(self.cold, 1),
-            "held_out_loss": written(statistics.median(self.final_losses)),
+            "held_out_loss": written(self.final_loss),
             "seconds_to_loss": self.seconds_to(reference),
         }
 

@@ -187,6 +187,14 @@ def test_a_loss_is_reached_at_the_end_of_an_epoch_and_counts_where_all_sessions_
     assert seen.seconds_to(math.nan) is None
 
 
+def test_one_session_that_computes_no_number_leaves_no_loss(base):
+    seen = Seen(contestant=ours_of(base), is_rival=False, cold=1.0, rates=[1.0] * 3)
+    seen.losses = [[(1.0, 3.0)], [(1.0, math.nan)], [(1.0, 2.0)]]
+    assert seen.figures(math.nan)["held_out_loss"] is None
+    seen.losses[1] = [(1.0, 2.5)]
+    assert seen.figures(math.nan)["held_out_loss"] == 2.5
+
+
 def test_pairs_that_are_kept_back_stand_among_the_others(examples):
     training, kept_back = split(examples, 5)
     assert kept_back == examples[:20:4]
