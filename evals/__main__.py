@@ -98,6 +98,7 @@ def evaluate(
                 run=results.run,
                 training=trained_with,
                 models=local_models,
+                raw_epochs=chosen.raw_epochs,
                 say=progress.say,
             )
             rows = Runner(Methods(setting), results, progress.done).run(plan)

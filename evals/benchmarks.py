@@ -12,6 +12,7 @@ from evals.datasets.niah import niah
 from evals.datasets.own import own
 from evals.datasets.squad import squad
 from evals.methods import METHODS
+from evals.training import RAW_EPOCHS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +32,15 @@ class Benchmark:
     """One benchmark.
 
     settings: choices without which its results mean something else. training: options that its adapters have where
-    none are given. retention: whether what matters is how much of the base model's right answers stays right.
+    none are given; raw_epochs: those of raw text, likewise (LIFT, table 5). retention: whether what matters is how much
+    of the base model's right answers stays right.
     """
 
     load: Callable[[Sequence[Path], Choices], Sequence[Case]]
     methods: frozenset[str] = frozenset(METHODS)
     settings: tuple[str, ...] = ()
     training: Mapping[str, str] = field(default_factory=dict)
+    raw_epochs: int = RAW_EPOCHS
     retention: bool = False
 
     def settings_of(self, choices: Choices) -> dict[str, Any]:
@@ -54,7 +57,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "squad": Benchmark(
         load=lambda files, choices: squad(files, per_article=choices.per == "article"), settings=("per",)
     ),
-    "niah": Benchmark(load=_niah, training={"generation_profile": "needle"}),
+    "niah": Benchmark(load=_niah, training={"generation_profile": "needle"}, raw_epochs=16),
     "loogle": Benchmark(load=lambda files, _: loogle(files)),
     "forgetting": Benchmark(
         load=lambda files, choices: forgetting(files, choices.questions),

@@ -16,7 +16,7 @@ from evals.cases import Document
 from evals.context import Fitting, share_that_fits
 from evals.local_models import NEEDED, Compressor, Embedder, LocalModel
 from evals.retrieval import Retriever, passages
-from evals.training import LIFT_AND_RAW, trainings
+from evals.training import LIFT_AND_RAW, RAW_EPOCHS, trainings
 from lift.client import Client
 from lift.errors import InvalidOption, QuestionTooLong
 from lift.values import Answer, Job, TrainingOptions
@@ -47,13 +47,15 @@ class Asked(Protocol):
 class Setting:
     """What all methods share: the stack, how long answers may be, and how adapters are trained under which ids.
 
-    `models` are those that methods need beside the stack, by method; `say` is told how far a training is.
+    `models` are those that methods need beside the stack, by method. `raw_epochs`: those of raw text, where `training`
+    says nothing of them. `say` is told how far a training is.
     """
 
     client: Client
     max_tokens: int
     run: str
     training: TrainingOptions | None = None
+    raw_epochs: int = RAW_EPOCHS
     models: Mapping[str, LocalModel] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _: None
 
@@ -169,7 +171,7 @@ class Methods:
         self._closed_book = ClosedBook(setting)
         self._adapters = {
             name: Adapters(setting.client, _name(setting.run, name), options, self._seen)
-            for name, options in trainings(setting.training).items()
+            for name, options in trainings(setting.training, setting.raw_epochs).items()
         }
 
     def _seen(self, document: Document, job: Job) -> None:

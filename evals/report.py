@@ -95,14 +95,9 @@ def retention(rows: Sequence[Row], method: str) -> Estimate:
 
     Where several documents' adapters are asked the same, the interval is one over the different questions.
     """
-    known = _known(rows)
+    known = {row.question for row in rows if row.method == "base" and row.contains}
     found = estimate([row for row in rows if row.method == method and row.question in known], "contains", repeated=True)
     return found or proportion([])
-
-
-def _known(rows: Sequence[Row]) -> set[str]:
-    """What the base model answers right."""
-    return {row.question for row in rows if row.method == "base" and row.contains}
 
 
 def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
@@ -110,8 +105,8 @@ def tables(rows: Sequence[Row], *, with_retention: bool = False) -> str:
     methods = tuple(_grouped(rows, _method))
     parts = [_overall(rows, repeated=with_retention)]
     if with_retention and "base" in methods:
-        known = len({row.text for row in rows if row.question in _known(rows)})
-        kept = [_line([method, str(known), _cell(retention(rows, method))]) for method in methods]
+        known = {row.text for row in rows if row.method == "base" and row.contains}
+        kept = [_line([method, str(len(known)), _cell(retention(rows, method))]) for method in methods]
         head = ["method", "different questions that base answers right", "of these still right"]
         parts.append("\n".join([_line(head), _line(["---"] * 3), *kept]))
     for label in labels(rows):

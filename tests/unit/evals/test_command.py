@@ -47,9 +47,10 @@ def test_all_methods_are_those_that_the_options_allow(lift_eval, island):
 def test_a_haystacks_question_prompt_is_kept_from_raw_text(lift_eval, client, island):
     arguments = ("--lengths", "100", "--depths", "50", "--methods", "lift,raw,lift+raw", "--train", "strategy=sentence")
     code, _, err = lift_eval("niah", "--data", island, *arguments)
-    assert (code, [(options.strategy, options.generation_profile) for options in client.options.values()]) == (
+    given = [(options.strategy, options.generation_profile, options.epochs) for options in client.options.values()]
+    assert (code, given) == (
         0,
-        [("sentence", "needle"), ("raw", None), ("sentence+raw", "needle")],
+        [("sentence", "needle", None), ("raw", None, 16), ("sentence+raw", "needle", None)],
     ), err
 
 

@@ -9,7 +9,14 @@ from lift.values import TrainingOptions
 def test_raw_text_is_trained_on_without_what_is_said_about_questions():
     given = TrainingOptions(generation_profile="needle", pairs_per_sentence=5, custom_prompt="Ask {sentence}", epochs=3)
     assert trainings(given)["raw"] == TrainingOptions(strategy="raw", epochs=3)
-    assert trainings(None)["raw"] == TrainingOptions(strategy="raw")
+
+
+def test_raw_text_has_more_epochs_unless_some_are_given():
+    assert trainings(None)["raw"] == TrainingOptions(strategy="raw", epochs=8)
+    assert trainings(TrainingOptions(strategy="sentence"), 16)["raw"] == TrainingOptions(strategy="raw", epochs=16)
+    assert trainings(TrainingOptions(epochs=3), 16)["raw"] == TrainingOptions(strategy="raw", epochs=3)
+    others = trainings(TrainingOptions(strategy="sentence"))
+    assert {others[name].epochs for name in ("lift", "templora", "lift+raw")} == {None}
 
 
 @pytest.mark.parametrize("strategy", ["sentence", "grounded"])
