@@ -18,10 +18,11 @@ from benchmarks.spread import percentile
 from lift.client import AsyncClient
 from lift.errors import InvalidOption
 from lift.settings import GatewaySettings, Settings
+from lift.values import AdapterState, JobKind, JobState, Quotas
 from server.gateway.serving import serving
 from storage.catalogue import Catalogue, schema
 from storage.memory import MemoryObjects
-from storage.records import AdapterState, JobKind, JobState, Progress, Quotas
+from storage.records import Progress
 from storage.wakeups import MemoryWakeups
 
 TENANT = "bench"

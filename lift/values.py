@@ -1,5 +1,6 @@
 """What a client gets and gives, as frozen values. Ids are plain (no resource names); times are aware UTC datetimes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -91,8 +92,13 @@ class Sentence:
     @property
     def known(self) -> bool | None:
         """Whether every pair that was asked was answered right; None where none was asked."""
-        asked = [pair.known for pair in self.pairs if pair.known is not None]
-        return all(asked) if asked else None
+        return all_known(pair.known for pair in self.pairs)
+
+
+def all_known(pairs: Iterable[bool | None]) -> bool | None:
+    """Whether all of the pairs that were asked are known; None where none was asked."""
+    asked = [known for known in pairs if known is not None]
+    return all(asked) if asked else None
 
 
 class JobKind(StrEnum):
@@ -103,7 +109,7 @@ class JobKind(StrEnum):
 
 
 class JobState(StrEnum):
-    """Where a job stands. SUCCEEDED, FAILED and CANCELLED have ended."""
+    """Where a job stands. QUEUED, RUNNING and WAITING are active; the others have ended."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -113,9 +119,14 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
     @property
+    def active(self) -> bool:
+        """Whether the job may still do something."""
+        return self in {JobState.QUEUED, JobState.RUNNING, JobState.WAITING}
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+        return not self.active
 
 
 class Stage(StrEnum):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from lift.values import all_known
 from storage import keys
 from storage.objects import ObjectStore
 from storage.records import RevisionRef
@@ -37,8 +38,7 @@ class SentenceKnowledge(BaseModel):
     @property
     def known(self) -> bool | None:
         """Whether every pair that was asked was answered right; None where none was asked."""
-        asked = [pair.known for pair in self.pairs if pair.known is not None]
-        return all(asked) if asked else None
+        return all_known(pair.known for pair in self.pairs)
 
 
 def write(objects: ObjectStore, ref: RevisionRef, sentences: Sequence[SentenceKnowledge]) -> None:

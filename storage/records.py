@@ -3,21 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Generic, TypeVar
+
+from lift.values import AdapterState, JobKind, JobState, Quotas, Stage
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quotas:
-    """Limits of a tenant; 0 means no limit."""
-
-    max_documents: int = 0
-    max_document_bytes: int = 0
-    max_adapters: int = 0
-    max_active_jobs: int = 0
-    max_concurrent_queries: int = 0
+ACTIVE = tuple(state for state in JobState if state.active)
+"""The states of jobs that may still do something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +45,6 @@ class Document:
     sha256: str
     size_bytes: int
     created_at: datetime
-
-
-class AdapterState(StrEnum):
-    """Where an adapter stands; the gateway's proto has the same names."""
-
-    TRAINING = "training"
-    READY = "ready"
-    FAILED = "failed"
-    DELETING = "deleting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,41 +90,6 @@ class Revision:
     retention: float | None = None
     losses: tuple[float, ...] = ()
     created_at: datetime
-
-
-class JobKind(StrEnum):
-    """What a job does."""
-
-    TRAIN = "train"
-    DELETE = "delete"
-
-
-class JobState(StrEnum):
-    """Where a job stands. QUEUED, RUNNING and WAITING are active; the others have ended."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    WAITING = "waiting"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def active(self) -> bool:
-        """Whether the job may still do something."""
-        return self in {JobState.QUEUED, JobState.RUNNING, JobState.WAITING}
-
-
-class Stage(StrEnum):
-    """What a running training job is doing."""
-
-    NONE = ""
-    EXTRACT = "extract"
-    GENERATE = "generate"
-    TRAIN = "train"
-    PUBLISH = "publish"
-    LOAD = "load"
-    MEASURE = "measure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Protocol, Self, TypeVar
 import structlog
 
 from lift.errors import CatalogueUnavailable, JobCancelled, LeaseLost, LiftError
-from storage.catalogue.jobs import Jobs
+from storage.catalogue.leases import Leases
 from storage.records import Lease, Progress
 
 P = ParamSpec("P")
@@ -44,9 +44,9 @@ class Watch(Protocol):
 class Hold:
     """Keeps a lease while its `with` block lasts; `check` says whether the work may go on."""
 
-    def __init__(self, jobs: Jobs, lease: Lease, *, lease_seconds: float, stopping: Callable[[], bool]) -> None:
+    def __init__(self, leases: Leases, lease: Lease, *, lease_seconds: float, stopping: Callable[[], bool]) -> None:
         self.lease = lease
-        self._jobs = jobs
+        self._leases = leases
         self._lease_seconds = lease_seconds
         self._stopping = stopping
         self._progress = Progress()
@@ -95,7 +95,7 @@ class Hold:
         A catalogue that is away says nothing: whether the lease is lost it says when it is back.
         """
         try:
-            if self._jobs.heartbeat(self.lease, self._lease_seconds, self._progress):
+            if self._leases.heartbeat(self.lease, self._lease_seconds, self._progress):
                 self._verdict = JobCancelled(job=self.lease.job.id)
         except LeaseLost as lost:
             self._verdict = lost

@@ -25,12 +25,13 @@ from lift.errors import (
 )
 from lift.internal.v1 import generator_pb2
 from lift.settings import Settings
+from lift.values import JobKind, Stage
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.journal import Journal
 from storage.knowledge import SentenceKnowledge
 from storage.objects import ObjectStore
-from storage.records import Job, JobKind, Lease, Revision, RevisionRef, Stage
+from storage.records import Job, Lease, Revision, RevisionRef
 from storage.s3 import S3Objects
 from storage.text import read_text
 from trainer.base_model import BaseModel
@@ -133,12 +134,12 @@ class Trainer:
     def joinable(self, limit: int) -> tuple[str, ...]:
         """Jobs that no idle trainer takes; none until one is in hand, nor beside one that a trainer died over."""
         alone = not self._in_hand or any(job.crashes for job in self._in_hand)
-        return self._catalogue.jobs.joinable(limit, JOIN_AFTER_SECONDS) if limit and not alone else ()
+        return self._catalogue.leases.joinable(limit, JOIN_AFTER_SECONDS) if limit and not alone else ()
 
     def run(self, job_id: str) -> None:
         """Does the job, where it is still waiting to be done, and writes down how it ended."""
         lease_seconds = self._settings.trainer.lease_seconds
-        lease = self._catalogue.jobs.claim(job_id, JobKind.TRAIN, self._worker, lease_seconds)
+        lease = self._catalogue.leases.claim(job_id, JobKind.TRAIN, self._worker, lease_seconds)
         if lease is None:
             return
         job = lease.job
@@ -160,12 +161,12 @@ class Trainer:
         What nobody foresaw passes through: the lease then runs out, as if the process had died, and the next claim
         counts it as a crash. So does a stop that cannot be written down.
         """
-        jobs, job = self._catalogue.jobs, lease.job
-        with Hold(jobs, lease, lease_seconds=lease_seconds, stopping=self._stopping) as hold:
+        leases, job = self._catalogue.leases, lease.job
+        with Hold(leases, lease, lease_seconds=lease_seconds, stopping=self._stopping) as hold:
             if job.crashes >= self._settings.trainer.max_attempts:
                 log.error("job_given_up", crashes=job.crashes)
                 reason = f"The trainer stopped unexpectedly {job.crashes} times while it worked on this job"
-                hold.insist(jobs.fail, lease, reason)
+                hold.insist(leases.fail, lease, reason)
                 return
             try:
                 revision = self._do(hold)
@@ -174,22 +175,22 @@ class Trainer:
                 raise
             except Stopping:
                 log.info("job_given_back")
-                hold.insist(jobs.wait, lease, "The trainer was stopped", 0)
+                hold.insist(leases.wait, lease, "The trainer was stopped", 0)
             except JobCancelled:
                 log.info("job_cancelled")
-                hold.insist(jobs.cancelled, lease)
+                hold.insist(leases.cancelled, lease)
             except (Unavailable, Unauthenticated, TimedOut, BaseModelMissing, PrimerRejected) as outage:
                 pause = min(MAX_PAUSE_SECONDS, self._settings.trainer.retry_seconds * 2 ** min(job.attempts - 1, 16))
                 log.warning("job_waits", error=str(outage), pause_seconds=pause)
-                hold.insist(jobs.wait, lease, str(outage), pause)
+                hold.insist(leases.wait, lease, str(outage), pause)
             except Unworthy as made:
                 log.warning("job_failed", error=str(made.error), revision=made.revision.ref.digest)
-                hold.insist(jobs.fail, lease, str(made.error), made.revision)
+                hold.insist(leases.fail, lease, str(made.error), made.revision)
             except InternalError:
                 raise
             except LiftError as error:
                 log.warning("job_failed", error=str(error))
-                hold.insist(jobs.fail, lease, str(error))
+                hold.insist(leases.fail, lease, str(error))
 
     def _do(self, hold: Hold) -> RevisionRef:
         job = hold.lease.job
@@ -216,7 +217,7 @@ class Trainer:
         hold.check(finishing=True)
         if revision.recall is not None and revision.recall < chosen.min_recall:
             raise Unworthy(revision, RecallTooLow(recall=round(revision.recall, 3), min_recall=chosen.min_recall))
-        hold.insist(self._catalogue.jobs.publish, hold.lease, revision)
+        hold.insist(self._catalogue.leases.publish, hold.lease, revision)
         return revision.ref
 
     def _read(self, job: Job) -> list[Source]:

@@ -7,8 +7,8 @@ from typing import Self
 import structlog
 
 from lift.errors import CatalogueUnavailable
+from lift.values import JobKind
 from storage.catalogue import Catalogue
-from storage.records import JobKind
 from storage.wakeups import Wakeups
 
 BATCH = 100
@@ -51,7 +51,7 @@ class Sweeper:
         jobs; but one that is lost may be behind a queue that never runs dry.
         """
         again = self._patience_seconds * (BEHIND_OTHERS if self._wakeups.waiting() else 1)
-        due = self._catalogue.jobs.due(JobKind.TRAIN, BATCH, woken_before=again)
+        due = self._catalogue.leases.due(JobKind.TRAIN, BATCH, woken_before=again)
         for job in due:
             self._wakeups.wake(job)
         return len(due)
@@ -71,6 +71,6 @@ class Sweeper:
 
     def _let_renew(self) -> None:
         """Leaves those who hold jobs the time to renew leases that ran out in an outage. CatalogueUnavailable."""
-        self._catalogue.jobs.joinable(1, 0)
+        self._catalogue.leases.joinable(1, 0)
         self._away = False
         self._stopping.wait(self._patience_seconds)

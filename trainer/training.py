@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from lift.errors import NothingWritten, TimedOut, Unavailable
+from lift.values import Stage
 from storage.journal import Pair
-from storage.records import Stage
 from trainer.batches import Encoder, Example, draw, epoch, take
 from trainer.beside import Beside, Portion
 from trainer.hold import Watch

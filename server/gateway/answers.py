@@ -14,6 +14,7 @@ from lift.ids import name_of
 from lift.internal.v1 import engine_pb2 as pb
 from lift.limits import MAX_TURNS
 from lift.settings import GatewaySettings
+from lift.values import AdapterState
 from server.gateway import checks
 from server.gateway.admission import Admission
 from server.gateway.contexts import NO_CONTEXT, Contexts
@@ -22,7 +23,7 @@ from server.gateway.places import Places
 from server.gateway.routing import Router
 from server.pieces import Piece, Token
 from storage.catalogue import Catalogue
-from storage.records import Adapter, AdapterState, RevisionRef, Tenant
+from storage.records import Adapter, RevisionRef, Tenant
 
 UNREAD_PIECES = 16
 MAX_EVIDENCE = 20

@@ -13,12 +13,13 @@ from lift.errors import LeaseLost, LiftError, Unavailable
 from lift.ids import new_id
 from lift.internal.v1 import engine_pb2 as pb
 from lift.logs import bound
+from lift.values import JobKind
 from server.gateway.nodes import Nodes
 from server.gateway.routing import shown
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore
-from storage.records import Job, JobKind, Lease, Node, RevisionRef
+from storage.records import Job, Lease, Node, RevisionRef
 
 log = structlog.get_logger()
 
@@ -62,9 +63,9 @@ class Deletions:
 
     async def _claimed(self, limit: int) -> AsyncGenerator[Lease]:
         """Deletions that are due and that nobody else holds."""
-        jobs = self._catalogue.jobs
-        for id_ in await asyncio.to_thread(jobs.due, JobKind.DELETE, limit, woken_before=0):
-            lease = await asyncio.to_thread(jobs.claim, id_, JobKind.DELETE, self._worker, LEASE_SECONDS)
+        leases = self._catalogue.leases
+        for id_ in await asyncio.to_thread(leases.due, JobKind.DELETE, limit, woken_before=0):
+            lease = await asyncio.to_thread(leases.claim, id_, JobKind.DELETE, self._worker, LEASE_SECONDS)
             if lease is not None:
                 yield lease
 
@@ -83,7 +84,7 @@ class Deletions:
             log.warning("deletion_lost")
         except LiftError as error:
             log.warning("deletion_waits", reason=error.reason())
-            await asyncio.to_thread(self._catalogue.jobs.wait, lease, str(error), RETRY_SECONDS)
+            await asyncio.to_thread(self._catalogue.leases.wait, lease, str(error), RETRY_SECONDS)
 
     async def _unload(self, lease: Lease) -> None:
         """Takes every revision out of every living engine, since a node may hold more than it last reported.
@@ -92,7 +93,7 @@ class Deletions:
         """
         nodes = await self._nodes.alive()
         for ref in await asyncio.to_thread(self._loaded, lease.job):
-            await asyncio.to_thread(self._catalogue.jobs.heartbeat, lease, LEASE_SECONDS)
+            await asyncio.to_thread(self._catalogue.leases.heartbeat, lease, LEASE_SECONDS)
             await asyncio.gather(*(self._unload_from(node, ref) for node in nodes))
 
     async def _unload_from(self, node: Node, ref: RevisionRef) -> None:
@@ -125,7 +126,7 @@ class Deletions:
             keys.journal(job.tenant, training) for training in self._catalogue.jobs.of_adapter(job.tenant, job.adapter)
         ]
         for prefix in (keys.adapter(job.tenant, job.adapter), *journals):
-            self._catalogue.jobs.heartbeat(lease, LEASE_SECONDS)
+            self._catalogue.leases.heartbeat(lease, LEASE_SECONDS)
             self._objects.delete(self._objects.list(prefix))
         self._catalogue.adapters.finish_deletion(lease)
         log.info("adapter_deleted")

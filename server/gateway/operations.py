@@ -11,11 +11,12 @@ from google.longrunning import operations_pb2_grpc
 from google.protobuf import empty_pb2
 
 from lift.errors import AdapterMissing, InvalidOption
+from lift.values import JobKind, JobState
 from server.gateway import listings, translate
 from server.gateway.auth import caller
 from server.gateway.watches import Watches
 from storage.catalogue import Catalogue
-from storage.records import Adapter, Job, JobKind, JobState
+from storage.records import Adapter, Job
 
 MAX_WAIT_SECONDS = 3540.0
 MARGIN_SECONDS = 0.5

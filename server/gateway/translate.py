@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lift import errors, status
 from lift.ids import checked_id, ids_in, name_of
 from lift.v1 import adapters_pb2, admin_pb2, documents_pb2, queries_pb2
+from lift.values import JobKind, JobState, Quotas
 from server.gateway.answers import Answered, Question
 from server.gateway.downloads import FilePiece
 from storage import records
@@ -112,11 +113,11 @@ def operation(job: records.Job, adapter_record: records.Adapter | None) -> opera
     """operations/{job}. A training job that succeeded responds with its adapter, which the caller gives."""
     made = operations_pb2.Operation(name=name_of("operations", job.id), done=not job.state.active)
     made.metadata.CopyFrom(_packed(_metadata(job)))
-    if job.state is records.JobState.CANCELLED:
+    if job.state is JobState.CANCELLED:
         made.error.CopyFrom(status.to_proto(errors.JobCancelled()))
-    elif job.state is records.JobState.FAILED:
+    elif job.state is JobState.FAILED:
         made.error.CopyFrom(status.to_proto(errors.JobFailed(problem=job.reason)))
-    elif job.state is records.JobState.SUCCEEDED:
+    elif job.state is JobState.SUCCEEDED:
         made.response.CopyFrom(_packed(adapter(adapter_record) if adapter_record else empty_pb2.Empty()))
     return made
 
@@ -126,7 +127,7 @@ _STAGES = adapters_pb2.StageSeconds.DESCRIPTOR.fields_by_name.keys()
 
 def _metadata(job: records.Job) -> adapters_pb2.TrainingMetadata | adapters_pb2.DeleteAdapterMetadata:
     name = name_of("adapters", job.adapter)
-    if job.kind is records.JobKind.DELETE:
+    if job.kind is JobKind.DELETE:
         return adapters_pb2.DeleteAdapterMetadata(adapter=name)
     progress = job.progress
     stage = f"STAGE_{progress.stage.name if progress.stage else 'UNSPECIFIED'}"
@@ -222,9 +223,9 @@ def tenant(record: records.Tenant) -> admin_pb2.Tenant:
     )
 
 
-def quotas(message: admin_pb2.Quotas) -> records.Quotas:
+def quotas(message: admin_pb2.Quotas) -> Quotas:
     """Limits of a tenant."""
-    return records.Quotas(**{field.name: value for field, value in message.ListFields()})
+    return Quotas(**{field.name: value for field, value in message.ListFields()})
 
 
 def key(record: records.Key) -> admin_pb2.Key:

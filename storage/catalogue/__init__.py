@@ -15,6 +15,7 @@ from storage.catalogue.database import Database
 from storage.catalogue.documents import Documents
 from storage.catalogue.jobs import Jobs
 from storage.catalogue.keys import Keys
+from storage.catalogue.leases import Leases
 from storage.catalogue.nodes import Nodes
 from storage.catalogue.revisions import Revisions
 from storage.catalogue.tenants import Tenants
@@ -34,6 +35,7 @@ class Catalogue:
         self.adapters = Adapters(self._database)
         self.revisions = Revisions(self._database)
         self.jobs = Jobs(self._database)
+        self.leases = Leases(self._database)
         self.nodes = Nodes(self._database)
 
     def migrate(self) -> None:

@@ -9,13 +9,14 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, select, upda
 
 from lift.errors import AdapterDeleting, AdapterExists, AdapterMissing, JobActive
 from lift.ids import checked_id, new_id
+from lift.values import AdapterState, JobKind, JobState
 from storage.catalogue import documents as docs
-from storage.catalogue import jobs, revisions, schema, tenants
+from storage.catalogue import jobs, leases, revisions, schema, tenants
 from storage.catalogue.checks import checked_options, checked_title
 from storage.catalogue.database import Database, now
 from storage.catalogue.pages import page_of
 from storage.catalogue.requests import Request, forget
-from storage.records import Adapter, AdapterState, Job, JobKind, JobState, Lease, Page, RevisionRef, Tenant
+from storage.records import ACTIVE, Adapter, Job, Lease, Page, RevisionRef, Tenant
 
 
 class Adapters:
@@ -164,7 +165,7 @@ class Adapters:
         j = schema.jobs
         with self._database.write() as connection:
             tenants.lock(connection, tenant)
-            jobs.succeed(connection, lease)
+            leases.succeed(connection, lease)
             trainings = and_(j.c.tenant == tenant, j.c.adapter == adapter, j.c.kind == JobKind.TRAIN)
             for job in connection.execute(select(j.c.id).where(trainings)).scalars().all():
                 forget(connection, tenant, job)
@@ -222,7 +223,7 @@ def _hold_to_quotas(connection: Connection, tenant: Tenant, *, new_adapters: int
         tenants.hold_to_quota(tenant.quotas, "max_adapters", connection.execute(used).scalar_one() + new_adapters)
     if tenant.quotas.max_active_jobs:
         j = schema.jobs
-        training = and_(j.c.tenant == tenant.id, j.c.state.in_(jobs.ACTIVE), j.c.kind == JobKind.TRAIN)
+        training = and_(j.c.tenant == tenant.id, j.c.state.in_(ACTIVE), j.c.kind == JobKind.TRAIN)
         active = connection.execute(select(func.count()).where(training)).scalar_one()
         tenants.hold_to_quota(tenant.quotas, "max_active_jobs", active + 1)
 

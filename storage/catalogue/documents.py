@@ -8,12 +8,13 @@ from sqlalchemy import Connection, Row, Text, and_, cast, delete, exists, func, 
 from lift.errors import DocumentExists, DocumentInUse, DocumentMissing, InvalidOption
 from lift.ids import new_id
 from lift.limits import MAX_ADAPTER_BYTES
+from lift.values import AdapterState
 from storage.catalogue import schema, tenants
 from storage.catalogue.checks import checked_title
 from storage.catalogue.database import Database, now
 from storage.catalogue.pages import page_of
 from storage.catalogue.requests import Request, forget
-from storage.records import AdapterState, Document, JobState, Page, Tenant
+from storage.records import ACTIVE, Document, Page, Tenant
 
 _IDS_AT_ONCE = 1000
 
@@ -172,11 +173,14 @@ def _user_of(connection: Connection, tenant: str, id: str) -> str | None:
     query = select(links.c.adapter).where(links.c.tenant == tenant, links.c.document == id).limit(1)
     if (adapter := connection.execute(query).scalar_one_or_none()) is not None:
         return str(adapter)
-    active = j.c.state.in_([state for state in JobState if state.active])
     has_revision = exists().where(r.c.tenant == j.c.tenant, r.c.adapter == j.c.adapter, r.c.job == j.c.id)
     stays = exists().where(a.c.tenant == j.c.tenant, a.c.id == j.c.adapter, a.c.state != AdapterState.DELETING)
     named = cast(j.c.documents, Text).contains(f'"{id}"')
-    query = select(j.c.adapter).where(j.c.tenant == tenant, named, or_(active, and_(has_revision, stays))).limit(1)
+    query = (
+        select(j.c.adapter)
+        .where(j.c.tenant == tenant, named, or_(j.c.state.in_(ACTIVE), and_(has_revision, stays)))
+        .limit(1)
+    )
     adapter = connection.execute(query).scalar_one_or_none()
     return None if adapter is None else str(adapter)
 

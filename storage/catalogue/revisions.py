@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, exists, insert, select
 
 from lift.errors import AdapterMissing, RevisionMissing
+from lift.values import AdapterState
 from storage.catalogue import schema
 from storage.catalogue.database import Database
 from storage.catalogue.pages import page_of
-from storage.records import AdapterState, Page, Revision, RevisionRef
+from storage.records import Page, Revision, RevisionRef
 
 
 class Revisions:

@@ -9,11 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from lift.errors import InvalidOption, QuotaExceeded, TenantExists, TenantInUse, TenantMissing
 from lift.ids import checked_id, new_id
+from lift.values import Quotas
 from storage.catalogue import schema
 from storage.catalogue.checks import checked_title
 from storage.catalogue.database import Database, now
 from storage.catalogue.pages import page_of
-from storage.records import Page, Quotas, Tenant
+from storage.records import Page, Tenant
 
 
 class Tenants:

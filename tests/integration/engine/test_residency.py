@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lift.values import JobKind, Quotas
 from server.engine.memory import MemoryLLM
 from server.engine.serving import serving
 from storage import keys
@@ -16,7 +17,7 @@ from storage.catalogue import Catalogue
 from storage.catalogue.database import now
 from storage.files import WEIGHTS
 from storage.placement import place
-from storage.records import JobKind, Node, Quotas, Revision, RevisionRef
+from storage.records import Node, Revision, RevisionRef
 
 ADAPTERS = ("bakery", "ferry", "mill")
 
@@ -67,7 +68,7 @@ def current(catalogue: Catalogue, press: Any, adapter: str) -> RevisionRef:
         final_loss=0.1,
         created_at=datetime.now(UTC),
     )
-    catalogue.jobs.publish(catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60), revision)
+    catalogue.leases.publish(catalogue.leases.claim(job.id, JobKind.TRAIN, "worker", 60), revision)
     return ref
 
 

@@ -22,11 +22,12 @@ from lift.internal.v1 import engine_pb2 as pb
 from lift.internal.v1 import engine_pb2_grpc
 from lift.settings import GatewaySettings, Settings
 from lift.v1 import adapters_pb2_grpc, admin_pb2_grpc, documents_pb2_grpc, queries_pb2_grpc
+from lift.values import JobKind, Quotas
 from server.gateway.serving import Ports, serving
 from storage import keys
 from storage.catalogue import Catalogue
 from storage.memory import MemoryObjects
-from storage.records import JobKind, Quotas, Revision, RevisionRef
+from storage.records import Revision, RevisionRef
 from storage.wakeups import MemoryWakeups
 
 NODE_TOKEN = "node-token"
@@ -213,7 +214,7 @@ class Running:
 
     def publish(self, job: str, digest: str = "d" * 64, files: Sequence[str] = ("adapter_config.json",)) -> RevisionRef:
         """What a trainer does at the end of a job: files, then the commit."""
-        lease = self.catalogue.jobs.claim(job, JobKind.TRAIN, "trainer", 60)
+        lease = self.catalogue.leases.claim(job, JobKind.TRAIN, "trainer", 60)
         assert lease is not None
         ref = RevisionRef(tenant=lease.job.tenant, adapter=lease.job.adapter, digest=digest)
         for file in files:
@@ -230,7 +231,7 @@ class Running:
             final_loss=0.5,
             created_at=datetime.now(UTC),
         )
-        self.catalogue.jobs.publish(lease, revision)
+        self.catalogue.leases.publish(lease, revision)
         return ref
 
     def ready(

@@ -13,11 +13,12 @@ from sqlalchemy import insert
 from lift import errors, status
 from lift.v1 import adapters_pb2 as pb
 from lift.v1 import queries_pb2
+from lift.values import JobKind, Quotas, Stage
 from server.gateway.watches import POLL_SECONDS
 from storage import keys, knowledge
 from storage.catalogue import schema
 from storage.knowledge import AskedPair, SentenceKnowledge
-from storage.records import JobKind, Progress, Quotas, RevisionRef, Stage
+from storage.records import Progress, RevisionRef
 
 
 def creation(document, adapter_id="tides", request_id="", **options):
@@ -124,7 +125,9 @@ async def test_a_finished_operation_responds_with_the_adapter(gateway):
 async def test_a_failed_operation_says_why(gateway):
     client = gateway.tenant("acme")
     job = gateway.training("acme", "tides")
-    gateway.catalogue.jobs.fail(gateway.catalogue.jobs.claim(job, JobKind.TRAIN, "trainer", 60), "no sentence found")
+    gateway.catalogue.leases.fail(
+        gateway.catalogue.leases.claim(job, JobKind.TRAIN, "trainer", 60), "no sentence found"
+    )
     operation = await client.operations.GetOperation(operations_pb2.GetOperationRequest(name=f"operations/{job}"))
     error = status.from_proto(operation.error)
     assert type(error) is errors.JobFailed
@@ -137,13 +140,13 @@ async def test_watching_shows_each_change_and_ends_with_the_job(gateway):
     job = gateway.training("acme", "tides")
     watch = aiter(client.adapters.WatchOperation(pb.WatchOperationRequest(name=f"operations/{job}")))
     seen = [training_of((await anext(watch)).operation)]
-    lease = gateway.catalogue.jobs.claim(job, JobKind.TRAIN, "trainer", 60)
+    lease = gateway.catalogue.leases.claim(job, JobKind.TRAIN, "trainer", 60)
     seen.append(training_of((await anext(watch)).operation))
-    gateway.catalogue.jobs.heartbeat(
+    gateway.catalogue.leases.heartbeat(
         lease, 60, Progress(stage=Stage.TRAIN, step=2, steps=9, loss=0.5, seconds={"train": 1.5})
     )
     seen.append(training_of((await anext(watch)).operation))
-    gateway.catalogue.jobs.fail(lease, "enough")
+    gateway.catalogue.leases.fail(lease, "enough")
     last = [message.operation async for message in watch]
     assert [metadata.state for metadata in seen] == [
         pb.TrainingMetadata.STATE_QUEUED,
@@ -405,12 +408,12 @@ async def test_a_deleted_adapter_is_out_of_every_engine_and_out_of_the_store(run
 
 async def test_a_deleted_adapter_takes_along_what_its_training_loaded_and_did_not_publish(gateway, eventually):
     client = gateway.tenant("acme")
-    lease = gateway.catalogue.jobs.claim(gateway.training("acme", "tides"), JobKind.TRAIN, "trainer", 60)
+    lease = gateway.catalogue.leases.claim(gateway.training("acme", "tides"), JobKind.TRAIN, "trainer", 60)
     stored, reported = (RevisionRef(tenant="acme", adapter="tides", digest=digest * 64) for digest in "ab")
     gateway.objects.put(keys.revision(stored, "manifest.json"), b"{}")
     gateway.report(resident=[reported, RevisionRef(tenant="acme", adapter="tides-2", digest="c" * 64)])
     await client.adapters.DeleteAdapter(pb.DeleteAdapterRequest(name="adapters/tides"))
-    gateway.catalogue.jobs.cancelled(lease)
+    gateway.catalogue.leases.cancelled(lease)
     await eventually(lambda: not gateway.catalogue.adapters.list("acme").items)
     assert sorted(gateway.engine.unloads) == [stored.digest, reported.digest]
 

@@ -7,8 +7,8 @@ import pytest
 
 from lift import errors
 from lift.v1 import documents_pb2 as pb
+from lift.values import Quotas
 from server.gateway import documents
-from storage.records import Quotas
 
 MIB = 1 << 20
 

@@ -9,8 +9,8 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lift.errors import EngineUnavailable
+from lift.values import Quotas
 from server import http_heads
-from storage.records import Quotas
 
 CHAT = [{"role": "user", "content": "When does the bell ring?"}]
 

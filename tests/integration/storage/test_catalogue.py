@@ -38,20 +38,10 @@ from lift.errors import (
     TenantMissing,
 )
 from lift.limits import MAX_ADAPTER_BYTES
+from lift.values import AdapterState, JobKind, JobState, Quotas
 from storage.catalogue import Catalogue, documents, schema
 from storage.catalogue.database import Database, now
-from storage.records import (
-    Adapter,
-    AdapterState,
-    Document,
-    Job,
-    JobKind,
-    JobState,
-    Page,
-    Quotas,
-    Revision,
-    RevisionRef,
-)
+from storage.records import Adapter, Document, Job, Page, Revision, RevisionRef
 
 
 def a_tenant(catalogue: Catalogue, id: str = "acme", **quotas: int) -> str:
@@ -98,17 +88,17 @@ def a_revision(job: Job, digest: str = "d", **changes: Any) -> Revision:
 
 
 def trained(catalogue: Catalogue, job: Job, digest: str = "d", **changes: Any) -> Revision:
-    lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60)
+    lease = catalogue.leases.claim(job.id, JobKind.TRAIN, "worker", 60)
     assert lease is not None
     revision = a_revision(job, digest, **changes)
-    catalogue.jobs.publish(lease, revision)
+    catalogue.leases.publish(lease, revision)
     return revision
 
 
 def failed(catalogue: Catalogue, job: Job) -> None:
-    lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60)
+    lease = catalogue.leases.claim(job.id, JobKind.TRAIN, "worker", 60)
     assert lease is not None
-    catalogue.jobs.fail(lease, "it broke")
+    catalogue.leases.fail(lease, "it broke")
 
 
 # Tenants and keys
@@ -351,9 +341,9 @@ def test_a_document_stays_that_a_revision_is_made_from_which_recalls_too_little(
     trained(catalogue, job, "1")
     other = a_document(catalogue, content="b").id
     retraining = catalogue.adapters.retrain("acme", adapter.id, [other])
-    lease = catalogue.jobs.claim(retraining.id, JobKind.TRAIN, "worker", 60)
+    lease = catalogue.leases.claim(retraining.id, JobKind.TRAIN, "worker", 60)
     assert lease is not None
-    catalogue.jobs.fail(lease, "it recalls too little", a_revision(retraining, "2"))
+    catalogue.leases.fail(lease, "it recalls too little", a_revision(retraining, "2"))
     with pytest.raises(DocumentInUse):
         catalogue.documents.delete("acme", other)
 
@@ -567,10 +557,10 @@ def test_a_revision_keeps_what_it_knows(catalogue: Catalogue) -> None:
 def test_a_revision_that_does_not_deserve_it_is_kept_and_can_be_made_current(catalogue: Catalogue) -> None:
     a_tenant(catalogue)
     adapter, job = an_adapter(catalogue)
-    lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60)
+    lease = catalogue.leases.claim(job.id, JobKind.TRAIN, "worker", 60)
     assert lease is not None
     revision = a_revision(job)
-    catalogue.jobs.fail(lease, "too little", revision)
+    catalogue.leases.fail(lease, "too little", revision)
     ended = catalogue.jobs.get("acme", job.id)
     assert (ended.state, ended.revision) == (JobState.FAILED, revision.ref.digest)
     found = catalogue.adapters.get("acme", adapter.id)
@@ -644,7 +634,7 @@ def test_a_failed_training_is_resumed_where_nothing_changes(
     resumed = catalogue.adapters.retrain("acme", adapter.id, **changes)
     assert (resumed.id, resumed.state, resumed.attempts, resumed.reason) == (job.id, JobState.QUEUED, 0, "")
     assert catalogue.adapters.get("acme", adapter.id).state is AdapterState.TRAINING
-    lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60)
+    lease = catalogue.leases.claim(job.id, JobKind.TRAIN, "worker", 60)
     assert lease is not None
     assert lease.token == 2
 
@@ -750,7 +740,7 @@ def test_a_deleted_adapter_leaves_its_job_and_nothing_else(catalogue: Catalogue)
         with pytest.raises(AdapterDeleting):
             attempt()
     assert catalogue.jobs.of_adapter("acme", "handbook") == (job.id,)
-    lease = catalogue.jobs.claim(deletion.id, JobKind.DELETE, "worker", 60)
+    lease = catalogue.leases.claim(deletion.id, JobKind.DELETE, "worker", 60)
     assert lease is not None
     catalogue.adapters.finish_deletion(lease)
     with pytest.raises(AdapterMissing):
@@ -766,13 +756,13 @@ def test_a_deleted_adapter_leaves_its_job_and_nothing_else(catalogue: Catalogue)
 def test_a_deletion_waits_for_the_training_that_it_cancels(catalogue: Catalogue) -> None:
     a_tenant(catalogue)
     _, job = an_adapter(catalogue, id="handbook")
-    training = catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60)
+    training = catalogue.leases.claim(job.id, JobKind.TRAIN, "worker", 60)
     assert training is not None
     deletion = catalogue.adapters.start_deletion("acme", "handbook")
-    assert catalogue.jobs.claim(deletion.id, JobKind.DELETE, "deleter", 60) is None
-    assert catalogue.jobs.heartbeat(training, 60) is True
-    catalogue.jobs.cancelled(training)
-    assert catalogue.jobs.claim(deletion.id, JobKind.DELETE, "deleter", 60) is not None
+    assert catalogue.leases.claim(deletion.id, JobKind.DELETE, "deleter", 60) is None
+    assert catalogue.leases.heartbeat(training, 60) is True
+    catalogue.leases.cancelled(training)
+    assert catalogue.leases.claim(deletion.id, JobKind.DELETE, "deleter", 60) is not None
 
 
 def test_a_deletion_cannot_be_cancelled_and_can_be_started_again_after_it_failed(catalogue: Catalogue) -> None:
@@ -780,9 +770,9 @@ def test_a_deletion_cannot_be_cancelled_and_can_be_started_again_after_it_failed
     an_adapter(catalogue, id="handbook")
     deletion = catalogue.adapters.start_deletion("acme", "handbook")
     assert catalogue.jobs.request_cancel("acme", deletion.id).state is JobState.QUEUED
-    lease = catalogue.jobs.claim(deletion.id, JobKind.DELETE, "deleter", 60)
+    lease = catalogue.leases.claim(deletion.id, JobKind.DELETE, "deleter", 60)
     assert lease is not None
-    catalogue.jobs.fail(lease, "the store is gone")
+    catalogue.leases.fail(lease, "the store is gone")
     assert catalogue.adapters.start_deletion("acme", "handbook").id != deletion.id
 
 

@@ -10,19 +10,9 @@ import pytest
 from sqlalchemy import select, update
 
 from lift.errors import JobActive, JobCancelled, JobMissing, LeaseLost
+from lift.values import AdapterState, JobKind, JobState, Quotas, Stage
 from storage.catalogue import Catalogue, schema
-from storage.records import (
-    AdapterState,
-    Job,
-    JobKind,
-    JobState,
-    Lease,
-    Progress,
-    Quotas,
-    Revision,
-    RevisionRef,
-    Stage,
-)
+from storage.records import Job, Lease, Progress, Revision, RevisionRef
 
 EXPIRED = 0.0  # a lease of no length: its worker is dead at once
 
@@ -45,7 +35,7 @@ def another_job(catalogue: Catalogue, content: str, tenant: str = "acme") -> Job
 
 
 def claimed(catalogue: Catalogue, job: Job, lease_seconds: float = 60, worker: str = "worker") -> Lease:
-    lease = catalogue.jobs.claim(job.id, JobKind.TRAIN, worker, lease_seconds)
+    lease = catalogue.leases.claim(job.id, JobKind.TRAIN, worker, lease_seconds)
     assert lease is not None
     return lease
 
@@ -68,12 +58,12 @@ def a_revision(job: Job) -> Revision:
 def test_a_claimed_job_is_running_and_nobody_else_gets_it(catalogue: Catalogue, job: Job) -> None:
     lease = claimed(catalogue, job)
     assert (lease.token, lease.job.state, lease.job.attempts) == (1, JobState.RUNNING, 1)
-    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
+    assert catalogue.leases.claim(job.id, JobKind.TRAIN, "other", 60) is None
 
 
 def test_a_job_is_claimed_only_as_what_it_is(catalogue: Catalogue, job: Job) -> None:
-    assert catalogue.jobs.claim(job.id, JobKind.DELETE, "worker", 60) is None
-    assert catalogue.jobs.claim("job-nowhere", JobKind.TRAIN, "worker", 60) is None
+    assert catalogue.leases.claim(job.id, JobKind.DELETE, "worker", 60) is None
+    assert catalogue.leases.claim("job-nowhere", JobKind.TRAIN, "worker", 60) is None
 
 
 def test_of_many_workers_one_gets_the_job(catalogue: Catalogue, job: Job) -> None:
@@ -82,7 +72,7 @@ def test_of_many_workers_one_gets_the_job(catalogue: Catalogue, job: Job) -> Non
 
     def claim(worker: int) -> None:
         start.wait()
-        leases.append(catalogue.jobs.claim(job.id, JobKind.TRAIN, f"worker-{worker}", 60))
+        leases.append(catalogue.leases.claim(job.id, JobKind.TRAIN, f"worker-{worker}", 60))
 
     threads = [threading.Thread(target=claim, args=(worker,)) for worker in range(8)]
     for thread in threads:
@@ -96,19 +86,19 @@ def test_of_many_workers_one_gets_the_job(catalogue: Catalogue, job: Job) -> Non
 def test_a_heartbeat_keeps_the_lease_and_the_progress(catalogue: Catalogue, job: Job) -> None:
     lease = claimed(catalogue, job, EXPIRED)
     progress = Progress(stage=Stage.TRAIN, sentences=25, step=3, loss=0.25, seconds={"extract": 0.5})
-    assert catalogue.jobs.heartbeat(lease, 60, progress) is False
-    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
-    assert catalogue.jobs.heartbeat(lease, 60) is False
+    assert catalogue.leases.heartbeat(lease, 60, progress) is False
+    assert catalogue.leases.claim(job.id, JobKind.TRAIN, "other", 60) is None
+    assert catalogue.leases.heartbeat(lease, 60) is False
     assert catalogue.jobs.get("acme", job.id).progress == progress
 
 
 def test_a_loss_that_is_not_a_number_is_progress_too(catalogue: Catalogue, job: Job) -> None:
-    catalogue.jobs.heartbeat(claimed(catalogue, job), 60, Progress(loss=math.nan))
+    catalogue.leases.heartbeat(claimed(catalogue, job), 60, Progress(loss=math.nan))
     assert math.isnan(catalogue.jobs.get("acme", job.id).progress.loss)
 
 
 def test_what_a_newer_trainer_adds_to_its_progress_is_left_out(catalogue: Catalogue, job: Job) -> None:
-    catalogue.jobs.heartbeat(claimed(catalogue, job), 60, Progress(step=3))
+    catalogue.leases.heartbeat(claimed(catalogue, job), 60, Progress(step=3))
     with catalogue._database.write() as connection:
         stored = connection.execute(select(schema.jobs.c.progress)).scalar_one()
         connection.execute(update(schema.jobs).values(progress={**stored, "added": "later"}))
@@ -126,11 +116,11 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(catalogue: Catalogue, jo
     zombie = claimed(catalogue, job, EXPIRED)
     holder = claimed(catalogue, job, worker="other")
     writes: list[Callable[[], object]] = [
-        lambda: catalogue.jobs.heartbeat(zombie, 60, Progress(step=99)),
-        lambda: catalogue.jobs.publish(zombie, a_revision(job)),
-        lambda: catalogue.jobs.wait(zombie, "later", 1),
-        lambda: catalogue.jobs.fail(zombie, "broken"),
-        lambda: catalogue.jobs.cancelled(zombie),
+        lambda: catalogue.leases.heartbeat(zombie, 60, Progress(step=99)),
+        lambda: catalogue.leases.publish(zombie, a_revision(job)),
+        lambda: catalogue.leases.wait(zombie, "later", 1),
+        lambda: catalogue.leases.fail(zombie, "broken"),
+        lambda: catalogue.leases.cancelled(zombie),
     ]
     for write in writes:
         with pytest.raises(LeaseLost):
@@ -142,10 +132,10 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(catalogue: Catalogue, jo
 
 def test_a_job_that_has_ended_has_no_holder(catalogue: Catalogue, job: Job) -> None:
     lease = claimed(catalogue, job)
-    catalogue.jobs.publish(lease, a_revision(job))
+    catalogue.leases.publish(lease, a_revision(job))
     with pytest.raises(LeaseLost):
-        catalogue.jobs.fail(lease, "too late")
-    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
+        catalogue.leases.fail(lease, "too late")
+    assert catalogue.leases.claim(job.id, JobKind.TRAIN, "other", 60) is None
     assert catalogue.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 
 
@@ -155,10 +145,10 @@ def test_what_ends_a_hold_may_be_written_again_and_changes_nothing_more(
 ) -> None:
     lease = claimed(catalogue, job)
     writes: dict[JobState, Callable[[], object]] = {
-        JobState.SUCCEEDED: lambda: catalogue.jobs.publish(lease, a_revision(job)),
-        JobState.FAILED: lambda: catalogue.jobs.fail(lease, "broken"),
-        JobState.CANCELLED: lambda: catalogue.jobs.cancelled(lease),
-        JobState.WAITING: lambda: catalogue.jobs.wait(lease, "later", 0),
+        JobState.SUCCEEDED: lambda: catalogue.leases.publish(lease, a_revision(job)),
+        JobState.FAILED: lambda: catalogue.leases.fail(lease, "broken"),
+        JobState.CANCELLED: lambda: catalogue.leases.cancelled(lease),
+        JobState.WAITING: lambda: catalogue.leases.wait(lease, "later", 0),
     }
     writes[state]()
     written = catalogue.jobs.get("acme", job.id)
@@ -174,43 +164,43 @@ def test_a_job_that_is_to_be_cancelled_publishes_nothing(catalogue: Catalogue, j
     lease = claimed(catalogue, job)
     catalogue.jobs.request_cancel("acme", job.id)
     with pytest.raises(JobCancelled):
-        catalogue.jobs.publish(lease, a_revision(job))
+        catalogue.leases.publish(lease, a_revision(job))
     assert catalogue.jobs.get("acme", job.id).state is JobState.RUNNING
     assert catalogue.revisions.list("acme", job.adapter).items == ()
 
 
 def test_a_waiting_job_says_why_and_until_when(catalogue: Catalogue, job: Job) -> None:
-    catalogue.jobs.wait(claimed(catalogue, job), "the endpoint is down", 3600)
+    catalogue.leases.wait(claimed(catalogue, job), "the endpoint is down", 3600)
     waiting = catalogue.jobs.get("acme", job.id)
     assert (waiting.state, waiting.reason) == (JobState.WAITING, "the endpoint is down")
     assert waiting.next_attempt_at is not None
     assert waiting.next_attempt_at > datetime.now(UTC)
-    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "worker", 60) is None
+    assert catalogue.leases.claim(job.id, JobKind.TRAIN, "worker", 60) is None
 
 
 def test_a_waiting_job_is_claimed_once_its_time_has_come(catalogue: Catalogue, job: Job) -> None:
-    catalogue.jobs.wait(claimed(catalogue, job), "the endpoint is down", 0)
+    catalogue.leases.wait(claimed(catalogue, job), "the endpoint is down", 0)
     lease = claimed(catalogue, job)
     assert (lease.job.reason, lease.job.next_attempt_at, lease.job.crashes) == ("", None, 0)
 
 
 def test_a_job_nobody_holds_is_cancelled_at_once(catalogue: Catalogue, job: Job) -> None:
     waiting, abandoned = another_job(catalogue, "1"), another_job(catalogue, "2")
-    catalogue.jobs.wait(claimed(catalogue, waiting), "later", 3600)
+    catalogue.leases.wait(claimed(catalogue, waiting), "later", 3600)
     claimed(catalogue, abandoned, EXPIRED)
     for unheld in (job, waiting, abandoned):
         cancelled = catalogue.jobs.request_cancel("acme", unheld.id)
         assert cancelled.state is JobState.CANCELLED
         assert cancelled.ended_at is not None
         assert catalogue.adapters.get("acme", unheld.adapter).state is AdapterState.FAILED
-        assert catalogue.jobs.claim(unheld.id, JobKind.TRAIN, "worker", 60) is None
+        assert catalogue.leases.claim(unheld.id, JobKind.TRAIN, "worker", 60) is None
 
 
 def test_a_held_job_is_cancelled_by_its_worker(catalogue: Catalogue, job: Job) -> None:
     lease = claimed(catalogue, job)
     assert catalogue.jobs.request_cancel("acme", job.id).state is JobState.RUNNING
-    assert catalogue.jobs.heartbeat(lease, 60) is True
-    catalogue.jobs.cancelled(lease)
+    assert catalogue.leases.heartbeat(lease, 60) is True
+    catalogue.leases.cancelled(lease)
     assert catalogue.jobs.get("acme", job.id).state is JobState.CANCELLED
     assert catalogue.adapters.get("acme", job.adapter).state is AdapterState.FAILED
 
@@ -218,14 +208,14 @@ def test_a_held_job_is_cancelled_by_its_worker(catalogue: Catalogue, job: Job) -
 def test_a_job_to_be_cancelled_whose_worker_died_is_cancelled_by_the_sweep(catalogue: Catalogue, job: Job) -> None:
     lease = claimed(catalogue, job)
     catalogue.jobs.request_cancel("acme", job.id)
-    catalogue.jobs.heartbeat(lease, EXPIRED)
-    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "other", 60) is None
-    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == ()
+    catalogue.leases.heartbeat(lease, EXPIRED)
+    assert catalogue.leases.claim(job.id, JobKind.TRAIN, "other", 60) is None
+    assert catalogue.leases.due(JobKind.TRAIN, 10, 0) == ()
     assert catalogue.jobs.get("acme", job.id).state is JobState.CANCELLED
 
 
 def test_cancelling_what_has_ended_changes_nothing(catalogue: Catalogue, job: Job) -> None:
-    catalogue.jobs.publish(claimed(catalogue, job), a_revision(job))
+    catalogue.leases.publish(claimed(catalogue, job), a_revision(job))
     assert catalogue.jobs.request_cancel("acme", job.id) == catalogue.jobs.get("acme", job.id)
     assert catalogue.adapters.get("acme", job.adapter).state is AdapterState.READY
 
@@ -234,75 +224,75 @@ def test_a_revision_of_an_adapter_that_is_being_deleted_is_not_published(catalog
     lease = claimed(catalogue, job)
     catalogue.adapters.start_deletion("acme", job.adapter)
     with pytest.raises(JobCancelled):
-        catalogue.jobs.publish(lease, a_revision(job))
-    catalogue.jobs.cancelled(lease)
+        catalogue.leases.publish(lease, a_revision(job))
+    catalogue.leases.cancelled(lease)
     assert catalogue.revisions.list("acme", job.adapter).items == ()
     assert catalogue.adapters.get("acme", job.adapter).state is AdapterState.DELETING
 
 
 def test_the_sweep_finds_what_is_queued_due_or_abandoned_the_oldest_first(catalogue: Catalogue, job: Job) -> None:
     queued, due, later, abandoned, held = (another_job(catalogue, content) for content in "12345")
-    catalogue.jobs.wait(claimed(catalogue, due), "again", 0)
-    catalogue.jobs.wait(claimed(catalogue, later), "again", 3600)
+    catalogue.leases.wait(claimed(catalogue, due), "again", 0)
+    catalogue.leases.wait(claimed(catalogue, later), "again", 3600)
     claimed(catalogue, abandoned, EXPIRED)
     claimed(catalogue, held)
-    catalogue.jobs.publish(claimed(catalogue, job), a_revision(job))
-    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (queued.id, due.id, abandoned.id)
-    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == ()
+    catalogue.leases.publish(claimed(catalogue, job), a_revision(job))
+    assert catalogue.leases.due(JobKind.TRAIN, 10, 0) == (queued.id, due.id, abandoned.id)
+    assert catalogue.leases.due(JobKind.DELETE, 10, 0) == ()
 
 
 def test_the_sweep_wakes_a_job_once_in_a_while_only(catalogue: Catalogue, job: Job) -> None:
-    assert catalogue.jobs.due(JobKind.TRAIN, 10, 60) == ()  # whoever made the job has just woken a trainer
-    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (job.id,)
-    assert catalogue.jobs.due(JobKind.TRAIN, 10, 60) == ()
+    assert catalogue.leases.due(JobKind.TRAIN, 10, 60) == ()  # whoever made the job has just woken a trainer
+    assert catalogue.leases.due(JobKind.TRAIN, 10, 0) == (job.id,)
+    assert catalogue.leases.due(JobKind.TRAIN, 10, 60) == ()
     claimed(catalogue, job, EXPIRED)
-    assert catalogue.jobs.due(JobKind.TRAIN, 10, 60) == (job.id,)  # an abandoned job does not wait longer
+    assert catalogue.leases.due(JobKind.TRAIN, 10, 60) == (job.id,)  # an abandoned job does not wait longer
 
 
 def test_the_sweep_takes_no_more_than_it_is_asked_for(catalogue: Catalogue, job: Job) -> None:
     another_job(catalogue, "1")
-    assert catalogue.jobs.due(JobKind.TRAIN, 1, 0) == (job.id,)
+    assert catalogue.leases.due(JobKind.TRAIN, 1, 0) == (job.id,)
 
 
 def test_only_what_nobody_took_and_nobody_died_over_may_join_a_busy_worker(catalogue: Catalogue, job: Job) -> None:
     due, abandoned, held, later = (another_job(catalogue, content) for content in "1234")
-    catalogue.jobs.wait(claimed(catalogue, due), "again", 0)
+    catalogue.leases.wait(claimed(catalogue, due), "again", 0)
     claimed(catalogue, abandoned, EXPIRED)
     claimed(catalogue, held)
-    catalogue.jobs.wait(claimed(catalogue, later), "again", 3600)
-    assert catalogue.jobs.joinable(10, 0) == (job.id, due.id)
-    assert catalogue.jobs.joinable(1, 0) == (job.id,)
-    assert catalogue.jobs.joinable(10, 60) == ()
-    catalogue.jobs.wait(claimed(catalogue, abandoned), "again", 0)
-    assert abandoned.id not in catalogue.jobs.joinable(10, 0)
+    catalogue.leases.wait(claimed(catalogue, later), "again", 3600)
+    assert catalogue.leases.joinable(10, 0) == (job.id, due.id)
+    assert catalogue.leases.joinable(1, 0) == (job.id,)
+    assert catalogue.leases.joinable(10, 60) == ()
+    catalogue.leases.wait(claimed(catalogue, abandoned), "again", 0)
+    assert abandoned.id not in catalogue.leases.joinable(10, 0)
 
 
 def test_nothing_joins_that_is_younger_than_a_due_job_that_has_to_lead(catalogue: Catalogue, job: Job) -> None:
     abandoned, later = another_job(catalogue, "1"), another_job(catalogue, "2")
     held = claimed(catalogue, abandoned)
-    assert catalogue.jobs.joinable(10, 0) == (job.id, later.id)
-    catalogue.jobs.heartbeat(held, EXPIRED)
-    assert catalogue.jobs.joinable(10, 0) == (job.id,)
+    assert catalogue.leases.joinable(10, 0) == (job.id, later.id)
+    catalogue.leases.heartbeat(held, EXPIRED)
+    assert catalogue.leases.joinable(10, 0) == (job.id,)
     leading = claimed(catalogue, abandoned)
-    assert catalogue.jobs.joinable(10, 0) == (job.id, later.id)
-    catalogue.jobs.wait(leading, "again", 3600)
-    assert catalogue.jobs.joinable(10, 0) == (job.id, later.id)
-    assert catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (job.id, later.id)
+    assert catalogue.leases.joinable(10, 0) == (job.id, later.id)
+    catalogue.leases.wait(leading, "again", 3600)
+    assert catalogue.leases.joinable(10, 0) == (job.id, later.id)
+    assert catalogue.leases.due(JobKind.TRAIN, 10, 0) == (job.id, later.id)
 
 
 def test_a_deletion_is_due_once_no_training_is_active(catalogue: Catalogue, job: Job) -> None:
     training = claimed(catalogue, job)
     deletion = catalogue.adapters.start_deletion("acme", job.adapter)
-    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == ()
-    catalogue.jobs.cancelled(training)
-    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == (deletion.id,)
+    assert catalogue.leases.due(JobKind.DELETE, 10, 0) == ()
+    catalogue.leases.cancelled(training)
+    assert catalogue.leases.due(JobKind.DELETE, 10, 0) == (deletion.id,)
 
 
 def test_a_dead_training_does_not_keep_an_adapter_from_being_deleted(catalogue: Catalogue, job: Job) -> None:
     training = claimed(catalogue, job)
     deletion = catalogue.adapters.start_deletion("acme", job.adapter)
-    catalogue.jobs.heartbeat(training, EXPIRED)
-    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == (deletion.id,)
+    catalogue.leases.heartbeat(training, EXPIRED)
+    assert catalogue.leases.due(JobKind.DELETE, 10, 0) == (deletion.id,)
 
 
 def test_a_job_that_has_ended_can_be_forgotten(catalogue: Catalogue, job: Job) -> None:
@@ -321,9 +311,9 @@ def test_a_job_that_has_ended_can_be_forgotten(catalogue: Catalogue, job: Job) -
 def test_what_is_committed_is_seen_by_another_process(catalogue_url: str, catalogue: Catalogue, job: Job) -> None:
     other = Catalogue(catalogue_url)
     lease = claimed(other, job)
-    assert catalogue.jobs.claim(job.id, JobKind.TRAIN, "here", 60) is None
+    assert catalogue.leases.claim(job.id, JobKind.TRAIN, "here", 60) is None
     catalogue.jobs.request_cancel("acme", job.id)
-    assert other.jobs.heartbeat(lease, 60) is True
+    assert other.leases.heartbeat(lease, 60) is True
     other.close()
 
 
@@ -343,9 +333,9 @@ def test_publishing_and_deleting_at_the_same_time_never_block_each_other(catalog
     calls: list[Callable[[], object]] = []
     for lease in leases:
         calls += [
-            lambda lease=lease: catalogue.jobs.publish(lease, a_revision(lease.job)),
+            lambda lease=lease: catalogue.leases.publish(lease, a_revision(lease.job)),
             lambda lease=lease: catalogue.adapters.start_deletion("acme", lease.job.adapter),
-            lambda: catalogue.jobs.due(JobKind.TRAIN, 10, 0),
+            lambda: catalogue.leases.due(JobKind.TRAIN, 10, 0),
         ]
     threads = [threading.Thread(target=run, args=(call,)) for call in calls]
     for thread in threads:
@@ -382,6 +372,6 @@ def test_tenants_of_whom_fewer_deletions_are_under_way_come_first(catalogue: Cat
             catalogue.tenants.create(tenant, "", Quotas())
         adapter = another_job(catalogue, content, tenant).adapter
         deletions.append(catalogue.adapters.start_deletion(tenant, adapter).id)
-    assert catalogue.jobs.due(JobKind.DELETE, 10, 0) == tuple(deletions)
-    assert catalogue.jobs.claim(deletions[0], JobKind.DELETE, "gateway", 60)
-    assert catalogue.jobs.due(JobKind.DELETE, 2, 0) == (deletions[3], deletions[1])
+    assert catalogue.leases.due(JobKind.DELETE, 10, 0) == tuple(deletions)
+    assert catalogue.leases.claim(deletions[0], JobKind.DELETE, "gateway", 60)
+    assert catalogue.leases.due(JobKind.DELETE, 2, 0) == (deletions[3], deletions[1])

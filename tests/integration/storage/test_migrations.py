@@ -14,10 +14,11 @@ from sqlalchemy import create_engine, text
 
 import storage.catalogue
 from lift.errors import InvalidOption
+from lift.values import Quotas
 from storage.catalogue import Catalogue
 from storage.catalogue.database import Database
 from storage.catalogue.schema import metadata
-from storage.records import Quotas, RevisionRef
+from storage.records import RevisionRef
 
 MIGRATE = """
 import sys

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from lift.errors import TenantExists
+from lift.values import Quotas
 from storage import keys
 from storage.journal import Journal, Pair
-from storage.records import Quotas
 from storage.s3 import S3Objects
 from storage.wakeups import CeleryWakeups
 from trainer.testing import ScriptedGenerator, make_tiny_model, serving

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from storage.records import JobState
+from lift.values import JobState
 from storage.revisions import fetch
 
 START_SECONDS = 60

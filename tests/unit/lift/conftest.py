@@ -19,6 +19,7 @@ from lift.internal.v1 import engine_pb2 as pb
 from lift.internal.v1 import engine_pb2_grpc
 from lift.settings import GatewaySettings, ModelSettings, Settings
 from lift.stack.folder import StateFolder
+from lift.values import JobKind, Quotas, Stage
 from server.gateway.serving import Ports, serving
 from storage import keys, knowledge, records
 from storage.catalogue import Catalogue
@@ -83,7 +84,7 @@ class Gateway:
 
     def claim(self, job: str) -> records.Lease:
         """What a trainer does first."""
-        lease = self.catalogue.jobs.claim(job, records.JobKind.TRAIN, "trainer", 60)
+        lease = self.catalogue.leases.claim(job, JobKind.TRAIN, "trainer", 60)
         assert lease is not None
         return lease
 
@@ -92,7 +93,7 @@ class Gateway:
         lease = self.claim(job)
         seconds = {"extract": 0.5, "total": 2.0}
         done = records.Progress(
-            stage=records.Stage.LOAD,
+            stage=Stage.LOAD,
             sentences=2,
             sentences_done=2,
             pairs=8,
@@ -101,7 +102,7 @@ class Gateway:
             loss=0.25,
             seconds=seconds,
         )
-        self.catalogue.jobs.heartbeat(lease, 60, done)
+        self.catalogue.leases.heartbeat(lease, 60, done)
         ref = records.RevisionRef(tenant=lease.job.tenant, adapter=lease.job.adapter, digest=digest)
         for file in FILES:
             self.objects.put(keys.revision(ref, file), file.encode() * 100_000)
@@ -131,7 +132,7 @@ class Gateway:
             for known in (True, False)
         ]
         knowledge.write(self.objects, ref, sentences)
-        self.catalogue.jobs.publish(lease, revision)
+        self.catalogue.leases.publish(lease, revision)
 
 
 @contextmanager
@@ -177,7 +178,7 @@ def gateway_at(sqlite_url: str, port: int = 0) -> Iterator[Gateway]:
         stack.callback(loop.call_soon_threadsafe, stop.set)
         assert started.wait(20)
         if not catalogue.tenants.list(1, "").items:
-            catalogue.tenants.create("mine", title="Mine", quotas=records.Quotas())
+            catalogue.tenants.create("mine", title="Mine", quotas=Quotas())
         key = catalogue.keys.create("mine", "test")[1]
         yield Gateway(ports=ports[0], catalogue=catalogue, objects=objects, engine=engine, key=key)
 

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from lift import cli
-from storage.records import JobKind, Progress, Stage
+from lift.values import JobKind, Stage
+from storage.records import Progress
 
 
 @dataclass
@@ -52,7 +53,7 @@ def trained(gateway):
 
     def work() -> None:
         until = time.monotonic() + 20
-        while not (due := gateway.catalogue.jobs.due(JobKind.TRAIN, 1, 0)) and time.monotonic() < until:
+        while not (due := gateway.catalogue.leases.due(JobKind.TRAIN, 1, 0)) and time.monotonic() < until:
             time.sleep(0.02)
         gateway.train(due[0])
 
@@ -139,7 +140,7 @@ def test_the_loss_of_a_training_that_diverged_is_null_in_json(lift, gateway, tmp
     file = tmp_path / "tides.txt"
     file.write_text("The tide bell rings.")
     job = lift("ingest", str(file), "--json").json["job"]
-    gateway.catalogue.jobs.heartbeat(gateway.claim(job), 60, Progress(stage=Stage.TRAIN, loss=float("nan")))
+    gateway.catalogue.leases.heartbeat(gateway.claim(job), 60, Progress(stage=Stage.TRAIN, loss=float("nan")))
     assert lift("jobs", "show", job, "--json").json["progress"]["loss"] is None
     assert "loss=nan" in lift("jobs", "show", job).out
 

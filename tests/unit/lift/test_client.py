@@ -150,11 +150,11 @@ def test_ingesting_makes_an_adapter_that_answers(client, gateway, ready):
 
 def test_ingesting_waits_until_the_adapter_can_be_asked(client, gateway):
     def trainer() -> None:
-        while not (due := gateway.catalogue.jobs.due(gateway_kind, 1, 0)):
+        while not (due := gateway.catalogue.leases.due(gateway_kind, 1, 0)):
             time.sleep(0.02)
         gateway.train(due[0])
 
-    from storage.records import JobKind
+    from lift.values import JobKind
 
     gateway_kind = JobKind.TRAIN
     training = threading.Thread(target=trainer)
@@ -212,7 +212,7 @@ def test_a_job_is_watched_until_it_has_ended(client, gateway):
 
 def test_waiting_for_a_job_that_fails_raises_its_reason(client, gateway):
     begun = client.ingest("The tide bell rings.", wait=False)
-    gateway.catalogue.jobs.fail(gateway.claim(begun.job.id), "no question could be written")
+    gateway.catalogue.leases.fail(gateway.claim(begun.job.id), "no question could be written")
     with pytest.raises(errors.JobFailed, match="no question could be written"):
         client.jobs.wait(begun.job.id)
 

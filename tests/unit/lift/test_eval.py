@@ -10,7 +10,7 @@ import pytest
 from evals.__main__ import app
 from evals.methods import METHODS
 from lift.cli.running import run
-from storage.records import JobKind
+from lift.values import JobKind
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def trainer(gateway):
 
     def work() -> None:
         while not stop.is_set():
-            for job in gateway.catalogue.jobs.due(JobKind.TRAIN, 1, 0):
+            for job in gateway.catalogue.leases.due(JobKind.TRAIN, 1, 0):
                 gateway.train(job)
             time.sleep(0.02)
 

@@ -12,11 +12,11 @@ from lift.errors import CatalogueUnavailable, TenantExists
 from lift.internal.v1.engine_pb2_grpc import add_EngineServiceServicer_to_server
 from lift.settings import ModelSettings, Settings, TrainerSettings
 from lift.template import PromptTemplate
+from lift.values import Quotas
 from storage import keys
 from storage.files import MANIFEST
 from storage.journal import Journal
 from storage.memory import MemoryObjects
-from storage.records import Quotas
 from storage.revisions import Manifest
 from trainer import base_model
 from trainer.batches import Encoder

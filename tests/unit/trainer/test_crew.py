@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from storage.records import JobKind, JobState
+from lift.values import JobKind, JobState
 from trainer.crew import Crew
 
 
@@ -88,7 +88,7 @@ def test_nobody_joins_a_job_that_a_trainer_died_over(bench, wait_until, monkeypa
     bench.trainer.warm_up()
     older, leader = bench.job(content=b"one\n"), bench.job(content=b"two\n")
     if crashed:
-        bench.catalogue.jobs.claim(leader.id, JobKind.TRAIN, "dead", 0.0)
+        bench.catalogue.leases.claim(leader.id, JobKind.TRAIN, "dead", 0.0)
     bench.generator.hold_before(0)
     looks = []
 

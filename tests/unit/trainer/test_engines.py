@@ -3,9 +3,10 @@ from datetime import timedelta
 import pytest
 
 from lift.errors import RevisionRejected, SlotsFull
+from lift.values import JobState
 from storage.catalogue.database import now
 from storage.placement import place
-from storage.records import JobState, RevisionRef
+from storage.records import RevisionRef
 from trainer.engines import Engines
 from trainer.testing import ScriptedEngine
 

@@ -4,10 +4,10 @@ import pytest
 
 from lift.errors import EngineUnavailable, LeaseLost
 from lift.scoring import contains, f1, same_answer
+from lift.values import AdapterState, JobState
 from storage import knowledge
 from storage.journal import Pair
 from storage.knowledge import SentenceKnowledge
-from storage.records import AdapterState, JobState
 from trainer.examination import Material, general_questions, in_order_of_asking, with_pairs
 from trainer.testing import ScriptedEngine
 from trainer.training import Training

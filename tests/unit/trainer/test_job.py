@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from lift.errors import CatalogueUnavailable, EndpointUnavailable, GeneratorUnavailable, InternalError
+from lift.values import AdapterState, JobKind, JobState, Stage
 from storage.journal import Journal, Outcome, Pair
-from storage.records import AdapterState, JobKind, JobState, Stage
 from storage.revisions import fetch
 from storage.scope import Scope
 from trainer.beside import Beside
@@ -114,7 +114,7 @@ def test_a_job_waits_while_the_endpoint_is_down_and_says_so(bench, wait_until):
     assert waiting.state is JobState.WAITING
     assert waiting.reason == str(EndpointUnavailable())
     bench.generator.failure = None
-    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+    wait_until(lambda: job.id in bench.catalogue.leases.due(JobKind.TRAIN, 10, 0))
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.SUCCEEDED
 
@@ -123,12 +123,12 @@ def test_an_outage_is_no_crash_however_often_it_comes(bench, wait_until):
     bench.generator.go_down()
     job = bench.job()
     for attempt in range(1, bench.settings.trainer.max_attempts + 2):
-        wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+        wait_until(lambda: job.id in bench.catalogue.leases.due(JobKind.TRAIN, 10, 0))
         bench.trainer.run(job.id)
         assert (bench.state(job).state, bench.state(job).attempts) == (JobState.WAITING, attempt)
 
 
-@pytest.mark.parametrize("method", ["jobs.publish", "nodes.list"])
+@pytest.mark.parametrize("method", ["leases.publish", "nodes.list"])
 def test_a_catalogue_that_is_away_for_a_moment_costs_no_training(bench, wait_until, method):
     nouns, method = method.split(".")
     outage = bench.outage_at(getattr(bench.catalogue, nouns), method)
@@ -169,7 +169,7 @@ def test_an_outage_that_lasts_longer_than_the_lease_costs_no_training(bench, wai
 
 
 def test_a_revision_whose_commit_nobody_answered_for_is_published_once(bench):
-    publish, commits = bench.catalogue.jobs.publish, []
+    publish, commits = bench.catalogue.leases.publish, []
 
     def unanswered(lease, revision):
         publish(lease, revision)
@@ -177,7 +177,7 @@ def test_a_revision_whose_commit_nobody_answered_for_is_published_once(bench):
         if len(commits) == 1:
             raise CatalogueUnavailable
 
-    bench.catalogue.jobs.publish = unanswered
+    bench.catalogue.leases.publish = unanswered
     job = bench.job()
     with capture_logs() as logs:
         bench.trainer.run(job.id)
@@ -188,7 +188,7 @@ def test_a_revision_whose_commit_nobody_answered_for_is_published_once(bench):
 
 
 def test_a_trainer_that_is_stopped_does_not_wait_for_the_catalogue(bench, wait_until):
-    outage = bench.outage_at(bench.catalogue.jobs, "publish")
+    outage = bench.outage_at(bench.catalogue.leases, "publish")
     job = bench.job()
     with bench.running(job) as thread:
         wait_until(lambda: outage.refused > 1, 30)
@@ -200,13 +200,13 @@ def test_a_trainer_that_is_stopped_does_not_wait_for_the_catalogue(bench, wait_u
 
 def test_a_job_that_is_cancelled_at_the_last_moment_is_not_published(bench):
     job = bench.job()
-    publish = bench.catalogue.jobs.publish
+    publish = bench.catalogue.leases.publish
 
     def too_late(lease, revision):
         bench.catalogue.jobs.request_cancel("acme", job.id)
         publish(lease, revision)
 
-    bench.catalogue.jobs.publish = too_late
+    bench.catalogue.leases.publish = too_late
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.CANCELLED
     assert bench.catalogue.revisions.list("acme", job.adapter).items == ()
@@ -217,7 +217,7 @@ def test_the_pause_doubles_with_each_attempt(bench, wait_until):
     job = bench.job()
     pauses = []
     for _ in range(2):
-        wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+        wait_until(lambda: job.id in bench.catalogue.leases.due(JobKind.TRAIN, 10, 0))
         begun = datetime.now(UTC)
         bench.trainer.run(job.id)
         pauses.append((bench.state(job).next_attempt_at - begun).total_seconds())
@@ -231,7 +231,7 @@ def test_nothing_that_was_written_is_written_again_after_the_stream_broke(bench,
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.WAITING
     bench.generator.failure = None
-    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+    wait_until(lambda: job.id in bench.catalogue.leases.due(JobKind.TRAIN, 10, 0))
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.SUCCEEDED
     assert [asked(request) for request in bench.generator.requests] == [[0, 1, 2, 3], [2, 3]]
@@ -263,7 +263,7 @@ def test_what_nobody_foresaw_leaves_the_lease_to_run_out_and_counts_as_a_crash(b
         bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.RUNNING
     bench.generator.failure = None
-    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+    wait_until(lambda: job.id in bench.catalogue.leases.due(JobKind.TRAIN, 10, 0))
     bench.trainer.run(job.id)
     assert (bench.state(job).state, bench.state(job).crashes) == (JobState.SUCCEEDED, 1)
 
@@ -318,26 +318,26 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(bench, wait_until):
     bench.trainer = bench.worker("zombie")
     job = bench.job()
     stolen = threading.Event()
-    heartbeat = bench.catalogue.jobs.heartbeat
-    bench.catalogue.jobs.heartbeat = lambda lease, seconds, progress=None: (  # a machine that hangs: no beat gets out
+    heartbeat = bench.catalogue.leases.heartbeat
+    bench.catalogue.leases.heartbeat = lambda lease, seconds, progress=None: (  # a machine that hangs: no beat gets out
         heartbeat(lease, seconds, progress) if stolen.is_set() else False
     )
     bench.generator.hold_before(3)
     with bench.running(job):
-        wait_until(lambda: bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0) == (job.id,))
-        lease = bench.catalogue.jobs.claim(job.id, JobKind.TRAIN, "successor", 60)
+        wait_until(lambda: bench.catalogue.leases.due(JobKind.TRAIN, 10, 0) == (job.id,))
+        lease = bench.catalogue.leases.claim(job.id, JobKind.TRAIN, "successor", 60)
         stolen.set()
     assert bench.catalogue.revisions.list("acme", job.adapter).items == ()
     assert bench.state(job).state is JobState.RUNNING
-    assert bench.catalogue.jobs.heartbeat(lease, 60) is False
+    assert bench.catalogue.leases.heartbeat(lease, 60) is False
 
 
 def test_a_job_that_keeps_killing_its_trainer_is_given_up(bench, wait_until):
     job = bench.job()
     for attempt in range(2):
-        wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
-        assert bench.catalogue.jobs.claim(job.id, JobKind.TRAIN, f"dies-{attempt}", 0.01) is not None
-    wait_until(lambda: job.id in bench.catalogue.jobs.due(JobKind.TRAIN, 10, 0))
+        wait_until(lambda: job.id in bench.catalogue.leases.due(JobKind.TRAIN, 10, 0))
+        assert bench.catalogue.leases.claim(job.id, JobKind.TRAIN, f"dies-{attempt}", 0.01) is not None
+    wait_until(lambda: job.id in bench.catalogue.leases.due(JobKind.TRAIN, 10, 0))
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.FAILED
     assert "2 times" in bench.state(job).reason

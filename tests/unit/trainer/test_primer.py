@@ -7,8 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from lift.errors import PrimerRejected
+from lift.values import JobState
 from storage.files import CONFIG, MANIFEST, WEIGHTS
-from storage.records import JobState
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.primer import Primer
