@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from storage.files import SCOPE
-from storage.validation import read_header
+from storage.safetensors import read_header
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from storage.files import CONFIG, MANIFEST, SCOPE, WEIGHTS
 from storage.objects import ObjectStore
 from storage.records import Job, Revision
 from storage.revisions import Manifest, describe, publish_files
+from storage.safetensors import LENGTH_BYTES
 from storage.tensor_names import layer_of
-from storage.validation import LENGTH_BYTES, SCORES, validate
+from storage.validation import SCORES, validate
 from trainer.base_model import BaseModel
 from trainer.decomposition import rank_of
 from trainer.profiles import Hyperparameters
