@@ -10,11 +10,11 @@ import structlog
 from lift import status
 from lift.errors import LiftError, RevisionMissing, RevisionRejected
 from lift.internal.v1.engine_pb2 import AnswerRequest, LoadRevisionRequest, Turn
-from lift.internal.v1.engine_pb2 import RevisionRef as RevisionRefMessage
 from lift.internal.v1.engine_pb2_grpc import EngineServiceStub
 from storage.catalogue.nodes import Nodes
 from storage.placement import place
 from storage.records import Node, RevisionRef
+from storage.refs import to_message
 
 ASKED_AT_ONCE = 32  # half of what an engine writes at once by default
 ANSWER_SECONDS = 120.0
@@ -63,7 +63,7 @@ class Engines:
         requests = [
             AnswerRequest(
                 tenant=tenant,
-                revision=_message(ref) if ref else None,
+                revision=to_message(ref) if ref else None,
                 turns=[Turn(role="user", content=one.question)],
                 max_tokens=one.max_tokens,
                 temperature=0.0,
@@ -92,7 +92,7 @@ class Engines:
         ]
 
     def _ask(self, node: Node, ref: RevisionRef) -> None:
-        request = LoadRevisionRequest(revision=_message(ref))
+        request = LoadRevisionRequest(revision=to_message(ref))
         with grpc.insecure_channel(node.address) as channel:
             try:
                 EngineServiceStub(channel).LoadRevision(
@@ -100,7 +100,3 @@ class Engines:
                 )
             except grpc.RpcError as error:
                 raise status.from_call(error) from error
-
-
-def _message(ref: RevisionRef) -> RevisionRefMessage:
-    return RevisionRefMessage(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)

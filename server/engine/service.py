@@ -11,7 +11,7 @@ from server.engine.identity import Identity
 from server.engine.llm import Sampling
 from server.engine.slots import Slots
 from server.pieces import Piece, Token
-from storage.records import RevisionRef
+from storage.refs import of_message, to_message
 
 TOKENS_PER_MESSAGE = 1024
 """With five likeliest beside each, of 256 bytes, still half of what a message may have."""
@@ -27,7 +27,7 @@ class EngineService(engine_pb2_grpc.EngineServiceServicer):
 
     async def LoadRevision(self, request: pb.LoadRevisionRequest, context: Any) -> pb.LoadRevisionResponse:
         """Makes a revision resident."""
-        seconds = await self._slots.load(_ref(request.revision))
+        seconds = await self._slots.load(of_message(request.revision))
         if seconds is None:
             return pb.LoadRevisionResponse(was_resident=True)
         return pb.LoadRevisionResponse(
@@ -36,7 +36,7 @@ class EngineService(engine_pb2_grpc.EngineServiceServicer):
 
     async def UnloadRevision(self, request: pb.UnloadRevisionRequest, context: Any) -> pb.UnloadRevisionResponse:
         """Takes a revision out."""
-        return pb.UnloadRevisionResponse(was_resident=await self._slots.unload(_ref(request.revision)))
+        return pb.UnloadRevisionResponse(was_resident=await self._slots.unload(of_message(request.revision)))
 
     async def Answer(self, request: pb.AnswerRequest, context: Any) -> AsyncIterator[pb.AnswerResponse]:
         """Writes an answer; a client that goes away stops it."""
@@ -55,21 +55,14 @@ class EngineService(engine_pb2_grpc.EngineServiceServicer):
             max_model_len=identity.max_model_len,
             max_lora_rank=identity.max_lora_rank,
             slots=identity.slots,
-            resident=[
-                pb.RevisionRef(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)
-                for ref in self._slots.resident
-            ],
+            resident=map(to_message, self._slots.resident),
         )
-
-
-def _ref(revision: pb.RevisionRef) -> RevisionRef:
-    return RevisionRef(tenant=revision.tenant, adapter=revision.adapter, digest=revision.digest)
 
 
 def _question(request: pb.AnswerRequest) -> Question:
     return Question(
         tenant=request.tenant,
-        revision=_ref(request.revision) if request.HasField("revision") else None,
+        revision=of_message(request.revision) if request.HasField("revision") else None,
         prompt=request.prompt or tuple((turn.role, turn.content) for turn in request.turns),
         context=request.context,
         sampling=Sampling(

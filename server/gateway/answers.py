@@ -24,6 +24,7 @@ from server.gateway.routing import Router
 from server.pieces import Piece, Token
 from storage.catalogue import Catalogue
 from storage.records import Adapter, RevisionRef, Tenant
+from storage.refs import of_message, to_message
 
 UNREAD_PIECES = 16
 MAX_EVIDENCE = 20
@@ -185,8 +186,7 @@ class Answers:
 
     async def _evidence(self, request: pb.AnswerRequest, question: Question, answer: str) -> tuple[Evidence, ...]:
         """None where the store is away: the answer is there already."""
-        asked = request.revision
-        ref = RevisionRef(tenant=asked.tenant, adapter=asked.adapter, digest=asked.digest)
+        ref = of_message(request.revision)
         last = question.prompt if isinstance(question.prompt, str) else question.prompt[-1][1]
         try:
             return await self._witness.evidence(ref, last, answer, question.max_evidence)
@@ -240,7 +240,7 @@ class Answers:
             if question.revision is not None:
                 pinned = RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=question.revision)
                 digest = self._catalogue.revisions.get(pinned).ref.digest
-            request.revision.CopyFrom(pb.RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=digest))
+            request.revision.CopyFrom(to_message(RevisionRef(tenant=tenant.id, adapter=adapter.id, digest=digest)))
             documents = adapter.documents
         return request, documents
 

@@ -20,6 +20,7 @@ from storage import keys
 from storage.catalogue import Catalogue
 from storage.objects import ObjectStore
 from storage.records import Job, Lease, Node, RevisionRef
+from storage.refs import to_message
 
 log = structlog.get_logger()
 
@@ -97,8 +98,7 @@ class Deletions:
             await asyncio.gather(*(self._unload_from(node, ref) for node in nodes))
 
     async def _unload_from(self, node: Node, ref: RevisionRef) -> None:
-        revision = pb.RevisionRef(tenant=ref.tenant, adapter=ref.adapter, digest=ref.digest)
-        request = pb.UnloadRevisionRequest(revision=revision)
+        request = pb.UnloadRevisionRequest(revision=to_message(ref))
         try:
             engine = self._nodes.engine(node)
             await engine.UnloadRevision(request, metadata=self._nodes.metadata, timeout=UNLOAD_SECONDS)

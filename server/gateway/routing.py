@@ -16,6 +16,7 @@ from server.gateway.places import Places, Rooms
 from storage.catalogue import Catalogue
 from storage.placement import place
 from storage.records import Node, RevisionRef
+from storage.refs import of_message
 
 log = structlog.get_logger()
 
@@ -86,7 +87,7 @@ class Router:
             return sorted(nodes, key=lambda node: self._asked[node.id])
         if len(nodes) < 2:
             return nodes
-        placed, holding = await asyncio.to_thread(self._placed, ref_of(request.revision), nodes)
+        placed, holding = await asyncio.to_thread(self._placed, of_message(request.revision), nodes)
         return sorted(placed, key=lambda node: (self._asked[node.id] // ASKED_MUCH, node.id not in holding))
 
     def _placed(self, ref: RevisionRef, nodes: Sequence[Node]) -> tuple[Sequence[Node], Collection[str]]:
@@ -142,11 +143,6 @@ class Router:
             await engine.LoadRevision(request, metadata=metadata, timeout=self._timeout_seconds)
         except grpc.aio.AioRpcError as error:
             raise shown(error, node) from error
-
-
-def ref_of(revision: pb.RevisionRef) -> RevisionRef:
-    """The record of an engine's revision name."""
-    return RevisionRef(tenant=revision.tenant, adapter=revision.adapter, digest=revision.digest)
 
 
 def shown(error: grpc.aio.AioRpcError, node: Node) -> errors.LiftError:
