@@ -9,10 +9,10 @@ import pytest
 
 from lift import errors, status
 from lift.client import AsyncClient
+from lift.serving import calls
 from lift.v1 import adapters_pb2, documents_pb2
 from lift.v1 import queries_pb2 as pb
 from lift.values import Quotas
-from server import calls
 from server.gateway import contexts, routing
 from storage import keys, knowledge
 from storage.knowledge import SentenceKnowledge

@@ -172,7 +172,7 @@ def test_an_adapter_that_diverges_spoils_no_other(model, well_first):
     learner = FusedLearner(model)
     with learner.adapter(RATHER) as well, learner.adapter(RATHER) as ill, learner.adapter(RATHER) as alone:
         ill.lora.weights.fill_(torch.nan)
-        both = [(well, EXAMPLES, 1.0), (ill, EXAMPLES, 1.0)][:: 1 if well_first else -1]
+        both = [Step(well, EXAMPLES), Step(ill, EXAMPLES)][:: 1 if well_first else -1]
         losses = [learner.step(both)[:: 1 if well_first else -1] for _ in range(2)]
         assert [loss for loss, _ in losses] == pytest.approx([alone.step(EXAMPLES) for _ in range(2)], rel=1e-4)
         assert all(math.isnan(loss) for _, loss in losses)

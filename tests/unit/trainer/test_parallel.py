@@ -156,7 +156,7 @@ def test_a_share_that_fails_in_process_0_updates_nothing_anywhere(parallel, exam
                 adapter.step(examples)
         after = adapter.step(examples)
     with FusedLearner.adapter(parallel, SMALL) as alone:
-        losses = [FusedLearner.step(parallel, [(alone, examples, 1.0)])[0] for _ in range(2)]
+        losses = [FusedLearner.step(parallel, [Step(alone, examples)])[0] for _ in range(2)]
     assert [before, after] == pytest.approx(losses, rel=1e-4)
 
 
