@@ -5,7 +5,8 @@ import re
 from lift.errors import MalformedName
 from storage.records import RevisionRef
 
-_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""What stands between two slashes."""
 
 
 def document(tenant: str, id: str, sha256: str) -> str:
@@ -26,6 +27,11 @@ def tenant(tenant: str) -> tuple[str, ...]:
 def revision(ref: RevisionRef, file: str) -> str:
     """One file of a revision. MalformedName: a file name with a separator, or that starts with a dot."""
     return _joined(ref.tenant, "adapters", ref.adapter, "revisions", ref.digest, file)
+
+
+def revision_prefix(ref: RevisionRef) -> str:
+    """Prefix of all files of a revision."""
+    return _joined(ref.tenant, "adapters", ref.adapter, "revisions", ref.digest) + "/"
 
 
 def knowledge(ref: RevisionRef) -> str:
@@ -50,6 +56,6 @@ def journal(tenant: str, job: str) -> str:
 
 def _joined(*parts: str) -> str:
     for part in parts:
-        if not _PART.fullmatch(part):
+        if not PART.fullmatch(part):
             raise MalformedName(name=part[:80])
     return "/".join(parts)

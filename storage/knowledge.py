@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from lift.errors import ObjectMissing
 from lift.values import all_known
 from storage import keys
 from storage.objects import ObjectStore
@@ -48,9 +49,10 @@ def write(objects: ObjectStore, ref: RevisionRef, sentences: Sequence[SentenceKn
 
 
 def read(objects: ObjectStore, ref: RevisionRef) -> tuple[SentenceKnowledge, ...]:
-    """In the documents' order; nothing where it was never written, as for revisions of old. StoreUnavailable."""
-    key = keys.knowledge(ref)
-    if objects.size(key) is None:
+    """In the documents' order; nothing where none was written. StoreUnavailable."""
+    try:
+        content = objects.get(keys.knowledge(ref))
+    except ObjectMissing:
         return ()
-    lines = filter(None, objects.get(key).split(b"\n"))  # str.splitlines would cut at U+2028 within a sentence too
+    lines = filter(None, content.split(b"\n"))  # str.splitlines would cut at U+2028 within a sentence too
     return tuple(map(SentenceKnowledge.model_validate_json, lines))

@@ -5,7 +5,6 @@ manifest last: where there is a manifest, there is all of it.
 """
 
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,6 @@ from storage.records import RevisionRef
 
 MAX_MANIFEST_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -43,7 +41,7 @@ class ManifestFile(BaseModel):
     @field_validator("name")
     @classmethod
     def _plain(cls, name: str) -> str:
-        if not _FILE_NAME.fullmatch(name) or name == MANIFEST:
+        if not keys.PART.fullmatch(name) or name == MANIFEST:
             raise ValueError("not a plain file name")
         return name
 
@@ -131,7 +129,7 @@ def fetch(objects: ObjectStore, ref: RevisionRef, into: Path, max_bytes: int) ->
         for file in manifest.files:
             with _missing_as(RevisionRejected(problem="a file is missing", file=file.name)):
                 _fetch_file(objects, keys.revision(ref, file.name), folder / file.name, file)
-        _write(folder / MANIFEST, iter([content]), len(content))
+        (folder / MANIFEST).write_bytes(content)
         folder.rename(into / name)
     return into / name
 

@@ -4,15 +4,15 @@ Every step can be repeated and the rows go last: a gateway that dies in the midd
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
 import grpc
 import structlog
+from structlog.contextvars import bound_contextvars as bound
 
 from lift.errors import LeaseLost, LiftError, Unavailable
 from lift.ids import new_id
 from lift.internal.v1 import engine_pb2 as pb
-from lift.logs import bound
 from lift.values import JobKind
 from server.gateway.nodes import Nodes
 from server.gateway.routing import shown
@@ -110,15 +110,8 @@ class Deletions:
         prefix = keys.revisions(job.tenant, job.adapter)
         digests = {key.removeprefix(prefix).split("/")[0] for key in self._objects.list(prefix)}
         stored = {RevisionRef(tenant=job.tenant, adapter=job.adapter, digest=digest) for digest in digests}
-        return {*self._revisions(job), *stored, *self._catalogue.nodes.residents_of(job.tenant, job.adapter)}
-
-    def _revisions(self, job: Job) -> Iterator[RevisionRef]:
-        token = ""
-        while True:
-            page = self._catalogue.revisions.list(job.tenant, job.adapter, 1000, token)
-            yield from (revision.ref for revision in page.items)
-            if not (token := page.next_token):
-                return
+        catalogue, adapter = self._catalogue, (job.tenant, job.adapter)
+        return {*catalogue.revisions.of_adapter(*adapter), *stored, *catalogue.nodes.residents_of(*adapter)}
 
     def _remove(self, lease: Lease) -> None:
         job = lease.job

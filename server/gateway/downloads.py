@@ -23,7 +23,7 @@ class FilePiece:
 
 async def pieces_of(objects: ObjectStore, ref: RevisionRef) -> AsyncGenerator[FilePiece]:
     """All files of the revision. RevisionMissing: there is none (any more)."""
-    prefix = keys.revision(ref, "file").removesuffix("file")
+    prefix = keys.revision_prefix(ref)
     stored = await asyncio.to_thread(lambda: tuple(objects.list(prefix)))
     if not stored:
         raise RevisionMissing(adapter=ref.adapter, revision=ref.digest)

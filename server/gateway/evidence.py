@@ -77,12 +77,12 @@ class Witness:
         self._making: dict[RevisionRef, asyncio.Future[Index]] = {}
 
     async def evidence(self, ref: RevisionRef, question: str, answer: str, count: int) -> tuple[Evidence, ...]:
-        """At most `count` sentences, the nearest first; none for a revision of old. StoreUnavailable."""
+        """At most `count` sentences, the nearest first; none where what taught it was not kept. StoreUnavailable."""
         index = await self._index(ref)
         return await self._read(index.nearest, f"{question} {answer}", count)
 
     async def sentences(self, ref: RevisionRef) -> Sequence[SentenceKnowledge]:
-        """All of a revision's, in the documents' order; none for a revision of old. StoreUnavailable."""
+        """All of a revision's, in the documents' order; none where what taught it was not kept. StoreUnavailable."""
         return (await self._index(ref)).sentences
 
     async def _index(self, ref: RevisionRef) -> Index:

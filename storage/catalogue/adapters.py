@@ -1,6 +1,7 @@
 """Adapters: the named things that tenants query, with the jobs that make, remake and delete them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -86,10 +87,17 @@ class Adapters:
         a = schema.adapters
         query = select(a).where(a.c.tenant == tenant)
         with self._database.read() as connection:
-            records = partial(_records, connection, tenant)
-            return page_of(
-                connection, query, (a.c.created_at, a.c.id), page_size=page_size, page_token=page_token, records=records
+            page = page_of(
+                connection,
+                query,
+                (a.c.created_at, a.c.id),
+                page_size=page_size,
+                page_token=page_token,
+                record=partial(_record, documents=()),
             )
+            documents = docs.linked(connection, tenant, [adapter.id for adapter in page.items])
+        items = tuple(replace(adapter, documents=documents.get(adapter.id, ())) for adapter in page.items)
+        return replace(page, items=items)
 
     def retrain(
         self,
@@ -124,22 +132,16 @@ class Adapters:
     def rollback(self, tenant: str, id: str, digest: str) -> Adapter:
         """The adapter, with that revision as its current one. AdapterMissing, AdapterDeleting, RevisionMissing.
 
-        Its documents are again those that the revision was made from, without those that an earlier release let be
-        deleted; where none is left, they stay as they are.
+        Its documents are again those that the revision was made from.
         """
         with self._database.write() as connection:
             tenants.lock(connection, tenant)
             if _get(connection, tenant, id).state is AdapterState.DELETING:
                 raise AdapterDeleting(adapter=id)
-            job = revisions.job_of(connection, RevisionRef(tenant=tenant, adapter=id, digest=digest))
-            ready = {
-                "current_revision": digest,
-                "state": AdapterState.READY,
-            }  # none was current where the first recalled
-            connection.execute(_update(tenant, id).values(**ready))
-            training = jobs.find(connection, tenant, job)
-            if training and (left := docs.still_there(connection, tenant, training.documents)):
-                docs.link(connection, tenant, id, left)
+            made_from = revisions.made_from(connection, RevisionRef(tenant=tenant, adapter=id, digest=digest))
+            # READY also where the adapter had failed, because its only revision recalled too little.
+            connection.execute(_update(tenant, id).values(current_revision=digest, state=AdapterState.READY))
+            docs.link(connection, tenant, id, made_from)
             return _get(connection, tenant, id)
 
     def start_deletion(self, tenant: str, id: str) -> Job:
@@ -241,17 +243,13 @@ def _existing(connection: Connection, tenant: str, id: str) -> Row[Any]:
 
 
 def _get(connection: Connection, tenant: str, id: str) -> Adapter:
-    return _records(connection, tenant, [_existing(connection, tenant, id)])[0]
+    row = _existing(connection, tenant, id)
+    return _record(row, docs.linked(connection, tenant, [id]).get(id, ()))
 
 
 def _update(tenant: str, id: str) -> Any:
     a = schema.adapters
     return update(a).where(a.c.tenant == tenant, a.c.id == id)
-
-
-def _records(connection: Connection, tenant: str, rows: Sequence[Row[Any]]) -> Sequence[Adapter]:
-    documents = docs.linked(connection, tenant, [row.id for row in rows])
-    return [_record(row, documents.get(row.id, ())) for row in rows]
 
 
 def _record(row: Row[Any], documents: tuple[str, ...]) -> Adapter:

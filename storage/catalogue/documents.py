@@ -74,7 +74,7 @@ class Documents:
                 (d.c.created_at, d.c.id),
                 page_size=page_size,
                 page_token=page_token,
-                records=_records,
+                record=_record,
             )
 
     def delete(self, tenant: str, id: str) -> Document:
@@ -110,12 +110,6 @@ def require(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[st
         expected = f"at most {MAX_ADAPTER_BYTES} bytes in all"
         raise InvalidOption(option="documents", value=size_bytes, expected=expected)
     return tuple(ids)
-
-
-def still_there(connection: Connection, tenant: str, ids: Sequence[str]) -> tuple[str, ...]:
-    """Those of the documents that were not deleted, in the same order."""
-    found = _sizes(connection, tenant, ids)
-    return tuple(id for id in ids if id in found)
 
 
 def link(connection: Connection, tenant: str, adapter: str, ids: Sequence[str]) -> None:
@@ -191,10 +185,6 @@ def _get(connection: Connection, tenant: str, id: str) -> Document:
     if row is None:
         raise DocumentMissing(document=id)
     return _record(row)
-
-
-def _records(rows: Sequence[Row[Any]]) -> Sequence[Document]:
-    return [_record(row) for row in rows]
 
 
 def _record(row: Row[Any]) -> Document:

@@ -43,7 +43,7 @@ class Jobs:
                 (j.c.created_at, j.c.id),
                 page_size=page_size,
                 page_token=page_token,
-                records=_records,
+                record=record,
             )
 
     def of_adapter(self, tenant: str, adapter: str) -> tuple[str, ...]:
@@ -164,10 +164,6 @@ def _visible(connection: Connection, tenant: str, id: str) -> Row[Any]:
     if row is None:
         raise JobMissing(job=id)
     return row
-
-
-def _records(rows: Sequence[Row[Any]]) -> Sequence[Job]:
-    return [record(row) for row in rows]
 
 
 def record(row: Row[Any]) -> Job:

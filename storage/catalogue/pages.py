@@ -29,7 +29,7 @@ def page_of(
     *,
     page_size: int,
     page_token: str,
-    records: Callable[[Sequence[Row[Any]]], Sequence[T]],
+    record: Callable[[Row[Any]], T],
 ) -> Page[T]:
     """The rows after `page_token` (from the first where it is empty), at most `page_size` (0 means 50, at most 1000).
 
@@ -44,7 +44,7 @@ def page_of(
     more = len(rows) > size
     rows = rows[:size]
     last_place = (getattr(rows[-1], created_at.key), getattr(rows[-1], id_.key)) if more else None
-    return Page(items=tuple(records(rows)), next_token=_token(*last_place) if last_place else "")
+    return Page(items=tuple(map(record, rows)), next_token=_token(*last_place) if last_place else "")
 
 
 def page_at(items: Sequence[T], page_size: int, page_token: str) -> Page[T]:

@@ -1,7 +1,6 @@
 """Revisions: which trained weights there are. Their files are in the object store."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, insert, select
@@ -41,8 +40,16 @@ class Revisions:
                 (r.c.created_at, r.c.digest),
                 page_size=page_size,
                 page_token=page_token,
-                records=_records,
+                record=_record,
             )
+
+    def of_adapter(self, tenant: str, adapter: str) -> tuple[RevisionRef, ...]:
+        """All revisions of the adapter."""
+        r = schema.revisions
+        query = select(r.c.digest).where(r.c.tenant == tenant, r.c.adapter == adapter)
+        with self._database.read() as connection:
+            digests = connection.execute(query).scalars()
+            return tuple(RevisionRef(tenant=tenant, adapter=adapter, digest=digest) for digest in digests)
 
     def current(self, base_model: str, limit: int) -> tuple[RevisionRef, ...]:
         """Current revisions of the adapters that can be asked, newest first: what a new engine is filled with."""
@@ -60,22 +67,19 @@ class Revisions:
         return tuple(RevisionRef(tenant=row.tenant, adapter=row.adapter, digest=row.digest) for row in rows)
 
 
-def known(connection: Connection, ref: RevisionRef) -> bool:
-    """Whether there is such a revision."""
-    return bool(connection.execute(select(exists().where(_named(ref)))).scalar_one())
-
-
-def job_of(connection: Connection, ref: RevisionRef) -> str:
-    """The job that made the revision. RevisionMissing."""
-    job = connection.execute(select(schema.revisions.c.job).where(_named(ref))).scalar_one_or_none()
-    if job is None:
+def made_from(connection: Connection, ref: RevisionRef) -> tuple[str, ...]:
+    """The documents of the job that made the revision. RevisionMissing."""
+    r, j = schema.revisions, schema.jobs
+    query = select(j.c.documents).join(r, and_(r.c.tenant == j.c.tenant, r.c.job == j.c.id)).where(_named(ref))
+    documents = connection.execute(query).scalar_one_or_none()
+    if documents is None:
         raise RevisionMissing(adapter=ref.adapter, revision=ref.digest)
-    return str(job)
+    return tuple(documents)
 
 
 def add(connection: Connection, revision: Revision) -> None:
     """Inserts the revision; the same weights of the same adapter are there only once."""
-    if known(connection, revision.ref):
+    if connection.execute(select(exists().where(_named(revision.ref)))).scalar_one():
         return
     finite = math.isfinite(revision.final_loss)
     query = insert(schema.revisions).values(
@@ -102,10 +106,6 @@ def add(connection: Connection, revision: Revision) -> None:
 def _named(ref: RevisionRef) -> Any:
     r = schema.revisions
     return and_(r.c.tenant == ref.tenant, r.c.adapter == ref.adapter, r.c.digest == ref.digest)
-
-
-def _records(rows: Sequence[Row[Any]]) -> Sequence[Revision]:
-    return [_record(row) for row in rows]
 
 
 def _record(row: Row[Any]) -> Revision:

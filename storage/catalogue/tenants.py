@@ -1,6 +1,5 @@
 """Tenants, and the lock that makes one tenant's changes happen one after another."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -49,7 +48,7 @@ class Tenants:
                 (t.c.created_at, t.c.id),
                 page_size=page_size,
                 page_token=page_token,
-                records=_records,
+                record=record,
             )
 
     def update(self, id: str, title: str, quotas: Quotas) -> Tenant:
@@ -106,10 +105,6 @@ def record(row: Row[Any]) -> Tenant:
 
 def _row(id: str) -> Select[Any]:
     return select(schema.tenants).where(schema.tenants.c.id == id)
-
-
-def _records(rows: Sequence[Row[Any]]) -> Sequence[Tenant]:
-    return [record(row) for row in rows]
 
 
 def _checked_quotas(quotas: Quotas) -> dict[str, int]:

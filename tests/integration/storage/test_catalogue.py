@@ -39,7 +39,7 @@ from lift.errors import (
 )
 from lift.limits import MAX_ADAPTER_BYTES
 from lift.values import AdapterState, JobKind, JobState, Quotas
-from storage.catalogue import Catalogue, documents, schema
+from storage.catalogue import Catalogue, documents
 from storage.catalogue.database import Database, now
 from storage.records import Adapter, Document, Job, Page, Revision, RevisionRef
 
@@ -685,29 +685,6 @@ def test_a_rolled_back_adapter_has_the_documents_of_its_revision_again(catalogue
     assert catalogue.adapters.rollback("acme", adapter.id, second.ref.digest).documents == (b, c)
 
 
-def test_a_rollback_passes_over_documents_that_an_earlier_release_let_go(
-    catalogue: Catalogue, catalogue_url: str
-) -> None:
-    a_tenant(catalogue)
-    adapter, job = an_adapter(catalogue, content="a")
-    a, b, c = adapter.documents[0], a_document(catalogue, content="b").id, a_document(catalogue, content="c").id
-    first = trained(catalogue, job, "1")
-    second = trained(catalogue, catalogue.adapters.retrain("acme", adapter.id, [b, c]), "2")
-    catalogue.adapters.rollback("acme", adapter.id, first.ref.digest)
-    _let_go(catalogue_url, b)
-    assert catalogue.adapters.rollback("acme", adapter.id, second.ref.digest).documents == (c,)
-    _let_go(catalogue_url, a)
-    assert catalogue.adapters.rollback("acme", adapter.id, first.ref.digest).documents == (c,)
-    assert catalogue.adapters.get("acme", adapter.id).current_revision == first.ref.digest
-
-
-def _let_go(url: str, document: str) -> None:
-    database = Database(url, 1)
-    with database.write() as connection:
-        connection.execute(schema.documents.delete().where(schema.documents.c.id == document))
-    database.close()
-
-
 def test_a_new_engine_is_filled_with_current_revisions_of_its_base_model(catalogue: Catalogue) -> None:
     a_tenant(catalogue)
     adapter, job = an_adapter(catalogue, content="a")
@@ -954,5 +931,5 @@ def test_more_documents_can_be_looked_up_than_a_query_takes_values(catalogue: Ca
     a_tenant(catalogue)
     document = a_document(catalogue).id
     ids = [*(f"doc-{number}" for number in range(70_000)), document]
-    with catalogue._database.read() as connection:
-        assert documents.still_there(connection, "acme", ids) == (document,)
+    with catalogue._database.read() as connection, pytest.raises(DocumentMissing, match="doc-0"):
+        documents.require(connection, "acme", ids)

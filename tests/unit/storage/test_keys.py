@@ -28,6 +28,7 @@ def test_what_a_tenant_has_lies_below_its_prefixes() -> None:
 def test_a_revision_lies_below_its_adapter() -> None:
     assert keys.revision(REF, "manifest.json").startswith(keys.adapter("acme", "handbook"))
     assert keys.revision(REF, "manifest.json") == keys.revisions("acme", "handbook") + f"{REF.digest}/manifest.json"
+    assert keys.revision(REF, "manifest.json") == keys.revision_prefix(REF) + "manifest.json"
 
 
 def test_the_prefix_of_one_adapter_is_not_that_of_another() -> None:

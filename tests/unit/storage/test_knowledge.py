@@ -27,6 +27,14 @@ def test_of_no_sentences_nothing_is_known() -> None:
     assert knowledge.read(objects, REF) == ()
 
 
+def test_nothing_is_known_where_it_goes_while_it_is_read() -> None:
+    class Going(MemoryObjects):
+        def size(self, key: str) -> int | None:
+            return 1  # it was there
+
+    assert knowledge.read(Going(), REF) == ()
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
