@@ -18,10 +18,11 @@ from benchmarks.serving_work import BASE, STOCK, Voice, Work, gaps, limits, of_s
 from benchmarks.spread import percentile, spread
 from lift.errors import InvalidOption
 from lift.limits import RANKS
+from lift.processor import dtype_for
 from lift.settings import EngineSettings
 from lift.stack.programs import OF_ENGINE
 from lift.stack.store import running_store
-from storage.base_model import dtype_for, folder_of
+from storage.base_model import folder_of
 
 LEAST_STREAMS = 8
 NEIGHBOURS = 4

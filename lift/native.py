@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from lift.kept import file_of, written_whole
+from lift.processor import processor
 
 COMPILERS = ("g++", "clang++", "c++")
 FLAGS = (
@@ -102,15 +103,6 @@ def _compiled(source: Path, defines: tuple[str, ...], folder: Path) -> Path:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS)
-
-
-def processor() -> str:
-    """What -march=native means here: a folder may be shared by machines of several kinds."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
 
 
 def _loaded(file: Path) -> ctypes.CDLL:

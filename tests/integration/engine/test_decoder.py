@@ -28,14 +28,14 @@ from vllm.model_executor.models.llama import LlamaDecoderLayer
 from vllm.model_executor.models.qwen2 import Qwen2DecoderLayer
 from vllm.model_executor.models.qwen3 import Qwen3DecoderLayer
 
-from lift import native
 from lift.native import COMPILERS
+from lift.processor import processor
 from server.engine import decoder, lora_layers
 from server.engine.decoder import DecoderKernel
 from server.engine.decoder_kernel import TileLinear, usable
 from server.engine.segmented_lora import SegmentedLora
 
-HAS_TILES = "avx512_bf16" in native.processor() and any(map(shutil.which, COMPILERS))
+HAS_TILES = "avx512_bf16" in processor() and any(map(shutil.which, COMPILERS))
 
 pytestmark = [
     pytest.mark.skipif(not HAS_TILES, reason="this processor has no tiles, or there is no compiler"),

@@ -11,6 +11,7 @@ from torch import Tensor
 from vllm.lora.layers import LoRAMapping
 
 from lift import native
+from lift.processor import processor
 from server.engine import lora_layers, segmented_lora
 from server.engine.lora_kernel import KERNEL, TILES, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
 from server.engine.lora_layers import Layer, Scaled, Stack
@@ -25,7 +26,7 @@ IN_SLOT = [13, None, 11, 12]
 
 
 on_tiles = pytest.mark.skipif(lora_tiles() is None, reason="this processor has no tiles")
-on_matrix_tiles = pytest.mark.skipif("amx_bf16" not in native.processor(), reason="this processor has no matrix tiles")
+on_matrix_tiles = pytest.mark.skipif("amx_bf16" not in processor(), reason="this processor has no matrix tiles")
 
 
 @pytest.fixture(scope="module")

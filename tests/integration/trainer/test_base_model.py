@@ -1,7 +1,7 @@
 import torch
 
+from lift.processor import dtype_for
 from lift.template import PromptTemplate
-from storage.base_model import dtype_for
 from trainer import base_model
 
 

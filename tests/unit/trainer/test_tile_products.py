@@ -7,6 +7,7 @@ import torch
 from structlog.testing import capture_logs
 
 from lift import native
+from lift.processor import processor as instructions
 from trainer import frozen
 from trainer.adapted_linear import Rows, adapted_linear
 from trainer.compiled import KERNELS
@@ -30,7 +31,7 @@ def processor(request):
     if not request.param:
         yield
         return
-    if "amx_bf16" not in native.processor():
+    if "amx_bf16" not in instructions():
         pytest.skip("this processor has no matrix tiles")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(native, "FLAGS", (*native.FLAGS, request.param))
