@@ -19,32 +19,39 @@ QUEUE, OBJECTS, MODEL = "valkey", "objects", "base-model"
 OPENMP = Path(sys.prefix, "lib", "libiomp5.so")  # of the wheel intel-openmp, which vLLM needs on x86-64
 
 
+def of_engine() -> dict[str, str]:
+    """What the engine's process starts with.
+
+    Trainer and engine have a thread a core each: one that waits for its siblings must not spin for long on a core that
+    the others' work needs. Intel's OpenMP takes libgomp's place where it is installed: with it a waiting thread is
+    awake sooner, and it waits a millisecond. Without it the engine keeps libgomp's choice: its pieces of work are
+    short, and somebody waits for them.
+    """
+    return _chosen({"LD_PRELOAD": str(OPENMP), "KMP_BLOCKTIME": "1"} if OPENMP.is_file() else {})
+
+
+def of_trainer() -> dict[str, str]:
+    """What the trainer's process starts with, beside that.
+
+    libgomp's own choice takes 46 % of the speed of two that train at once, the count here nothing.
+
+    The trainer also makes and drops the same large buffers in every step. glibc gives each back to the system, which
+    then clears its pages anew: a tenth of all processor time, while other threads wait. Other C libraries ignore these.
+    """
+    return of_engine() | _chosen(
+        {
+            "GOMP_SPINCOUNT": "1000",
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_MAX_": "0",
+            "MALLOC_TOP_PAD_": str(1 << 28),
+            "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+        }
+    )
+
+
 def _chosen(variables: dict[str, str]) -> dict[str, str]:
     """Where the environment has another value, it has reasons."""
     return {name: os.environ.get(name, value) for name, value in variables.items()}
-
-
-OF_ENGINE = _chosen({"LD_PRELOAD": str(OPENMP), "KMP_BLOCKTIME": "1"} if OPENMP.is_file() else {})
-"""Trainer and engine have a thread a core each: one that waits for its siblings must not spin for long on a core that
-the others' work needs. Intel's OpenMP takes libgomp's place where it is installed: with it a waiting thread is awake
-sooner, and it waits a millisecond. Without it the engine keeps libgomp's choice: its pieces of work are short, and
-somebody waits for them."""
-
-OF_TRAINER = OF_ENGINE | _chosen(
-    {
-        "GOMP_SPINCOUNT": "1000",
-        "MALLOC_ARENA_MAX": "1",
-        "MALLOC_MMAP_MAX_": "0",
-        "MALLOC_TOP_PAD_": str(1 << 28),
-        "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    }
-)
-"""libgomp's own choice takes 46 % of the speed of two that train at once, the count here nothing.
-
-The trainer also makes and drops the same large buffers in every step. glibc gives each back to the system, which then
-clears its pages anew: a tenth of all processor time, while other threads wait. Other C libraries ignore these."""
-
-OF_ROLES = {"engine": OF_ENGINE, "trainer": OF_TRAINER}
 
 
 def programs(state: StateFolder, configuration: Configuration) -> tuple[Program, ...]:
@@ -159,6 +166,8 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
     settings = configuration.settings
     engine, generator, gateway = settings.engine, settings.generator, settings.gateway
 
+    of_roles = {"engine": of_engine(), "trainer": of_trainer()}
+
     def role(name: str, module: str, probe: Probe, ports: tuple[int, ...], ready_seconds: float) -> Program:
         return Program(
             name=name,
@@ -166,7 +175,7 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
             probe=probe,
             log=state.log_of(name),
             after=after,
-            environment=_environment(state) | OF_ROLES.get(name, {}),
+            environment=_environment(state) | of_roles.get(name, {}),
             ports=ports,
             ready_seconds=ready_seconds,
         )

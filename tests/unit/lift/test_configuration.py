@@ -100,6 +100,15 @@ def test_stores_and_a_base_model_of_the_users_are_not_started_or_made(state, mon
     assert users == {"engine", "generator", "trainer", "gateway"}
 
 
+def test_what_the_environment_says_of_threads_and_memory_goes_before_the_stack_s_choice(state, monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    chosen = {program.name: program.environment for program in programs(state, configure(state))}
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    said = {program.name: program.environment for program in programs(state, configure(state))}
+    assert (chosen["trainer"]["GOMP_SPINCOUNT"], said["trainer"]["GOMP_SPINCOUNT"]) == ("1000", "7")
+    assert "GOMP_SPINCOUNT" not in said["engine"]
+
+
 def test_the_embedded_model_is_asked_through_its_question_writer(state):
     settings = configure(state).settings
     assert (Path(settings.engine.writer) / "adapter_model.safetensors").is_file()

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from lift.stack.programs import OF_TRAINER
+from lift.stack.programs import of_trainer
 
 SCRIPT = """
 import torch
@@ -23,7 +23,7 @@ print(gaps - before, resident() - before)
 
 
 def test_gaps_between_buffers_are_given_back():
-    environment = os.environ | OF_TRAINER
+    environment = os.environ | of_trainer()
     ran = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     gaps, after = map(float, ran.stdout.split())
     assert gaps > 390

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lift.stack.programs import OF_TRAINER, OPENMP
+from lift.stack.programs import OPENMP, of_trainer
 
 SCRIPT = """
 import ctypes
@@ -23,7 +23,7 @@ print(found.file.decode(), everybody.kmp_get_blocktime())
 
 
 def test_torch_computes_with_intels_openmp_and_its_threads_wait_a_millisecond():
-    environment = os.environ | OF_TRAINER
+    environment = os.environ | of_trainer()
     ran = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [str(OPENMP), "1"]
 
@@ -41,7 +41,7 @@ print(kernels(torch.float32)("sum_of_squares", x, len(x)), len(os.listdir("/proc
 """
 
 
-@pytest.mark.parametrize("own", [{}, OF_TRAINER], ids=["torch's", "intel's"])
+@pytest.mark.parametrize("own", [{}, of_trainer()], ids=["torch's", "intel's"])
 def test_kernels_have_the_threads_that_torch_has_already(own):
     environment = os.environ | own
     ran = subprocess.run([sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True, check=True)
