@@ -15,9 +15,9 @@ from benchmarks.environment import become_role
 from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_registered, of_serving
 from lift import logs
 from lift.cli.options import DEFAULT_STATE, Json, State
-from lift.cli.pictures import checked
-from lift.cli.running import run
+from lift.commands import run
 from lift.errors import InvalidOption
+from lift.pictures import checked
 
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
 

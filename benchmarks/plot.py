@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lift.cli.pictures import COLOURS, axes
 from lift.errors import InvalidOption
+from lift.pictures import COLOURS, axes
 
 OPTION = "plot"
 WIDTH, HEIGHT = 9.0, 4.8

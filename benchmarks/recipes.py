@@ -19,10 +19,10 @@ from evals import rows
 from evals.cases import Case, digest_of
 from evals.datasets.own import own
 from evals.intervals import proportion
-from lift.cli.training import training_options
 from lift.errors import InvalidOption, StackStopped
 from lift.settings import Settings
 from lift.stack.folder import StateFolder
+from lift.training import training_options
 from trainer.profiles import hyperparameters
 
 ROWS = "recipes.jsonl"

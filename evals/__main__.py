@@ -17,9 +17,10 @@ from evals.methods import METHODS, Methods, Setting, named
 from evals.progress import shown
 from evals.results import Results, Row
 from evals.runner import Plan, Runner
-from lift.cli import options, pictures, training
-from lift.cli.running import run
+from lift import pictures, training
+from lift.cli import options
 from lift.client import Client
+from lift.commands import run
 from lift.errors import InvalidOption
 
 app = typer.Typer(name="lift eval", add_completion=False, pretty_exceptions_enable=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evals.intervals import Estimate
-from lift.cli.pictures import COLOURS, axes
+from lift.pictures import COLOURS, axes
 
 OPTION = "out"
 BAR, GAP, CHARACTER, MARGIN, MIN_WIDTH, HEIGHT = 0.28, 0.3, 0.09, 1.0, 6.0, 4.2

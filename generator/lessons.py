@@ -27,7 +27,7 @@ from generator.strategies.raw import RunsStrategy
 from generator.teaching_rows import can_be_asked
 from generator.writers import Draft
 from lift import logs
-from lift.cli.running import must_be_new, run
+from lift.commands import must_be_new, run
 from lift.errors import InvalidOption
 from lift.scoring import holds
 from lift.teaching import Lesson, Pair, Row, rows_of

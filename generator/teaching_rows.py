@@ -15,7 +15,7 @@ import typer
 from generator import asked, matching
 from generator.writers import TAUGHT_STRAY_WORDS
 from lift import logs
-from lift.cli.running import must_be_new, run
+from lift.commands import must_be_new, run
 from lift.teaching import Row, rows_of
 
 MAX_PASSAGE_WORDS = 90

@@ -6,6 +6,9 @@ What training options may be: the gateway refuses other values before anything i
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args
 
+MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
+"""What the contract's fields hold."""
+
 MAX_LOGPROBS = 5
 """So many likeliest tokens of a place can be asked for, as at OpenAI's."""
 

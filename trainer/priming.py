@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from lift import logs
 from lift.cli.options import Json
 from lift.cli.output import print_object
-from lift.cli.running import must_be_new, run
+from lift.commands import must_be_new, run
 from lift.errors import InvalidOption
 from lift.settings import Settings
 from lift.teaching import Lesson, Pair, held_out, lessons_of

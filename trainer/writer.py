@@ -21,7 +21,7 @@ import typer
 from lift import logs
 from lift.cli.options import Json
 from lift.cli.output import print_object
-from lift.cli.running import must_be_new, run
+from lift.commands import must_be_new, run
 from lift.errors import InvalidOption
 from lift.teaching import Row, held_out, rows_of
 from lift.template import PromptTemplate

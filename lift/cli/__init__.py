@@ -6,7 +6,7 @@ Whatever is slow to import is imported inside the command that needs it.
 import typer
 
 from lift.cli import adapters, administration, asking, documents, jobs, roles, stack
-from lift.cli.running import run
+from lift.commands import run
 
 PANEL = "What there is"
 

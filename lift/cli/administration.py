@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lift import limits
 from lift.cli import options, output
 
 app = typer.Typer(help="Tenants, keys and nodes, with the operator's key.", no_args_is_help=True)
@@ -15,8 +16,8 @@ app.add_typer(keys, name="keys")
 app.add_typer(nodes, name="nodes")
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Its id.")]
-Limit = Annotated[int, typer.Option(min=0, max=options.MAX_INT32, help="0 is no limit.")]
-Bytes = Annotated[int, typer.Option(min=0, max=options.MAX_INT64, help="0 is no limit.")]
+Limit = Annotated[int, typer.Option(min=0, max=limits.MAX_INT32, help="0 is no limit.")]
+Bytes = Annotated[int, typer.Option(min=0, max=limits.MAX_INT64, help="0 is no limit.")]
 
 
 @tenants.command("create")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lift.cli import options, output, training
+from lift import limits, training
+from lift.cli import options, output
 
 if TYPE_CHECKING:
     from lift.values import Ingested, Job
@@ -65,7 +66,7 @@ def query(
     *,
     context: Annotated[Literal["none", "document"], typer.Option(help="What the prompt holds beside it.")] = "none",
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, max=options.MAX_INT32, help="Of the answer; the server's default.")
+        int | None, typer.Option(min=1, max=limits.MAX_INT32, help="Of the answer; the server's default.")
     ] = None,
     evidence: Annotated[int, typer.Option(min=0, max=20, help="Name so many sentences behind the answer.")] = 0,
     state: options.State = options.DEFAULT_STATE,

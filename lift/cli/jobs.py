@@ -32,7 +32,7 @@ def show(
     from lift.client import Client
 
     if timeline is not None:
-        from lift.cli import pictures
+        from lift import pictures
         from lift.cli.timeline import OPTION, write
 
         pictures.checked(timeline, OPTION)

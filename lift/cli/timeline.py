@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lift import values
-from lift.cli.pictures import axes
 from lift.errors import InvalidOption
+from lift.pictures import axes
 from lift.timeline import Span, spans
 
 if TYPE_CHECKING:

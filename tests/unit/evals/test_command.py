@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from evals import __main__ as command
-from lift.cli.running import run
+from lift.commands import run
 
 
 @pytest.fixture

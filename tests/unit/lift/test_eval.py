@@ -9,7 +9,7 @@ import pytest
 
 from evals.__main__ import app
 from evals.methods import METHODS
-from lift.cli.running import run
+from lift.commands import run
 from lift.values import JobKind
 
 

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as Xml
 import pytest
 from PIL import Image
 
-from lift.cli.pictures import axes, checked
 from lift.errors import InvalidOption
+from lift.pictures import axes, checked
 
 
 def drawn(file):

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lift.cli.options import MAX_INT32
 from lift.errors import InvalidOption
-from lift.limits import TRAINING_LIMITS
+from lift.limits import MAX_INT32, TRAINING_LIMITS
 from lift.values import TrainingOptions
 
 Train = Annotated[

@@ -6,7 +6,6 @@ from typing import NoReturn
 
 import typer
 
-from lift.cli import output
 from lift.errors import InvalidOption, LiftError, StackFailed
 
 INTERRUPTED = 130
@@ -38,7 +37,7 @@ def must_be_new(out: Path) -> None:
 
 
 def _end(sentence: str, code: int) -> NoReturn:
-    output.note(" ".join(sentence.split()))
+    sys.stderr.write(f"{' '.join(sentence.split())}\n")
     sys.exit(code)
 
 
@@ -46,4 +45,4 @@ def _show_log(error: StackFailed) -> None:
     from lift.stack.logfiles import last_lines
 
     if said := last_lines(Path(str(error.facts.get("log", "")))):
-        output.note(f"{said}\n")
+        sys.stderr.write(f"{said}\n\n")
