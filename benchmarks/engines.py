@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 
 from lift.errors import EngineUnavailable
 from lift.settings import EngineSettings, ModelSettings, ObjectSettings, Settings
-from lift.stack.programs import OF_ENGINE
+from lift.stack.programs import of_engine
 from lift.toml import revealed
 from server.engine.environment import environment
 
@@ -113,7 +113,7 @@ def running(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **OF_ENGINE, **environment(settings), **variables},
+        env={**os.environ, **of_engine(), **environment(settings), **variables},
         start_new_session=True,
     )
     try:

@@ -14,7 +14,7 @@ from benchmarks.spread import spread
 from lift.errors import InvalidOption
 from lift.limits import RANKS
 from lift.settings import EngineSettings
-from lift.stack.programs import OF_ENGINE
+from lift.stack.programs import of_engine
 from lift.stack.store import running_store
 from storage.base_model import folder_of
 
@@ -65,7 +65,7 @@ def bench_registered(plan: Plan) -> dict[str, Any]:
         size = sum(file.stat().st_size for file in adapter.iterdir())
     return {
         "machine": describe(),
-        "environment": OF_ENGINE,
+        "environment": of_engine(),
         "threads": plan.threads,
         "rank": plan.rank,
         "adapter_megabytes": round(size / 1e6, 1),

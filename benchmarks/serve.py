@@ -20,7 +20,7 @@ from lift.errors import InvalidOption
 from lift.limits import RANKS
 from lift.processor import dtype_for
 from lift.settings import EngineSettings
-from lift.stack.programs import OF_ENGINE
+from lift.stack.programs import of_engine
 from lift.stack.store import running_store
 from storage.base_model import folder_of
 
@@ -250,7 +250,7 @@ class _Figures:
         shapes = {rank: Shape.of(plan.skeleton, rank) for rank in (0, plan.rank, plan.shrunk_rank)}
         return {
             "machine": {**describe(), "peak_tflops": round(peak / 1e12, 3), "gb_per_second": round(speed / 1e9, 1)},
-            "environment": OF_ENGINE,
+            "environment": of_engine(),
             "threads": plan.threads,
             "rank": plan.rank,
             "shrunk_rank": plan.shrunk_rank,

@@ -11,13 +11,13 @@ from benchmarks.engines import running
 from benchmarks.environment import become_role, used
 from lift.errors import EngineUnavailable
 from lift.settings import EngineSettings, ObjectSettings
-from lift.stack.programs import OF_ENGINE, OF_ROLES, OF_TRAINER
+from lift.stack.programs import of_engine, of_trainer
 
 
 @pytest.fixture
 def begun(monkeypatch):
     """The commands and environments of processes that took this one's place; none of a role's variables is set."""
-    for name in OF_TRAINER:
+    for name in of_trainer():
         monkeypatch.delenv(name, raising=False)
     seen = []
     monkeypatch.setattr(os, "execve", lambda _, command, variables: seen.append((command, variables)))
@@ -29,7 +29,7 @@ def begun(monkeypatch):
 def test_a_benchmark_begins_anew_once_with_what_the_role_has(begun, monkeypatch, benchmark):
     become_role(benchmark)
     [(command, variables)] = begun
-    role = OF_ROLES[environment.ROLES[benchmark]]
+    role = environment.ROLES[benchmark]()
     assert command == [sys.executable, "-m", "benchmarks", "train", "--json"]
     assert variables.items() >= role.items()
     for name, value in role.items():
@@ -63,4 +63,4 @@ def test_engines_are_started_as_a_stack_starts_them(tmp_path, monkeypatch):
         running(tmp_path, EngineSettings(), ObjectSettings(), max_lora_rank=8, variables={"VLLM_PLUGINS": ""}),
     ):
         pass
-    assert seen[0].items() >= {**OF_ENGINE, "VLLM_PLUGINS": ""}.items()
+    assert seen[0].items() >= {**of_engine(), "VLLM_PLUGINS": ""}.items()

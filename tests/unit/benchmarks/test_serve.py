@@ -9,7 +9,7 @@ from benchmarks import serve
 from benchmarks.engines import Rival
 from benchmarks.serve import Plan, bench_serve
 from lift.errors import EngineUnavailable
-from lift.stack.programs import OF_ENGINE
+from lift.stack.programs import of_engine
 from trainer.testing import make_tiny_model
 
 WAITS = {"fetch": 0.1, "validate": 0.1, "load": 0.1, "cold": 0.4, "warm": 0.1}
@@ -62,7 +62,7 @@ def measured(model, monkeypatch):
 def test_stock_vllm_reads_long_prompts_once_and_few_of_them(measured):
     stock = Engine()
     found = measured(stock)
-    assert (found["rivals_failed"], found["environment"]) == ({}, OF_ENGINE)
+    assert (found["rivals_failed"], found["environment"]) == ({}, of_engine())
     assert found["ratios"]["few prompts"].keys() >= {"1 of rank 16 / stock", "base / stock"}
     assert "8 of rank 16 / stock" not in found["ratios"]["few prompts"]
     assert found["ratios"]["decode"].keys() >= {"8 of rank 16 / stock"}
