@@ -9,8 +9,8 @@ LiftError
 ├── AlreadyExists         ALREADY_EXISTS       TenantExists, DocumentExists, AdapterExists, RequestIdReused
 ├── Precondition          FAILED_PRECONDITION  AdapterTraining, AdapterFailed, AdapterDeleting, JobActive, JobEnded,
 │                                              JobFailed, DocumentInUse, TenantInUse, RevisionNotResident,
-│                                              RevisionRejected, BaseModelMissing, StackRunning, StackStopped,
-│                                              AdminDisabled, NothingWritten, RecallTooLow
+│                                              RevisionRejected, BaseModelMissing, PrimerRejected, StackRunning,
+│                                              StackStopped, StackFailed, AdminDisabled, NothingWritten, RecallTooLow
 ├── Exhausted             RESOURCE_EXHAUSTED   DocumentTooLarge, QuotaExceeded, QueueFull, SlotsFull
 ├── Unauthenticated       UNAUTHENTICATED      CredentialMissing, CredentialWrong
 ├── Unavailable           UNAVAILABLE          GatewayUnavailable, EngineUnavailable, GeneratorUnavailable,

@@ -1,0 +1,27 @@
+"""The tree of errors is as it is drawn, and every branch has its gRPC status."""
+
+import re
+
+from lift import errors, status
+
+
+def drawn() -> dict[str, tuple[str, set[str]]]:
+    """Status and leaves of each branch of the tree in the docstring."""
+    branches: dict[str, tuple[str, set[str]]] = {}
+    branch = ""
+    for line in str(errors.__doc__).splitlines():
+        if begun := re.match(r"[├└]── (\w+) +([A-Z_]+)(.*)", line):
+            branch, code, leaves = begun.groups()
+            branches[branch] = code, set(re.findall(r"\w+", leaves))
+        elif line.startswith("│"):
+            branches[branch][1].update(re.findall(r"\w+", line))
+    return branches
+
+
+def test_the_tree_at_the_top_is_that_of_the_classes() -> None:
+    classes = {
+        branch.__name__: (status.CODES[branch].name, {leaf.__name__ for leaf in branch.__subclasses__()})
+        for branch in errors.LiftError.__subclasses__()
+        if branch.__module__ == errors.__name__
+    }
+    assert drawn() == classes
