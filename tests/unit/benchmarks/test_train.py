@@ -220,7 +220,7 @@ class Watched(FusedLearner):
         self.steps = []
 
     def step(self, work):
-        self.steps.append([len(examples) for _, examples, _ in work])
+        self.steps.append([len(step.examples) for step in work])
         return super().step(work)
 
 

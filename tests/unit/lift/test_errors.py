@@ -19,9 +19,11 @@ def drawn() -> dict[str, tuple[str, set[str]]]:
 
 
 def test_the_tree_at_the_top_is_that_of_the_classes() -> None:
+    def below(error: type[errors.LiftError]) -> list[type[errors.LiftError]]:
+        return [found for found in error.__subclasses__() if found.__module__ == errors.__name__]
+
     classes = {
-        branch.__name__: (status.CODES[branch].name, {leaf.__name__ for leaf in branch.__subclasses__()})
-        for branch in errors.LiftError.__subclasses__()
-        if branch.__module__ == errors.__name__
+        branch.__name__: (status.CODES[branch].name, {leaf.__name__ for leaf in below(branch)})
+        for branch in below(errors.LiftError)
     }
     assert drawn() == classes
