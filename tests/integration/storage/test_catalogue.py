@@ -812,7 +812,14 @@ def test_nodes_that_have_long_been_silent_are_forgotten_with_what_they_held(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = RevisionRef(tenant="acme", adapter="a", digest="a" * 64)
-    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "resident": [ref]}
+    report = {
+        "address": "host:1",
+        "base_model": "base",
+        "base_model_revision": "r",
+        "slots": 8,
+        "answers_at_once": 64,
+        "resident": [ref],
+    }
     with monkeypatch.context() as earlier:
         earlier.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - timedelta(hours=1))
         catalogue.nodes.report("gone", **report)

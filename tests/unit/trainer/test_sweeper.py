@@ -48,7 +48,15 @@ def test_a_job_is_not_woken_again_while_wake_ups_wait_for_a_trainer(bench, monke
 
 def test_engines_that_have_been_silent_for_long_are_forgotten(bench, monkeypatch, wait_until):
     nodes = bench.catalogue.nodes
-    nodes.report("engine-9", address="host:1", base_model="tiny", base_model_revision="r", slots=4, answers_at_once=64, resident=[])
+    nodes.report(
+        "engine-9",
+        address="host:1",
+        base_model="tiny",
+        base_model_revision="r",
+        slots=4,
+        answers_at_once=64,
+        resident=[],
+    )
     monkeypatch.setattr("trainer.sweeper.NODE_SILENT_SECONDS", 0.0)
     with Sweeper(bench.catalogue, MemoryWakeups(), every_seconds=0.01, patience_seconds=1.0):
         wait_until(lambda: not nodes.list())
