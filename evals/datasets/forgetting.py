@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.cases import Case, Document
-from evals.datasets.reading import document_of, is_questions, questions_of
+from evals.cases import Case
+from evals.datasets.reading import case_of, is_questions
 from lift.errors import InvalidOption
 
 GENERAL = Path(__file__).parents[1] / "data" / "general.tsv"
@@ -19,9 +19,4 @@ def forgetting(files: Sequence[Path], questions: Path | None) -> tuple[Case, ...
     tables = [*filter(is_questions, files), *([questions] if questions else [])]
     if not texts:
         raise InvalidOption(option="data", value=str(tables[0]), expected="a document as well, to make an adapter of")
-    return tuple(_case(document_of(text), tables or [GENERAL]) for text in texts)
-
-
-def _case(document: Document, tables: Sequence[Path]) -> Case:
-    questions = (question for table in tables for question in questions_of(table, document.text))
-    return Case(document=document, questions=tuple(questions))
+    return tuple(case_of(text, tables or [GENERAL]) for text in texts)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evals.cases import Case
-from evals.datasets.reading import document_of, is_questions, questions_of
+from evals.datasets.reading import case_of, is_questions
 from lift.errors import InvalidOption
 
 
@@ -17,7 +17,7 @@ def own(files: Sequence[Path]) -> tuple[Case, ...]:
     asked: dict[Path, list[Path]] = {text: [] for text in texts}
     for table in dict.fromkeys(filter(is_questions, files)):
         asked.setdefault(_text_of(table, list(texts)), []).append(table)
-    return tuple(_case(text, tables or [text.with_suffix(".tsv")]) for text, tables in asked.items())
+    return tuple(case_of(text, tables or [text.with_suffix(".tsv")]) for text, tables in asked.items())
 
 
 def _text_of(table: Path, texts: Sequence[Path]) -> Path:
@@ -33,9 +33,3 @@ def _text_of(table: Path, texts: Sequence[Path]) -> Path:
     raise InvalidOption(
         option="data", value=str(table), expected=f"its document as well, or beside it as {beside.name}"
     )
-
-
-def _case(text: Path, tables: Sequence[Path]) -> Case:
-    document = document_of(text)
-    questions = (question for table in tables for question in questions_of(table, document.text))
-    return Case(document=document, questions=tuple(questions))

@@ -1,13 +1,13 @@
 """Reads data files: UTF-8, whole, with one clear error where a file is not what it should be."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from evals.cases import Document, Question, digest_of
+from evals.cases import Case, Document, Question, digest_of
 from evals.errors import DataMalformed
 from lift.errors import InvalidOption
 
@@ -106,3 +106,10 @@ def questions_of(file: Path, about: str) -> tuple[Question, ...]:
         raise DataMalformed(file=str(file), problem="no question")
     note(file, wide, "lines have a third column, which is passed over")
     return tuple(found)
+
+
+def case_of(text: Path, tables: Sequence[Path]) -> Case:
+    """A text file as a document, with the questions of TSV files about it. InvalidOption, DataMalformed."""
+    document = document_of(text)
+    questions = (question for table in tables for question in questions_of(table, document.text))
+    return Case(document=document, questions=tuple(questions))
