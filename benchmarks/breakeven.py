@@ -8,7 +8,6 @@ What an answer is worth is for `lift eval` to say.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.documents import document
+from benchmarks.failures import by_reason
 from benchmarks.machine import describe
 from benchmarks.pairs import pairs
 from benchmarks.queries import MAX_TOKENS, Outcome, Query, ask_all
@@ -110,11 +110,7 @@ async def _bench(plan: Plan) -> dict[str, Any]:
         "max_tokens": MAX_TOKENS,
         "retrieved_passages": RETRIEVED_PASSAGES,
         "sentences": {str(length): figures(seen) for length, seen in found.items() if seen.training},
-        "failed": {
-            str(length): Counter(error.reason() for error in seen.failed)
-            for length, seen in found.items()
-            if seen.failed
-        },
+        "failed": by_reason({length: seen.failed for length, seen in found.items()}),
     }
 
 

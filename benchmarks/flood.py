@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.queries import Outcome, Query, ask_all, asking
-from benchmarks.spread import percentiles
+from benchmarks.spread import percentiles, ratios
 from lift.client import AdminClient, AsyncClient
 
 FLOOD_AT_ONCE = 64
@@ -66,7 +66,7 @@ def flood_figures(shared: Sequence[Shared]) -> dict[str, Any]:
     return {
         "alone_seconds": before,
         "flooded_seconds": after,
-        "flooded_to_alone": {name: round(after[name] / before[name], 3) for name in before.keys() & after.keys()},
+        "flooded_to_alone": ratios(after, before),
         "failed": sum(bool(outcome.error) for outcome in [*alone, *flooded]),
         "flood_at_once": FLOOD_AT_ONCE,
         "flood_answered": sum(not outcome.error for outcome in flood),

@@ -14,7 +14,7 @@ from benchmarks.flood import Shared, another_tenant, beside_flood, flood_figures
 from benchmarks.machine import describe
 from benchmarks.pairs import pairs
 from benchmarks.queries import Outcome, ask_all, asking, bad, good
-from benchmarks.spread import percentiles, spread
+from benchmarks.spread import percentiles, ratios, spread
 from lift.client import AsyncClient
 from lift.errors import InvalidOption, LiftError
 from lift.values import AdapterState
@@ -140,5 +140,5 @@ def bad_figures(mixed: Sequence[Mixed]) -> dict[str, Any]:
         "good_failed": sum(not outcome.expected for outcome in [*alone, *beside]),
         "alone_seconds": before,
         "beside_seconds": after,
-        "beside_to_alone": {name: round(after[name] / before[name], 3) for name in before},
+        "beside_to_alone": ratios(after, before),
     }

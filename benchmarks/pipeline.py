@@ -1,7 +1,6 @@
 """`lift bench pipeline`: a running stack from document accepted to first answer token, beside its parts alone."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from benchmarks.alone import Alone
 from benchmarks.documents import document, question
 from benchmarks.environment import used
+from benchmarks.failures import by_reason
 from benchmarks.machine import describe
 from benchmarks.spread import spread
 from lift.client import Client
@@ -94,9 +94,7 @@ def bench_pipeline(plan: Plan) -> dict[str, Any]:
         "environment": used(),
         "repeats": plan.repeats,
         "sentences": {str(length): figures(seen) for length, seen in runs.items() if seen},
-        "failed": {
-            str(length): Counter(error.reason() for error in errors) for length, errors in failed.items() if errors
-        },
+        "failed": by_reason(failed),
     }
 
 

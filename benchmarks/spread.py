@@ -1,7 +1,7 @@
 """Turns repeated measurements into the figures that are reported: median and range, and percentiles."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def spread(values: Sequence[float], digits: int = 2) -> dict[str, float]:
@@ -22,3 +22,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     """The median and the 99th percentile, of what there is."""
     return {f"p{percent}": round(percentile(seconds, percent), 4) for percent in (50, 99)} if seconds else {}
+
+
+def ratios(those: Mapping[str, float], to: Mapping[str, float]) -> dict[str, float]:
+    """Each figure as a multiple of the other of its name, of what both have."""
+    return {name: round(those[name] / to[name], 3) for name in to if name in those}
