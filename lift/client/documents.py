@@ -46,18 +46,19 @@ def upload(source: Source, *, title: str | None, media_type: str | None) -> Call
     """
     if isinstance(source, Path):
         source.open("rb").close()  # said now, not in the middle of a stream
+    content = source if isinstance(source, Path) else _bytes(source)
     description = pb.UploadDescription(
         document=pb.Document(
             title=title if title is not None else (_title_of(source) if isinstance(source, Path) else ""),
             media_type=media_type or (media_type_of(source) if isinstance(source, Path) else PLAIN_TEXT),
         ),
         request_id=str(uuid.uuid4()),
-        size_bytes=source.stat().st_size if isinstance(source, Path) else len(_bytes(source)),
+        size_bytes=content.stat().st_size if isinstance(content, Path) else len(content),
     )
     return Call(
         stub=DocumentServiceStub,
         method="UploadDocument",
-        request=partial(_parts, description, source),
+        request=partial(_parts, description, content),
         read=reading.document,
         timeout_seconds=UPLOAD_SECONDS,
     )
@@ -91,19 +92,18 @@ def _title_of(file: Path) -> str:
     return file.stem.encode(errors="replace").decode()
 
 
-def _parts(description: pb.UploadDescription, source: Source) -> Iterator[pb.UploadDocumentRequest]:
+def _parts(description: pb.UploadDescription, content: Path | bytes) -> Iterator[pb.UploadDocumentRequest]:
     yield pb.UploadDocumentRequest(description=description)
-    for chunk in _chunks(source):
+    for chunk in _chunks(content):
         yield pb.UploadDocumentRequest(chunk=chunk)
 
 
-def _chunks(source: Source) -> Iterator[bytes]:
-    if isinstance(source, Path):
-        with source.open("rb") as file:
+def _chunks(content: Path | bytes) -> Iterator[bytes]:
+    if isinstance(content, Path):
+        with content.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
         return
-    content = _bytes(source)
     for start in range(0, len(content), CHUNK_BYTES):
         yield content[start : start + CHUNK_BYTES]
 
