@@ -755,14 +755,15 @@ def test_a_deletion_cannot_be_cancelled_and_can_be_started_again_after_it_failed
 
 # Nodes
 
+REPORT = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "answers_at_once": 64}
+
 
 def test_a_node_is_what_it_last_reported(catalogue: Catalogue) -> None:
     refs = [RevisionRef(tenant="acme", adapter=name, digest=name * 64) for name in "abc"]
-    report = {"address": "host:1", "base_model": "base", "base_model_revision": "r", "slots": 8, "answers_at_once": 64}
-    catalogue.nodes.report("engine-1", **report, resident=refs[:2])
+    catalogue.nodes.report("engine-1", **REPORT, resident=refs[:2])
     [first] = catalogue.nodes.list()
     assert (first.id, first.address, first.slots, first.resident, first.draining) == ("engine-1", "host:1", 8, 2, False)
-    catalogue.nodes.report("engine-1", **{**report, "slots": 4}, resident=[refs[2], refs[0]])
+    catalogue.nodes.report("engine-1", **{**REPORT, "slots": 4}, resident=[refs[2], refs[0]])
     [second] = catalogue.nodes.list()
     assert (second.slots, second.heartbeat_at >= first.heartbeat_at) == (4, True)
     assert catalogue.nodes.residents("engine-1") == (refs[2], refs[0])
@@ -777,14 +778,7 @@ def test_a_nodes_silence_is_measured_by_the_catalogues_clock(
 ) -> None:
     behind = timedelta(hours=1)
     monkeypatch.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - behind)
-    report = {
-        "address": "host:1",
-        "base_model": "base",
-        "base_model_revision": "r",
-        "slots": 8,
-        "answers_at_once": 64,
-        "resident": [],
-    }
+    report = {**REPORT, "resident": []}
     catalogue.nodes.report("engine-1", **report)
     assert 0 <= catalogue.nodes.list()[0].silent_seconds < 60
     behind = timedelta(minutes=50)
@@ -793,14 +787,7 @@ def test_a_nodes_silence_is_measured_by_the_catalogues_clock(
 
 
 def test_a_draining_node_stays_draining_over_its_heartbeats(catalogue: Catalogue) -> None:
-    report = {
-        "address": "host:1",
-        "base_model": "base",
-        "base_model_revision": "r",
-        "slots": 8,
-        "answers_at_once": 64,
-        "resident": [],
-    }
+    report = {**REPORT, "resident": []}
     catalogue.nodes.report("engine-1", **report)
     assert catalogue.nodes.drain("engine-1", True).draining
     catalogue.nodes.report("engine-1", **report)
@@ -812,14 +799,7 @@ def test_nodes_that_have_long_been_silent_are_forgotten_with_what_they_held(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = RevisionRef(tenant="acme", adapter="a", digest="a" * 64)
-    report = {
-        "address": "host:1",
-        "base_model": "base",
-        "base_model_revision": "r",
-        "slots": 8,
-        "answers_at_once": 64,
-        "resident": [ref],
-    }
+    report = {**REPORT, "resident": [ref]}
     with monkeypatch.context() as earlier:
         earlier.setattr("storage.catalogue.nodes.now", lambda connection: now(connection) - timedelta(hours=1))
         catalogue.nodes.report("gone", **report)
