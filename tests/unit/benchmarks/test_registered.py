@@ -44,10 +44,11 @@ def test_adapters_are_loaded_on_and_the_last_one_is_asked():
 
 
 def test_memory_is_that_of_all_processes_of_a_session():
-    code = "import subprocess, sys; x = bytearray(b'x' * 64_000_000); {}print(flush=True); sys.stdin.read()"
-    child = code.format(f"subprocess.Popen([sys.executable, '-c', {code.format('')!r}], stdin=0); ")
+    holds = "import subprocess, sys; x = bytearray(b'x' * 64_000_000); {}print(flush=True); sys.stdin.read(){}"
+    starts_another = f"other = subprocess.Popen([sys.executable, '-c', {holds.format('', '')!r}], stdin=0); "
+    code = holds.format(starts_another, "; other.wait()")
     with subprocess.Popen(
-        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:
         process.stdout.readline()
         process.stdout.readline()
