@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from torch.autograd.function import once_differentiable
 from lift.native import TILE_SIDE
 from trainer.frozen import Block, FrozenModel, Turns
 from trainer.kernels import MOST_CHOICES, WIDEST_HEAD, Kernels, kernels
-from trainer.padding import rounded_up
 from trainer.pieces import Pieces, TorchPieces
 from trainer.prefixes import Forest
 from trainer.tiles import fit, tiles
@@ -56,20 +56,45 @@ class KernelPieces:
 
 
 class _Layout:
-    """Where the nodes of a forest stand, and how they are turned."""
+    """Where the nodes of a forest stand, and how they are turned.
+
+    Sequences lie one behind the other, P places in all: as long as they are where there are tiles, and as the longest
+    where torch's products, which take one size, compute attention.
+    """
 
     def __init__(self, base: FrozenModel, grown: Forest, turns: Turns) -> None:
-        self.nodes, self.places = grown.nodes, grown.places
-        self.count, self.width = grown.nodes.shape
         self.turns = tuple(turn.contiguous() for turn in turns)
         self.heads, self.key_heads, self.size, self.epsilon = base.heads, base.key_heads, base.head_size, base.epsilon
         self.tiles = tiles("tile_attention.cpp") if fit(base.embedding, base.head_size) else None
-        own = torch.arange(len(grown.places))
-        self.owners = own.new_full((self.count * self.width,), -1)
-        self.owners[grown.places] = own
+        self.count, self.width = grown.nodes.shape
+        lengths = grown.lengths if self.tiles else torch.full_like(grown.lengths, self.width)
+        self.starts = _starts(lengths)
+        self.sequences = torch.arange(self.count).repeat_interleave(lengths)
+        self.nodes = grown.nodes[torch.arange(self.width) < lengths.unsqueeze(1)]
+        self.first_chances = _starts(self._chances(lengths))
+        self.places, sharing = (self._moved(places, lengths) for places in (grown.places, grown.sharing))
+        own = torch.arange(len(self.places))
+        self.owners = own.new_full((len(self.nodes),), -1)
+        self.owners[self.places] = own
         standing, order = torch.cat((own, grown.shared)).sort(stable=True)
-        self.starts = torch.searchsorted(standing, torch.arange(len(own) + 1))
-        self.standing = torch.cat((grown.places, grown.sharing))[order]
+        self.firsts = torch.searchsorted(standing, torch.arange(len(own) + 1))
+        self.standing = torch.cat((self.places, sharing))[order]
+
+    def _chances(self, lengths: Tensor) -> Tensor:
+        """How many chances tiles have of each sequence: rows and columns of products up to multiples of 32."""
+        queries = self.heads // self.key_heads * lengths
+        rows, columns = (-(-number // TILE_SIDE) * TILE_SIDE for number in (queries, lengths))
+        return self.key_heads * rows * columns
+
+    def _moved(self, places: Tensor, lengths: Tensor) -> Tensor:
+        """Places of the forest as those here; the one of no node, behind the last sequence's, is the last."""
+        sequences = places // self.width
+        return self.starts[sequences] + torch.minimum(places % self.width, lengths[sequences] - 1)
+
+    @property
+    def where(self) -> tuple[Tensor, Tensor]:
+        """The first place of each sequence and of what is behind the last; the sequence of each place."""
+        return self.starts, self.sequences
 
     @property
     def scale(self) -> float:
@@ -80,6 +105,11 @@ class _Layout:
     def sizes(self) -> tuple[int, int, int]:
         """Heads of queries, heads of keys, numbers of each."""
         return self.heads, self.key_heads, self.size
+
+
+def _starts(sizes: Tensor) -> Tensor:
+    """Where each of some pieces begins that lie one behind the other, and where the last ends."""
+    return torch.cat((sizes.new_zeros(1), sizes.cumsum(0)))
 
 
 class _Norm(torch.autograd.Function):
@@ -140,13 +170,13 @@ class _Attention(torch.autograd.Function):
         ctx: Any, qkv: Tensor, norms: tuple[Tensor | None, Tensor | None], layout: _Layout, run: Kernels
     ) -> Tensor:
         q, k, v = _placed(qkv, layout)
-        sizes = layout.count, layout.width, *layout.sizes
-        run("to_places", qkv, *layout.turns, *norms, layout.epsilon, layout.nodes, q, k, v, *sizes)
+        at, sizes = (layout.nodes, *layout.where), (len(layout.nodes), *layout.sizes)
+        run("to_places", qkv, *layout.turns, *norms, layout.epsilon, *at, q, k, v, *sizes)
         mixed, chances = (
             _mixed_on_tiles(q, k, v, layout, layout.tiles) if layout.tiles else _mixed(q, k, v, layout, run)
         )
         attended = qkv.new_empty(len(qkv), layout.heads * layout.size)
-        run("from_places", mixed, layout.places, attended, len(qkv), layout.width, layout.heads, layout.size)
+        run("from_places", mixed, layout.places, *layout.where, attended, len(qkv), layout.heads, layout.size)
         ctx.save_for_backward(q, k, v, chances, *((qkv, *norms) if norms[0] is not None else ()))
         ctx.layout, ctx.run = layout, run
         return attended
@@ -157,28 +187,42 @@ class _Attention(torch.autograd.Function):
         q, k, v, chances, *normed = ctx.saved_tensors
         layout, run = ctx.layout, ctx.run
         by = torch.empty_like(q)
-        at = layout.count * layout.width, layout.width, layout.heads, layout.size
-        run("from_places_back", by_attended.contiguous(), layout.owners, by, *at)
+        sizes = len(layout.owners), layout.heads, layout.size
+        run("from_places_back", by_attended.contiguous(), layout.owners, *layout.where, by, *sizes)
         given = q, k, v, chances, by, layout
         by_q, by_k, by_v = _unmixed_on_tiles(*given, layout.tiles) if layout.tiles else _unmixed(*given, run)
         nodes, width = len(by_attended), (layout.heads + 2 * layout.key_heads) * layout.size
         by_qkv = q.new_empty(nodes, width)
         qkv, *norms = normed or (by_qkv, None, None)  # of what is turned only norms ask what it was before
-        where = layout.starts, layout.standing
-        sizes = nodes, layout.width, *layout.sizes
-        run("to_places_back", by_q, by_k, by_v, qkv, *layout.turns, *norms, layout.epsilon, *where, by_qkv, *sizes)
+        at = layout.firsts, layout.standing, *layout.where
+        run(
+            "to_places_back",
+            by_q,
+            by_k,
+            by_v,
+            qkv,
+            *layout.turns,
+            *norms,
+            layout.epsilon,
+            *at,
+            by_qkv,
+            nodes,
+            *layout.sizes,
+        )
         return by_qkv, None, None, None
 
 
 def _placed(qkv: Tensor, layout: _Layout) -> tuple[Tensor, Tensor, Tensor]:
-    """Memory for queries [B · kv, heads / kv · L, d], keys and values [B · kv, L, d]."""
-    products, together = layout.count * layout.key_heads, layout.heads // layout.key_heads
-    k, v = (qkv.new_empty(products, layout.width, layout.size) for _ in range(2))
-    return qkv.new_empty(products, together * layout.width, layout.size), k, v
+    """Memory for queries [P · heads · d], keys and values [P · kv · d]: of each sequence [heads or kv, length, d]."""
+    q, k, v = (
+        qkv.new_empty(len(layout.nodes) * heads * layout.size) for heads in (layout.heads, *[layout.key_heads] * 2)
+    )
+    return q, k, v
 
 
 def _mixed(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tuple[Tensor, Tensor]:
     """P V of each product, and P."""
+    q, k, v = _as_products(layout, q, k, v)
     chances = q @ k.transpose(1, 2)
     run("causal_softmax", chances, layout.scale, chances.shape[:2].numel(), layout.width)
     return chances @ v, chances
@@ -188,16 +232,23 @@ def _unmixed(  # noqa: PLR0917 - as `_Attention` has them
     q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: _Layout, run: Kernels
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dQ, dK and dV."""
+    q, k, v, by = _as_products(layout, q, k, v, by)
     by_scores = by @ v.transpose(1, 2)
     run("causal_softmax_back", by_scores, chances, layout.scale, chances.shape[:2].numel(), layout.width)
     return by_scores @ k, by_scores.transpose(1, 2) @ q, chances.transpose(1, 2) @ by
 
 
+def _as_products(layout: _Layout, *placed: Tensor) -> Iterator[Tensor]:
+    """Queries [B · kv, heads / kv · L, d], keys and values [B · kv, L, d]."""
+    products = layout.count * layout.key_heads
+    return (each.view(products, -1, layout.size) for each in placed)
+
+
 def _mixed_on_tiles(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tuple[Tensor, Tensor]:
-    """`_mixed`, but that P has rows and columns up to multiples of 32."""
-    (count, rows, _), length = q.shape, k.shape[1]
-    mixed, chances = torch.empty_like(q), q.new_empty(count, rounded_up(rows, TILE_SIDE), rounded_up(length, TILE_SIDE))
-    run("attention", q, k, v, layout.scale, chances, mixed, count, rows, length, layout.size)
+    """`_mixed`, but that P of each sequence has rows and columns up to multiples of 32, and all lie in one row."""
+    mixed, chances = torch.empty_like(q), q.new_empty(int(layout.first_chances[-1]))
+    at = layout.starts, layout.first_chances
+    run("attention", q, k, v, *at, layout.scale, chances, mixed, layout.count, *layout.sizes)
     return mixed, chances
 
 
@@ -205,6 +256,6 @@ def _unmixed_on_tiles(  # noqa: PLR0917 - as `_Attention` has them
     q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: _Layout, run: Kernels
 ) -> tuple[Tensor, Tensor, Tensor]:
     by_q, by_k, by_v = map(torch.empty_like, (q, k, v))
-    sizes = *q.shape[:2], k.shape[1], layout.size
-    run("attention_back", q, k, v, chances, layout.scale, by, by_q, by_k, by_v, *sizes)
+    at = layout.starts, layout.first_chances
+    run("attention_back", q, k, v, chances, *at, layout.scale, by, by_q, by_k, by_v, layout.count, *layout.sizes)
     return by_q, by_k, by_v

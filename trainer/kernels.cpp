@@ -87,10 +87,16 @@ void turn_back(const float* by, const T* x, const T* cosine, const T* sine, Head
     for (Index i = 0; i < size; ++i) put(out[i], scale * (get(norm.weight[i]) * straight[i] - get(x[i]) * shrink));
 }
 
-// Where a head of a place stands in [sequences, heads, length, size].
-inline Index at(Index place, Index head, Index heads, Index length, Index size) {
-    return ((place / length * heads + head) * length + place % length) * size;
-}
+// The places of sequences, one behind the other: of each sequence, and behind the last, its first place; of each place
+// its sequence. Numbers of places lie sequence by sequence, each [heads, length, size].
+struct Places {
+    const Index *starts, *sequences;
+
+    Index at(Index place, Index head, Index heads, Index size) const {
+        const Index start = starts[sequences[place]], length = starts[sequences[place] + 1] - start;
+        return (start * heads + head * length + place - start) * size;
+    }
+};
 
 }  // namespace
 
@@ -168,30 +174,32 @@ void gated_back(const T* by_out, const T* gate_up, T* by_gate_up, Index rows, In
     }
 }
 
-// Rows of nodes -> queries, keys (both turned) and values of places, each [sequences, heads, length, size]
+// Rows of nodes -> queries, keys (both turned) and values of places
 void to_places(const T* qkv, const T* cosines, const T* sines, const T* query_norm, const T* key_norm, float epsilon,
-               const Index* nodes, T* queries, T* keys, T* values, Index sequences, Index length, Index heads,
-               Index key_heads, Index size, Index threads) {
+               const Index* nodes, const Index* starts, const Index* sequences, T* queries, T* keys, T* values,
+               Index places, Index heads, Index key_heads, Index size, Index threads) {
     const Index width = (heads + 2 * key_heads) * size;
+    const Places placed{starts, sequences};
 #pragma omp parallel for num_threads(int(threads))
-    for (Index place = 0; place < sequences * length; ++place) {
+    for (Index place = 0; place < places; ++place) {
         const Index node = nodes[place];
         const T *row = qkv + node * width, *cosine = cosines + node * size, *sine = sines + node * size;
         for (Index head = 0; head < heads; ++head, row += size)
-            turn(row, cosine, sine, {query_norm, epsilon}, queries + at(place, head, heads, length, size), size);
+            turn(row, cosine, sine, {query_norm, epsilon}, queries + placed.at(place, head, heads, size), size);
         for (Index head = 0; head < key_heads; ++head, row += size)
-            turn(row, cosine, sine, {key_norm, epsilon}, keys + at(place, head, key_heads, length, size), size);
+            turn(row, cosine, sine, {key_norm, epsilon}, keys + placed.at(place, head, key_heads, size), size);
         for (Index head = 0; head < key_heads; ++head, row += size)
-            std::memcpy(values + at(place, head, key_heads, length, size), row, size * sizeof(T));
+            std::memcpy(values + placed.at(place, head, key_heads, size), row, size * sizeof(T));
     }
 }
 
-// A node's gradient is the sum over the places where it stands: standing[starts[node]] up to standing[starts[node + 1]]
+// A node's gradient is the sum over the places where it stands: standing[firsts[node]] up to standing[firsts[node + 1]]
 void to_places_back(const T* by_queries, const T* by_keys, const T* by_values, const T* qkv, const T* cosines,
-                    const T* sines, const T* query_norm, const T* key_norm, float epsilon, const Index* starts,
-                    const Index* standing, T* by_qkv, Index nodes, Index length, Index heads, Index key_heads, Index size,
-                    Index threads) {
+                    const T* sines, const T* query_norm, const T* key_norm, float epsilon, const Index* firsts,
+                    const Index* standing, const Index* starts, const Index* sequences, T* by_qkv, Index nodes,
+                    Index heads, Index key_heads, Index size, Index threads) {
     const Index width = (heads + 2 * key_heads) * size;
+    const Places placed{starts, sequences};
 #pragma omp parallel for num_threads(int(threads)) schedule(dynamic, 8)
     for (Index node = 0; node < nodes; ++node) {
         const T *row = qkv + node * width, *cosine = cosines + node * size, *sine = sines + node * size;
@@ -199,8 +207,8 @@ void to_places_back(const T* by_queries, const T* by_keys, const T* by_values, c
         float sum[WIDEST_HEAD];
         auto summed = [&](const T* by, Index head, Index of) {
             std::memset(sum, 0, size * sizeof(float));
-            for (Index n = starts[node]; n < starts[node + 1]; ++n) {
-                const T* one = by + at(standing[n], head, of, length, size);
+            for (Index n = firsts[node]; n < firsts[node + 1]; ++n) {
+                const T* one = by + placed.at(standing[n], head, of, size);
 #pragma omp simd
                 for (Index i = 0; i < size; ++i) sum[i] += get(one[i]);
             }
@@ -261,23 +269,25 @@ void causal_softmax_back(T* by, const T* chances, float scale, Index rows, Index
     }
 }
 
-// [sequences, heads, length, size] -> [nodes, heads * size], each node from its place
-void from_places(const T* placed, const Index* places, T* rows, Index nodes, Index length, Index heads, Index size,
-                 Index threads) {
+// Numbers of places -> [nodes, heads * size], each node from its place
+void from_places(const T* by_place, const Index* places, const Index* starts, const Index* sequences, T* rows, Index nodes,
+                 Index heads, Index size, Index threads) {
+    const Places placed{starts, sequences};
 #pragma omp parallel for num_threads(int(threads))
     for (Index node = 0; node < nodes; ++node)
         for (Index head = 0; head < heads; ++head)
-            std::memcpy(rows + (node * heads + head) * size, placed + at(places[node], head, heads, length, size),
+            std::memcpy(rows + (node * heads + head) * size, by_place + placed.at(places[node], head, heads, size),
                         size * sizeof(T));
 }
 
 // owners: of each place, the node whose place it is, or -1, which gets zeros
-void from_places_back(const T* by_rows, const Index* owners, T* by_placed, Index places, Index length, Index heads,
-                      Index size, Index threads) {
+void from_places_back(const T* by_rows, const Index* owners, const Index* starts, const Index* sequences, T* by_place,
+                      Index places, Index heads, Index size, Index threads) {
+    const Places placed{starts, sequences};
 #pragma omp parallel for num_threads(int(threads))
     for (Index place = 0; place < places; ++place)
         for (Index head = 0; head < heads; ++head) {
-            T* to = by_placed + at(place, head, heads, length, size);
+            T* to = by_place + placed.at(place, head, heads, size);
             if (owners[place] < 0)
                 std::memset(to, 0, size * sizeof(T));
             else

@@ -56,16 +56,17 @@ class Forest:
     """The examples of several adapters: a prefix tree for each, of T nodes in all, and B sequences of L places.
 
     tokens, positions [T]: of each node. nodes [B, L]: the node at each place; those behind a sequence's end repeat its
-    last node, which causal attention never shows to the places before. places [T]: the place (b·L + l) where a node's
-    attention is computed. shared [S] and sharing [S]: nodes that stand in further places, and those places. answers
-    [T_a]: nodes that predict an answer token; targets, chances [T_a, K]: what is expected there (`expectations`);
-    weights [T_a]: what its loss counts for. trees and tree_answers: of each adapter, the nodes that are its own, and
-    its part of `answers`.
+    last node, which causal attention never shows to the places before. lengths [B]: of each sequence, up to its end.
+    places [T]: the place (b·L + l) where a node's attention is computed. shared [S] and sharing [S]: nodes that stand
+    in further places, and those places. answers [T_a]: nodes that predict an answer token; targets, chances [T_a, K]:
+    what is expected there (`expectations`); weights [T_a]: what its loss counts for. trees and tree_answers: of each
+    adapter, the nodes that are its own, and its part of `answers`.
     """
 
     tokens: Tensor
     positions: Tensor
     nodes: Tensor
+    lengths: Tensor
     places: Tensor
     shared: Tensor
     sharing: Tensor
@@ -88,7 +89,8 @@ class Forest:
         """The same with sizes rounded up.
 
         What is added is no part of any example, counts for nothing and has gradients of zero: the last sequence gets a
-        last place of no node, where all nodes and places that are added belong. They are the last adapter's, as it is.
+        place of no node, the last of all, where all nodes and places that are added belong. They are the last
+        adapter's, as it is.
         """
         (count, width), nodes, answers = self.nodes.shape, len(self.tokens), len(self.answers)
         wide, more_nodes = sizes.places(width + 1), sizes.nodes(nodes + 1) - nodes
@@ -102,6 +104,7 @@ class Forest:
             tokens=_longer(self.tokens, more_nodes),
             positions=_longer(self.positions, more_nodes),
             nodes=torch.cat((self.nodes, last), 1),
+            lengths=torch.cat((self.lengths[:-1], self.lengths[-1:] + 1)),
             places=_longer(moved[0], more_nodes, nowhere),
             shared=_longer(self.shared, more_shared, ends[0] - 1),
             sharing=_longer(moved[1], more_shared, nowhere),
@@ -133,6 +136,7 @@ def forest(trees: Sequence[tuple[Sequence[Example], float]]) -> Forest:
         tokens=torch.tensor(grown.tokens),
         positions=torch.tensor(grown.positions),
         nodes=torch.tensor(grown.rows),
+        lengths=torch.tensor([len(example.tokens) for examples, _ in trees for example in examples]),
         places=torch.tensor(grown.places),
         shared=torch.tensor(grown.shared, dtype=torch.long),
         sharing=torch.tensor(grown.sharing, dtype=torch.long),

@@ -103,6 +103,39 @@ struct Sizes {
     Sizes(Index queries, Index length, Index size) : queries(queries), length(length), size(size) {}
     Index rows_at(Index row) const { return std::min(SIDE, queries - row); }
     Index seen(Index row) const { return row % length + 1; }
+    Index scores() const { return deep * wide; }
+};
+
+// What each key head of each sequence is asked by the query heads that share it: one product each. Of each sequence, and
+// behind the last, its first place and its first chance.
+struct Products {
+    const Index *starts, *first_chances;
+    Index sequences, heads, key_heads, size;
+
+    Index count() const { return sequences * key_heads; }
+    Sizes sizes_of(Index sequence) const {
+        const Index length = starts[sequence + 1] - starts[sequence];
+        return {heads / key_heads * length, length, size};
+    }
+    Sizes largest() const {
+        Index longest = 0;
+        for (Index sequence = 1; sequence < sequences; ++sequence)
+            if (sizes_of(sequence).length > sizes_of(longest).length) longest = sequence;
+        return sizes_of(longest);
+    }
+};
+
+// One of them: its sizes, and where its numbers begin.
+struct Product {
+    Sizes sizes;
+    Index asking, asked, chances;
+
+    Product(const Products& all, Index number) : sizes(all.sizes_of(number / all.key_heads)) {
+        const Index sequence = number / all.key_heads, head = number % all.key_heads, start = all.starts[sequence];
+        asking = (start * all.heads + head * sizes.queries) * sizes.size;
+        asked = (start * all.key_heads + head * sizes.length) * sizes.size;
+        chances = all.first_chances[sequence] + head * sizes.scores();
+    }
 };
 
 // Memory for blocks, before memory for numbers
@@ -113,77 +146,83 @@ constexpr Index BLOCK = sizeof(Block) / sizeof(bf16);
 
 extern "C" {
 
-// chances = softmax(scale q kt) over the places up to a query's own; y = chances v. q, y [products, queries, size],
-// k, v [products, length, size], chances [products, rounded queries, rounded length]; query r is at place r % length
-void attention(const bf16* q, const bf16* k, const bf16* v, float scale, bf16* chances, bf16* y, Index products,
-               Index queries, Index length, Index size, Index threads) {
-    const Sizes sizes(queries, length, size);
+// chances = softmax(scale q kt) over the places up to a query's own; y = chances v. Sequence by sequence: q, y [heads,
+// length, size], k, v [key heads, length, size], chances [key heads, rounded queries, rounded length], where the queries of
+// a key head are those of the heads that share it, one behind the other
+void attention(const bf16* q, const bf16* k, const bf16* v, const Index* starts, const Index* first_chances, float scale,
+               bf16* chances, bf16* y, Index sequences, Index heads, Index key_heads, Index size, Index threads) {
+    const Products products{starts, first_chances, sequences, heads, key_heads, size};
+    const Sizes largest = products.largest();
 #pragma omp parallel num_threads(int(threads))
     {
         Tiles tiles;
-        bf16* memory = own_memory.of(sizes.most * BLOCK + 2 * sizes.wide * size + SIDE * size);
+        bf16* memory = own_memory.of(largest.most * BLOCK + 2 * largest.wide * size + SIDE * size);
         Block* blocks = blocks_in(memory);
-        bf16 *keys = memory + sizes.most * BLOCK, *values = keys + sizes.wide * size, *copy = values + sizes.wide * size;
-#pragma omp for
-        for (Index product = 0; product < products; ++product) {
-            const Rows rows(q + product * queries * size, queries, size, copy);
-            right_of_transposed(k + product * length * size, length, size, keys);
-            right_of(v + product * length * size, length, size, values);
-            bf16* given = chances + product * sizes.deep * sizes.wide;
-            for (Index row = 0; row < queries; row += SIDE) {
+        bf16 *keys = memory + largest.most * BLOCK, *values = keys + largest.wide * size, *copy = values + largest.wide * size;
+#pragma omp for schedule(dynamic)
+        for (Index number = 0; number < products.count(); ++number) {
+            const Product product(products, number);
+            const Sizes& sizes = product.sizes;
+            const Rows rows(q + product.asking, sizes.queries, size, copy);
+            right_of_transposed(k + product.asked, sizes.length, size, keys);
+            right_of(v + product.asked, sizes.length, size, values);
+            for (Index row = 0; row < sizes.queries; row += SIDE) {
                 blocks_of(rows.at(row), size, keys, size, sizes.wide, blocks);
-                bf16* shares = given + row * sizes.wide;
+                bf16* shares = chances + product.chances + row * sizes.wide;
                 for (Index i = 0; i < sizes.rows_at(row); ++i)
                     softmax({blocks->numbers + i * SIDE, sizes.seen(row + i)}, scale, sizes.wide, shares + i * sizes.wide);
                 std::memset(shares + sizes.rows_at(row) * sizes.wide, 0,
                             (SIDE - sizes.rows_at(row)) * sizes.wide * sizeof(bf16));
                 blocks_of(shares, sizes.wide, values, sizes.wide, size, blocks);
-                put_all(blocks, size, y + (product * queries + row) * size, sizes.rows_at(row));
+                put_all(blocks, size, y + product.asking + row * size, sizes.rows_at(row));
             }
         }
     }
 }
 
 // dv = chancest dy; by scores, ds = scale * chances * (dy vt - its mean by chances); dq = ds k; dk = dst q
-void attention_back(const bf16* q, const bf16* k, const bf16* v, const bf16* chances, float scale, const bf16* dy, bf16* dq,
-                    bf16* dk, bf16* dv, Index products, Index queries, Index length, Index size, Index threads) {
-    const Sizes sizes(queries, length, size);
-    const Index scores = sizes.deep * sizes.wide;
+void attention_back(const bf16* q, const bf16* k, const bf16* v, const bf16* chances, const Index* starts,
+                    const Index* first_chances, float scale, const bf16* dy, bf16* dq, bf16* dk, bf16* dv, Index sequences,
+                    Index heads, Index key_heads, Index size, Index threads) {
+    const Products products{starts, first_chances, sequences, heads, key_heads, size};
+    const Sizes largest = products.largest();
 #pragma omp parallel num_threads(int(threads))
     {
         Tiles tiles;
-        const Index panels = 2 * (sizes.wide + sizes.deep) * size;
-        bf16* memory = own_memory.of(sizes.most * BLOCK + panels + SIDE * (size + sizes.wide) + 2 * scores);
+        const Index panels = 2 * (largest.wide + largest.deep) * size;
+        bf16* memory = own_memory.of(largest.most * BLOCK + panels + SIDE * (size + largest.wide) + 2 * largest.scores());
         auto taken = [&](Index numbers) { return std::exchange(memory, memory + numbers); };
-        Block* blocks = blocks_in(taken(sizes.most * BLOCK));
-        bf16 *keys = taken(sizes.wide * size), *values = taken(sizes.wide * size);
-        bf16 *asked = taken(sizes.deep * size), *by = taken(sizes.deep * size);
-        bf16 *copy = taken(SIDE * size), *by_scores = taken(SIDE * sizes.wide);
-        bf16 *turned_scores = taken(scores), *turned_chances = taken(scores);
-#pragma omp for
-        for (Index product = 0; product < products; ++product) {
-            const Rows rows(dy + product * queries * size, queries, size, copy);
-            right_of(k + product * length * size, length, size, keys);
-            right_of_transposed(v + product * length * size, length, size, values);
-            right_of(q + product * queries * size, queries, size, asked);
-            right_of(dy + product * queries * size, queries, size, by);
-            for (Index row = 0; row < queries; row += SIDE) {
-                const bf16* given = chances + product * scores + row * sizes.wide;
+        Block* blocks = blocks_in(taken(largest.most * BLOCK));
+        bf16 *keys = taken(largest.wide * size), *values = taken(largest.wide * size);
+        bf16 *asked = taken(largest.deep * size), *by = taken(largest.deep * size);
+        bf16 *copy = taken(SIDE * size), *by_scores = taken(SIDE * largest.wide);
+        bf16 *turned_scores = taken(largest.scores()), *turned_chances = taken(largest.scores());
+#pragma omp for schedule(dynamic)
+        for (Index number = 0; number < products.count(); ++number) {
+            const Product product(products, number);
+            const Sizes& sizes = product.sizes;
+            const Rows rows(dy + product.asking, sizes.queries, size, copy);
+            right_of(k + product.asked, sizes.length, size, keys);
+            right_of_transposed(v + product.asked, sizes.length, size, values);
+            right_of(q + product.asking, sizes.queries, size, asked);
+            right_of(dy + product.asking, sizes.queries, size, by);
+            for (Index row = 0; row < sizes.queries; row += SIDE) {
+                const bf16* given = chances + product.chances + row * sizes.wide;
                 blocks_of(rows.at(row), size, values, size, sizes.wide, blocks);
                 std::memset(by_scores, 0, SIDE * sizes.wide * sizeof(bf16));
                 for (Index i = 0; i < sizes.rows_at(row); ++i)
                     softmax_back({blocks->numbers + i * SIDE, sizes.seen(row + i)}, given + i * sizes.wide, scale,
                                  sizes.wide, by_scores + i * sizes.wide);
                 blocks_of(by_scores, sizes.wide, keys, sizes.wide, size, blocks);
-                put_all(blocks, size, dq + (product * queries + row) * size, sizes.rows_at(row));
+                put_all(blocks, size, dq + product.asking + row * size, sizes.rows_at(row));
                 for (Index column = 0; column < sizes.wide; column += SIDE) {
                     const Index to = column * sizes.deep + row;
                     transposed(by_scores + column, sizes.wide, SIDE, turned_scores + to, sizes.deep);
                     transposed(given + column, sizes.wide, SIDE, turned_chances + to, sizes.deep);
                 }
             }
-            for (Index place = 0; place < length; place += SIDE) {
-                const Index to = (product * length + place) * size, here = std::min(SIDE, length - place);
+            for (Index place = 0; place < sizes.length; place += SIDE) {
+                const Index to = product.asked + place * size, here = std::min(SIDE, sizes.length - place);
                 blocks_of(turned_scores + place * sizes.deep, sizes.deep, asked, sizes.deep, size, blocks);
                 put_all(blocks, size, dk + to, here);
                 blocks_of(turned_chances + place * sizes.deep, sizes.deep, by, sizes.deep, size, blocks);

@@ -53,6 +53,7 @@ class Both:
     ours: KernelPieces
     torchs: TorchPieces
     nodes: int
+    of_examples: int
     dtype: torch.dtype
 
     def random(self, *shape) -> Tensor:
@@ -75,7 +76,8 @@ class Both:
 @pytest.fixture
 def both(dtype):
     torch.manual_seed(0)
-    grown = forest([(EXAMPLES[:3], 0.5), (EXAMPLES[3:], 1.0)]).padded(ON_CPU)
+    of_examples = forest([(EXAMPLES[:3], 0.5), (EXAMPLES[3:], 1.0)])
+    grown = of_examples.padded(ON_CPU)
     angles = grown.positions[:, None, None] * torch.rand(SIZE // 2).repeat(2)
     turns = angles.cos().to(dtype), angles.sin().to(dtype)
     base = SimpleNamespace(
@@ -88,7 +90,8 @@ def both(dtype):
     )
     found = kernels(dtype)
     assert found is not None, "this machine has no C++ compiler"
-    return Both(KernelPieces(found, base, grown, turns), TorchPieces(base, grown, turns), len(grown.tokens), dtype)
+    ours, torchs = KernelPieces(found, base, grown, turns), TorchPieces(base, grown, turns)
+    return Both(ours, torchs, len(grown.tokens), len(of_examples.tokens), dtype)
 
 
 def test_norms(both):
@@ -119,12 +122,23 @@ def test_attention(both, normed):
     norms = (both.random(SIZE), both.random(SIZE)) if normed else (None, None)
     block = SimpleNamespace(query_norm=norms[0], key_norm=norms[1])
     qkv = both.random(both.nodes, (HEADS + 2 * KEY_HEADS) * SIZE).requires_grad_()
-    both.agree(lambda pieces_, qkv: pieces_.attention(qkv, block), qkv)
+    both.agree(lambda pieces_, qkv: pieces_.attention(qkv, block)[: both.of_examples], qkv)
+
+
+def test_on_tiles_a_sequence_has_its_own_places_alone(both):
+    layout = both.ours._layout
+    own = [
+        *(len(example.tokens) for example in EXAMPLES[:-1]),
+        len(EXAMPLES[-1].tokens) + 1,
+    ]  # the last one's is of no node
+    wanted = own if layout.tiles else [48] * len(EXAMPLES)
+    assert layout.starts.diff().tolist() == wanted
+    assert len(layout.nodes) == sum(wanted)
 
 
 def test_a_nan_stays_in_its_tree(both):
     qkv = both.random(both.nodes, (HEADS + 2 * KEY_HEADS) * SIZE)
-    own = both.ours._layout.places // both.ours._layout.width == 3  # the second adapter's only sequence
+    own = both.ours._layout.sequences[both.ours._layout.places] == 3  # the second adapter's only sequence
     qkv[~own] = torch.nan
     qkv.requires_grad_()
     attended = both.ours.attention(qkv, SimpleNamespace(query_norm=None, key_norm=None))

@@ -17,6 +17,7 @@ def test_what_examples_begin_with_is_there_once():
     assert laid_out.tokens.tolist() == [1, 2, 3, 4, 5, 6]
     assert laid_out.positions.tolist() == [0, 1, 2, 3, 2, 3]
     assert laid_out.nodes.tolist() == [[0, 1, 2, 3], [0, 1, 4, 4], [0, 1, 2, 5]]
+    assert laid_out.lengths.tolist() == [4, 3, 4]
 
 
 def test_the_same_token_behind_another_beginning_is_another_node():
@@ -62,6 +63,7 @@ def test_a_padded_forest_has_its_examples_and_what_is_added_stands_where_no_exam
     assert padded.nodes.view(-1)[padded.places[:nodes]].tolist() == list(range(nodes))
     assert {*padded.places[nodes:].tolist(), *padded.sharing[len(grown.sharing) :].tolist()} == {count * width - 1}
     assert count * width - 1 not in {*padded.places[:nodes].tolist(), *padded.sharing[: len(grown.sharing)].tolist()}
+    assert padded.lengths.tolist() == [3, 2, 5]  # the last one's last place is that of what is added
     assert min(padded.shared[len(grown.shared) :].tolist()) >= nodes
     answers = len(grown.answers)
     assert padded.weights[:answers].tolist() == grown.weights.tolist()
