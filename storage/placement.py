@@ -6,11 +6,24 @@ revisions that it takes or had.
 
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import Protocol, TypeVar
 
 from storage.records import Node
 
 
-def place(digest: str, nodes: Iterable[Node], count: int) -> tuple[Node, ...]:
+class Holder(Protocol):
+    """What can hold revisions: a node, or one that has not reported yet."""
+
+    @property
+    def id(self) -> str:
+        """The node's id in the catalogue."""
+        ...
+
+
+H = TypeVar("H", bound=Holder)
+
+
+def place(digest: str, nodes: Iterable[H], count: int) -> tuple[H, ...]:
     """The first `count` nodes in the revision's order of preference; fewer where there are fewer."""
     return tuple(sorted(nodes, key=lambda node: _weight(digest, node.id), reverse=True)[:count])
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """One engine. `node` is its id in the catalogue; `max_model_len` counts tokens of prompt and answer together."""
+    """One engine. `id` is its node's in the catalogue; `max_model_len` counts tokens of prompt and answer together."""
 
-    node: str
+    id: str
     base_model: str
     base_model_revision: str
     max_model_len: int

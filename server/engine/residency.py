@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -73,36 +72,22 @@ class Residency:
 
     def _wanted(self) -> tuple[RevisionRef, ...]:
         """What the node last reported, else its share of the newest revisions."""
-        before = self._catalogue.nodes.residents(self._identity.node)
+        before = self._catalogue.nodes.residents(self._identity.id)
         if before:
             return before[-self._identity.slots :]
-        nodes = [*self._others(), self._as_node()]
+        nodes: list[Node | Identity] = [*self._others(), self._identity]
         newest = self._catalogue.revisions.current(self._identity.base_model, self._identity.slots * len(nodes))
-        mine = [ref for ref in newest if place(ref.digest, nodes, 1)[0].id == self._identity.node]
+        mine = [ref for ref in newest if self._identity in place(ref.digest, nodes, 1)]
         return tuple(mine[: self._identity.slots])
 
     def _others(self) -> list[Node]:
-        others = (node for node in self._catalogue.nodes.list() if node.id != self._identity.node)
+        others = (node for node in self._catalogue.nodes.list() if node.id != self._identity.id)
         base = self._identity.base_model_revision
         return usable(others, silent_below_seconds=self._node_timeout_seconds, base_model_revision=base)
 
-    def _as_node(self) -> Node:
-        return Node(
-            id=self._identity.node,
-            address=self._address,
-            base_model=self._identity.base_model,
-            base_model_revision=self._identity.base_model_revision,
-            slots=self._identity.slots,
-            answers_at_once=self._identity.answers_at_once,
-            resident=0,
-            draining=False,
-            heartbeat_at=datetime.now(UTC),
-            silent_seconds=0.0,
-        )
-
     def _report(self, resident: Sequence[RevisionRef]) -> None:
         self._catalogue.nodes.report(
-            self._identity.node,
+            self._identity.id,
             address=self._address,
             base_model=self._identity.base_model,
             base_model_revision=self._identity.base_model_revision,

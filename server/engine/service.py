@@ -49,7 +49,7 @@ class EngineService(engine_pb2_grpc.EngineServiceServicer):
         """Says what it serves."""
         identity = self._identity
         return pb.GetEngineResponse(
-            node=identity.node,
+            node=identity.id,
             base_model=identity.base_model,
             base_model_revision=identity.base_model_revision,
             max_model_len=identity.max_model_len,

@@ -64,7 +64,7 @@ async def serving(
     """
     engine = settings.engine
     identity = Identity(
-        node=engine.node,
+        id=engine.node,
         base_model=settings.model.base_model,
         base_model_revision=base_model_revision,
         max_model_len=llm.window,
@@ -128,7 +128,7 @@ async def _listening(
 @asynccontextmanager
 async def _preparation(settings: Settings, base_model: Path, identity: Identity) -> AsyncIterator[Preparation]:
     """Empties the folder of the last run: only what this engine loads may be in it."""
-    folder = settings.state_dir / "engine" / identity.node / "revisions"
+    folder = settings.state_dir / "engine" / identity.id / "revisions"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     preparation = Preparation(

@@ -12,7 +12,7 @@ WORDS = 4000
 
 def service(llm, slots) -> EngineService:
     identity = Identity(
-        node="a",
+        id="a",
         base_model="tiny",
         base_model_revision="r",
         max_model_len=llm.window,
