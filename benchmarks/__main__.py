@@ -14,9 +14,8 @@ import typer
 from benchmarks.environment import become_role
 from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_registered, of_serving
 from lift import logs
-from lift.cli.options import DEFAULT_STATE, Json, State
+from lift.cli.options import DEFAULT_STATE, Json, State, numbers
 from lift.commands import run
-from lift.errors import InvalidOption
 from lift.pictures import checked
 
 app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
@@ -63,8 +62,8 @@ def train(
             device=device,
             profile=profile,
             rank=rank,
-            pairs=_numbers("pairs", pairs),
-            rival_pairs=_numbers("rival_pairs", rival_pairs),
+            pairs=numbers("pairs", pairs),
+            rival_pairs=numbers("rival-pairs", rival_pairs),
             rivals=rivals,
             repeats=repeats,
             examples=examples,
@@ -99,8 +98,8 @@ def serve(
             base_model=model,
             rank=rank,
             shrunk_rank=shrunk_rank,
-            adapters=_numbers("adapters", adapters),
-            streams=_numbers("streams", streams) if streams else (),
+            adapters=numbers("adapters", adapters),
+            streams=numbers("streams", streams) if streams else (),
             repeats=repeats,
             rivals=rivals,
             threads=threads,
@@ -130,7 +129,7 @@ def registered(
         plan = Plan(
             base_model=model,
             rank=rank,
-            adapters=_numbers("adapters", adapters),
+            adapters=numbers("adapters", adapters),
             threads=threads,
             repeats=repeats,
             say=_say,
@@ -154,7 +153,7 @@ def load(
     from benchmarks.load import Plan, bench_load
 
     def measure() -> dict[str, Any]:
-        levels = _numbers("concurrency", concurrency)
+        levels = numbers("concurrency", concurrency)
         return bench_load(Plan(state_dir=state, concurrency=levels, adapters=adapter or (), repeats=repeats, say=_say))
 
     _run(measure, as_json, plot, of_load)
@@ -174,7 +173,7 @@ def pipeline(
     from lift.stack.folder import StateFolder
 
     def measure() -> dict[str, Any]:
-        lengths = _numbers("sentences", sentences)
+        lengths = numbers("sentences", sentences)
         plan = Plan(state=StateFolder(state.resolve()), sentences=lengths, repeats=repeats, say=_say)
         return bench_pipeline(plan)
 
@@ -190,7 +189,7 @@ def catalogue(
     """A gateway's calls while its catalogue grows; starts what it needs, without engine and store."""
     from benchmarks.catalogue import Plan, bench_catalogue
 
-    _run(lambda: bench_catalogue(Plan(adapters=_numbers("adapters", adapters), say=_say)), as_json, plot, of_catalogue)
+    _run(lambda: bench_catalogue(Plan(adapters=numbers("adapters", adapters), say=_say)), as_json, plot, of_catalogue)
 
 
 @app.command()
@@ -207,7 +206,7 @@ def breakeven(
     from benchmarks.breakeven import Plan, bench_breakeven
 
     def measure() -> dict[str, Any]:
-        lengths, levels = _numbers("sentences", sentences), _numbers("concurrency", concurrency)
+        lengths, levels = numbers("sentences", sentences), numbers("concurrency", concurrency)
         plan = Plan(state_dir=state, sentences=lengths, concurrency=levels, repeats=repeats, say=_say)
         return bench_breakeven(plan)
 
@@ -233,14 +232,6 @@ def recipes(
     given = {name: tuple(text.split(",")) for name, _, text in named}
     folder = StateFolder(state.resolve())
     _run(lambda: bench_recipes(Plan(state=folder, data=data, values=given, out=out, say=_say)), as_json)
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    """The numbers of a text such as "1,4,16", each once. InvalidOption."""
-    try:
-        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError as error:
-        raise InvalidOption(option=option, value=text, expected="numbers such as 1,4,16") from error
 
 
 def _run(

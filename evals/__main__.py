@@ -73,8 +73,8 @@ def evaluate(
     choices = Choices(
         tokens=lambda text: _tokens(text, state),
         per=per,
-        lengths=arguments.numbers("lengths", lengths),
-        depths=arguments.numbers("depths", depths),
+        lengths=options.numbers("lengths", lengths),
+        depths=options.numbers("depths", depths),
         instances=instances,
         questions=questions,
     )

@@ -6,14 +6,6 @@ from evals.judge import Judge
 from lift.errors import InvalidOption
 
 
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between them."""
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError as error:
-        raise InvalidOption(option=option, value=text, expected="whole numbers with commas between them") from error
-
-
 def judge_of(url: str, model: str) -> Judge | None:
     """The judge at an endpoint, with the key of LIFT_JUDGE_KEY; None where neither is given."""
     if bool(url) != bool(model):

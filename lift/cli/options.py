@@ -1,9 +1,11 @@
-"""The options that many commands share."""
+"""The options that many commands share, and how those of several numbers are read."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from lift.errors import InvalidOption
 
 State = Annotated[
     Path,
@@ -11,3 +13,11 @@ State = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT_STATE = Path(".lift")
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """The whole numbers of a text such as "1,4,16", each once, in its order. InvalidOption."""
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise InvalidOption(option=option, value=text, expected="whole numbers such as 1,4,16") from error

@@ -53,7 +53,3 @@ def test_what_was_measured_is_printed_even_where_it_cannot_be_drawn(capsys, tmp_
     with pytest.raises(InvalidOption):
         command._run(lambda: {"score": 1}, as_json=True, plot=tmp_path / "out.png", growth=growth)
     assert json.loads(capsys.readouterr().out) == {"score": 1}
-
-
-def test_each_number_is_taken_once_in_the_order_given():
-    assert command._numbers("adapters", "8,1,8") == (8, 1)
