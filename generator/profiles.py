@@ -58,9 +58,10 @@ def chosen_profile(
     """The profile of a request; empty name, 0 pairs and an empty prompt leave the choice to it. InvalidOption."""
     name = name or "general"
     if name not in AMOUNTS:
-        raise InvalidOption(field="profile", value=name[:80], choices=", ".join(AMOUNTS))
+        raise InvalidOption(option="generation_profile", value=name[:80], expected=", ".join(AMOUNTS))
     if not 0 <= pairs_per_sentence <= MAX_PAIRS_PER_SENTENCE:
-        raise InvalidOption(field="pairs_per_sentence", value=pairs_per_sentence, maximum=MAX_PAIRS_PER_SENTENCE)
+        expected = f"from 0 to {MAX_PAIRS_PER_SENTENCE}"
+        raise InvalidOption(option="pairs_per_sentence", value=pairs_per_sentence, expected=expected)
     if custom_prompt:
         _check(custom_prompt, required, allowed)
     amounts = AMOUNTS[name]
@@ -85,13 +86,13 @@ def filled(prompt: str, **values: str) -> str:
 
 def _check(prompt: str, required: frozenset[str], allowed: frozenset[str]) -> None:
     if len(prompt) > MAX_CUSTOM_PROMPT_CHARACTERS:
-        raise InvalidOption(field="custom_prompt", characters=len(prompt), maximum=MAX_CUSTOM_PROMPT_CHARACTERS)
+        raise InvalidOption(option="custom_prompt", expected=f"at most {MAX_CUSTOM_PROMPT_CHARACTERS} characters")
     places = set(_PLACE.findall(prompt))
     for missing in sorted(required - places):
-        raise InvalidOption(field="custom_prompt", missing=f"{{{missing}}}")
+        raise InvalidOption(option="custom_prompt", missing=f"{{{missing}}}")
     for unknown in sorted(places - allowed):
         raise InvalidOption(
-            field="custom_prompt",
-            unknown=f"{{{unknown[:40]}}}",
-            choices=", ".join(f"{{{name}}}" for name in sorted(allowed)),
+            option="custom_prompt",
+            value=f"{{{unknown[:40]}}}",
+            expected=", ".join(f"{{{name}}}" for name in sorted(allowed)),
         )

@@ -47,7 +47,8 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
 
 def _reading(request: pb.GenerateRequest, window_characters: int) -> Reading:
     if not request.documents or len(request.documents) > MAX_DOCUMENTS:
-        raise errors.InvalidOption(field="documents", count=len(request.documents), maximum=MAX_DOCUMENTS)
+        expected = f"from 1 to {MAX_DOCUMENTS}"
+        raise errors.InvalidOption(option="documents", value=len(request.documents), expected=expected)
     documents = [SourceText(title=document.title, text=document.text) for document in request.documents]
     return Reading(documents, window_characters)
 
@@ -55,7 +56,7 @@ def _reading(request: pb.GenerateRequest, window_characters: int) -> Reading:
 def _todo(request: pb.GenerateRequest, sentences: int) -> list[int]:
     done = set(request.done_sentences)
     if done and (min(done) < 0 or max(done) >= sentences):
-        raise errors.InvalidOption(field="done_sentences", sentences=sentences)
+        raise errors.InvalidOption(option="done_sentences", expected=f"indices below {sentences}")
     return [index for index in range(sentences) if index not in done]
 
 

@@ -18,7 +18,7 @@ def strategy_of_request(request: pb.GenerateRequest, *, endpoint: Endpoint, defa
     """The strategy that a request names, with its profile and prompt; `default` where it names none. InvalidOption."""
     name = request.strategy or default
     if name not in STRATEGIES:
-        raise InvalidOption(field="strategy", value=name[:80], choices=", ".join(STRATEGIES))
+        raise InvalidOption(option="strategy", value=name[:80], expected=", ".join(STRATEGIES))
     if name == RawStrategy.name:
         return RawStrategy()
     asking, *added = name.split("+")

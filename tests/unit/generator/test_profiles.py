@@ -54,19 +54,20 @@ def test_an_own_prompt_replaces_the_profiles_and_may_hold_other_braces():
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "option"),
     [
-        {"name": "special"},
-        {"pairs": -1},
-        {"pairs": 51},
-        {"prompt": "Ask something."},
-        {"prompt": "{sentence} {document}"},
-        {"prompt": "{sentence}" + "x" * 20_000},
+        ({"name": "special"}, "generation_profile"),
+        ({"pairs": -1}, "pairs_per_sentence"),
+        ({"pairs": 51}, "pairs_per_sentence"),
+        ({"prompt": "Ask something."}, "custom_prompt"),
+        ({"prompt": "{sentence} {document}"}, "custom_prompt"),
+        ({"prompt": "{sentence}" + "x" * 20_000}, "custom_prompt"),
     ],
 )
-def test_options_that_cannot_be_used_are_refused(options):
-    with pytest.raises(InvalidOption):
+def test_options_that_cannot_be_used_are_refused_by_the_names_that_tenants_give_them(options, option):
+    with pytest.raises(InvalidOption) as refused:
         chosen(**options)
+    assert refused.value.facts["option"] == option
 
 
 def test_what_is_filled_in_is_not_filled_in_again():
