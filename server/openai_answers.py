@@ -8,8 +8,8 @@ from itertools import accumulate
 from typing import Any, TypeAlias
 
 from lift import errors
-from server.openai_backend import Backend, End, Order
-from server.pieces import Piece, Token
+from server.openai_backend import Backend, Order
+from server.pieces import End, Piece, Token
 
 Json: TypeAlias = dict[str, Any]
 

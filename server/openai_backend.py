@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.openai_requests import Prompt
-from server.pieces import Piece
+from server.pieces import End, Piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +32,6 @@ class Order:
     stop: tuple[str, ...]
     logprobs: int | None
     echo: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How an answer ended (stop or length) and what it cost, in tokens."""
-
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
 
 
 class Backend(Protocol):

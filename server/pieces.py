@@ -1,4 +1,4 @@
-"""What an answer is passed on in: texts, and the tokens they are made of where somebody asks how likely those are."""
+"""What an answer is passed on in: texts, the tokens they are made of where somebody asks for those, and its end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,3 +25,18 @@ class Piece:
 
     text: str
     tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How an answer ended, behind its last piece: stop or length, and what it took in tokens.
+
+    `context_truncated`: not all of the context was in the prompt. `out_of_scope`: the base model answered, since the
+    question is about something else than the revision.
+    """
+
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    context_truncated: bool = False
+    out_of_scope: bool = False

@@ -12,7 +12,7 @@ from server.engine import prompts
 from server.engine.llm import LLM, Adapter, Sampling
 from server.engine.prompts import Prompt
 from server.engine.slots import Slots
-from server.pieces import Piece, Token
+from server.pieces import End, Piece, Token
 from storage.records import RevisionRef
 from storage.scope import Scope
 
@@ -33,20 +33,6 @@ class Question:
     prompt: str | tuple[tuple[str, str], ...]
     context: str = ""
     sampling: Sampling
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How an answer ended: stop or length, and what it took.
-
-    `out_of_scope`: the base model answered, since the question is about something else than the revision.
-    """
-
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    context_truncated: bool
-    out_of_scope: bool = False
 
 
 class Answers:

@@ -6,11 +6,11 @@ from typing import Any
 
 from lift.internal.v1 import engine_pb2 as pb
 from lift.internal.v1 import engine_pb2_grpc
-from server.engine.answers import Answers, End, Question
+from server.engine.answers import Answers, Question
 from server.engine.identity import Identity
 from server.engine.llm import Sampling
 from server.engine.slots import Slots
-from server.pieces import Piece, Token
+from server.pieces import End, Piece, Token
 from storage.refs import of_message, to_message
 
 TOKENS_PER_MESSAGE = 1024

@@ -20,7 +20,7 @@ from lift.serving.node_token import NodeToken
 from lift.settings import Settings
 from lift.template import PromptTemplate
 from lift.writing import WRITER
-from server.engine.answers import Answers, End, Question
+from server.engine.answers import Answers, Question
 from server.engine.disk_cache import DiskCache
 from server.engine.identity import Identity
 from server.engine.llm import LLM, Adapter, Sampling
@@ -32,6 +32,7 @@ from server.engine.service import EngineService
 from server.engine.slots import Slots
 from server.listening import HttpServer
 from server.openai_api import openai_app
+from server.pieces import End
 from storage.catalogue import Catalogue
 
 log = structlog.get_logger()

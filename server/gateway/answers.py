@@ -21,7 +21,7 @@ from server.gateway.contexts import NO_CONTEXT, Contexts
 from server.gateway.evidence import Evidence, Witness
 from server.gateway.places import Places
 from server.gateway.routing import Router
-from server.pieces import Piece, Token
+from server.pieces import End, Piece, Token
 from storage.catalogue import Catalogue
 from storage.records import Adapter, RevisionRef, Tenant
 from storage.refs import of_message, to_message
@@ -54,22 +54,16 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(End):
     """The facts of a finished answer. Seconds count from the moment the gateway had the question.
 
-    `out_of_scope`: the base model answered, since the question is about something else than the revision; no evidence.
-    `context_truncated`: not all of the documents were in the prompt.
+    What is out of scope has no evidence.
     """
 
     adapter: str | None
     revision: str | None
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
     first_token_seconds: float
     total_seconds: float
-    out_of_scope: bool = False
-    context_truncated: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 

@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 
 from lift.errors import AdapterMissing, MalformedName
 from lift.ids import SYSTEM, checked_id
-from server.gateway.answers import Answered, Answers, Question
+from server.gateway.answers import Answers, Question
 from server.gateway.auth import TenantKeys, caller
-from server.openai_backend import End, Model, Order
-from server.pieces import Piece
+from server.openai_backend import Model, Order
+from server.pieces import End, Piece
 from storage.catalogue import Catalogue
 
 BASE = "base"
@@ -46,7 +45,7 @@ class GatewayBackend:
         """The tenant's quota."""
         return caller().quotas.max_concurrent_queries
 
-    async def answer(self, order: Order) -> AsyncGenerator[Piece | End]:
+    def answer(self, order: Order) -> AsyncGenerator[Piece | End]:
         """The pieces of an answer; errors are those of `Answers.answer`."""
         question = Question(
             adapter=None if self._is_base(order.model) else _id(order.model),
@@ -58,9 +57,7 @@ class GatewayBackend:
             logprobs=order.logprobs,
             echo=order.echo,
         )
-        async with aclosing(self._answers.answer(caller(), question)) as pieces:
-            async for piece in pieces:
-                yield _ended(piece) if isinstance(piece, Answered) else piece
+        return self._answers.answer(caller(), question)
 
     def _is_base(self, model: str) -> bool:
         return model in {BASE, self._base_model}
@@ -81,11 +78,3 @@ def _id(model: str) -> str:
 
 def _model(tenant: str, adapter: str, created_at: datetime) -> Model:
     return Model(id=adapter, created=int(created_at.timestamp()), owned_by=tenant)
-
-
-def _ended(answered: Answered) -> End:
-    return End(
-        finish_reason=answered.finish_reason,
-        prompt_tokens=answered.prompt_tokens,
-        completion_tokens=answered.completion_tokens,
-    )

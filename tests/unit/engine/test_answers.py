@@ -8,9 +8,9 @@ import pytest
 
 from lift.errors import EngineUnavailable, InvalidOption, RevisionNotResident
 from lift.template import PromptTemplate
-from server.engine.answers import Answers, End, Question
+from server.engine.answers import Answers, Question
 from server.engine.llm import Sampling
-from server.pieces import Piece, Token
+from server.pieces import End, Piece, Token
 from storage.scope import Scope
 
 CHATML = PromptTemplate.named("chatml")

@@ -9,8 +9,8 @@ import openai
 import pytest
 
 from server.openai_api import openai_app
-from server.openai_backend import End, Model, Order
-from server.pieces import Piece, Token
+from server.openai_backend import Model, Order
+from server.pieces import End, Piece, Token
 
 PROMPT, ANSWER, ENDING = ("The", " bell"), (" rings", " at", " noon"), "<|end|>"
 RIVAL = " sinks"
