@@ -1,6 +1,5 @@
 """The seam between what serves answers and what computes them: `vllm_engine`, and its in-memory twin `memory`."""
 
-import math
 from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,7 @@ from typing import Protocol, Self
 from lift.errors import InvalidOption
 from lift.limits import MAX_LOGPROBS
 from server.pieces import Token
-
-MAX_TEMPERATURE = 2.0
-MAX_STOPS = 16
-MAX_STOP_CHARACTERS = 256
+from server.sampling import check_sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +31,7 @@ class Sampling:
         """The values themselves; InvalidOption where one is out of range."""
         if self.max_tokens < (least := 0 if self.echo else 1):
             raise InvalidOption(option="max_tokens", value=self.max_tokens, expected=f"at least {least}")
-        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= MAX_TEMPERATURE):
-            raise InvalidOption(option="temperature", value=self.temperature, expected=f"0 to {MAX_TEMPERATURE}")
-        if not 0 < self.top_p <= 1:
-            raise InvalidOption(option="top_p", value=self.top_p, expected="above 0, at most 1")
-        if len(self.stop) > MAX_STOPS or any(not 0 < len(text) <= MAX_STOP_CHARACTERS for text in self.stop):
-            expected = f"at most {MAX_STOPS} texts of 1 to {MAX_STOP_CHARACTERS} characters"
-            raise InvalidOption(option="stop", expected=expected)
+        check_sampling(self.temperature, self.top_p, self.stop)
         if self.logprobs is not None and not 0 <= self.logprobs <= MAX_LOGPROBS:
             raise InvalidOption(option="logprobs", value=self.logprobs, expected=f"from 0 to {MAX_LOGPROBS}")
         return self

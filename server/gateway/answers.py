@@ -15,13 +15,13 @@ from lift.internal.v1 import engine_pb2 as pb
 from lift.limits import MAX_TURNS
 from lift.settings import GatewaySettings
 from lift.values import AdapterState
-from server.gateway import checks
 from server.gateway.admission import Admission
 from server.gateway.contexts import NO_CONTEXT, Contexts
 from server.gateway.evidence import Evidence, Witness
 from server.gateway.places import Places
 from server.gateway.routing import Router
 from server.pieces import End, Piece, Token
+from server.sampling import check_sampling
 from storage.catalogue import Catalogue
 from storage.records import Adapter, RevisionRef, Tenant
 from storage.refs import of_message, to_message
@@ -189,7 +189,7 @@ class Answers:
             return ()
 
     def _check(self, question: Question) -> None:
-        checks.sampling(question.temperature, question.top_p, question.stop)
+        check_sampling(question.temperature, question.top_p, question.stop)
         least, limit = 0 if question.echo else 1, self._limits.max_tokens
         if question.max_tokens is not None and not least <= question.max_tokens <= limit:
             expected = f"from {least} to {limit}"

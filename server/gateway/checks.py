@@ -1,6 +1,5 @@
 """Refuses values that nothing behind the gateway could use, before anything is written. No torch, no model."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,16 +34,6 @@ def training_options(options: Mapping[str, Any], max_rank: int) -> Mapping[str, 
     if len(options.get("custom_prompt", "")) > MAX_CUSTOM_PROMPT_CHARACTERS:
         raise InvalidOption(option="custom_prompt", expected=f"at most {MAX_CUSTOM_PROMPT_CHARACTERS} characters")
     return options
-
-
-def sampling(temperature: float, top_p: float, stop: tuple[str, ...]) -> None:
-    """InvalidOption: a value outside of what `lift.v1.Sampling` says."""
-    if not (math.isfinite(temperature) and 0 <= temperature <= 2):
-        raise _invalid("temperature", temperature, "from 0 to 2")
-    if not (math.isfinite(top_p) and 0 < top_p <= 1):
-        raise _invalid("top_p", top_p, "above 0, at most 1")
-    if len(stop) > 4 or not all(1 <= len(text) <= 64 for text in stop):
-        raise InvalidOption(option="stop", expected="at most 4 strings of 1 to 64 characters")
 
 
 def _invalid(option: str, value: object, expected: str) -> InvalidOption:
