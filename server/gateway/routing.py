@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 import grpc
 import structlog
@@ -104,7 +104,7 @@ class Router:
         for _ in range(LOADS_PER_ANSWER):
             begun = False
             try:
-                async with aclosing(self._asking(node, request)) as messages:
+                async with self._asking(node, request) as messages:
                     async for message in messages:
                         begun = True
                         yield message
@@ -115,13 +115,14 @@ class Router:
                 await self._load(node, request.revision)
         raise errors.EngineUnavailable()
 
-    async def _asking(self, node: Node, request: pb.AnswerRequest) -> AsyncGenerator[pb.AnswerResponse]:
+    @asynccontextmanager
+    async def _asking(self, node: Node, request: pb.AnswerRequest) -> AsyncIterator[AsyncIterable[pb.AnswerResponse]]:
+        """The messages of a call that ends with the block; its errors as the tenant sees them."""
         engine, metadata = self._nodes.engine(node), self._nodes.metadata
         call = engine.Answer(request, metadata=metadata, timeout=self._timeout_seconds)
         self._asked[node.id] += 1
         try:
-            async for message in call:
-                yield message
+            yield call
         except grpc.aio.AioRpcError as error:
             raise shown(error, node) from error
         finally:
