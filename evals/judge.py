@@ -80,7 +80,7 @@ def verdict(reply: str) -> float | None:
 
 
 def judge_all(rows: Sequence[Row], judge: Judge, results: Results) -> None:
-    """Adds to the results the rows that have no verdict yet, with the judge's, several at a time.
+    """Adds to the results the rows that have no verdict yet, with what the judge says, several at a time.
 
     Where it does not decide, a rerun asks it again. EndpointUnavailable: no more are judged; those before are kept.
     """
@@ -90,8 +90,7 @@ def judge_all(rows: Sequence[Row], judge: Judge, results: Results) -> None:
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="judge") as pool:
         scores = pool.map(judge.score, left)
         for row, score in track(zip(left, scores, strict=True), "judging", total=len(left), console=console):
+            results.add(replace(row, judge=score, undecided=score is None))
             undecided += score is None
-            if score is not None:
-                results.add(replace(row, judge=score))
     if undecided:
         console.print(f"The judge decided nothing about {undecided} answers.", highlight=False)

@@ -26,11 +26,6 @@ def estimate(rows: Sequence[Row], score: str, *, repeated: bool = False) -> Esti
     return bootstrap(values) if score == "f1" else proportion(values)
 
 
-def unjudged(rows: Sequence[Row]) -> int:
-    """How many rows have no verdict: all without a judge, otherwise those about which it did not decide."""
-    return sum(row.judge is None for row in rows)
-
-
 def seconds_per_document(rows: Sequence[Row]) -> float:
     """Mean of a document's training, where there is one, and all its answers one after the other."""
     documents = {row.document: row.document_seconds for row in rows}
@@ -77,7 +72,7 @@ def _scores(rows: Sequence[Row], *, repeated: bool = False) -> dict[str, Any]:
 def _figures(rows: Sequence[Row], *, repeated: bool) -> dict[str, Any]:
     figures = _scores(rows, repeated=repeated)
     figures["seconds_per_document"] = round(seconds_per_document(rows), 2)
-    figures["unjudged"] = unjudged(rows)
+    figures["unjudged"] = sum(row.undecided for row in rows)
     figures["out_of_scope"] = sum(row.out_of_scope for row in rows)
     figures["failed"] = sum(row.error is not None for row in rows)
     return figures
@@ -171,8 +166,9 @@ def _overall(rows: Sequence[Row], *, repeated: bool) -> str:
     lines = [_line(head), _line(["---"] * len(head))]
     for method, of_method in _grouped(rows, _method).items():
         cells = [_cell(estimate(of_method, score, repeated=repeated)) for score in SCORES]
-        if 0 < unjudged(of_method) < len(of_method):
-            cells[SCORES.index("judge")] += f" of {len(of_method) - unjudged(of_method)}"
+        judged = sum(row.judge is not None for row in of_method)
+        if 0 < judged < len(of_method):
+            cells[SCORES.index("judge")] += f" of {judged}"
         left = str(sum(row.out_of_scope for row in of_method))
         lines.append(_line([method, str(len(of_method)), *cells, left, f"{seconds_per_document(of_method):.1f}"]))
     return "\n".join(lines)

@@ -20,7 +20,8 @@ class Row:
     """One question as one method answered it. `error` says why there is no answer, which counts as a wrong one.
 
     seconds: of the answer; document_seconds: of what came before the first answer, such as training. out_of_scope: the
-    adapter was asked, and the base model answered, since the question was taken for one about something else.
+    adapter was asked, and the base model answered, since the question was taken for one about something else. judge: 1
+    for right, 0 for wrong, None without a verdict; undecided: because the judge that was asked gave none.
     """
 
     question: str
@@ -35,6 +36,7 @@ class Row:
     em: float = 0.0
     f1: float = 0.0
     judge: float | None = None
+    undecided: bool = False
     seconds: float = 0.0
     document_seconds: float = 0.0
     prompt_tokens: int = 0

@@ -85,10 +85,12 @@ def test_rows_are_judged_and_what_is_undecided_is_left_for_a_rerun(endpoint, tmp
     with Judge(url=endpoint.url, model="wise", key="", retries=0) as judge:
         judge_all(rows, judge, results)
         assert [row.judge for row in results.rows] == [1, 0, None, None, 0]
+        assert [row.undecided for row in Results(tmp_path, "own", {}).rows] == [False, False, True, True, False]
         assert "nothing about 2 answers" in capsys.readouterr().err
         endpoint.replies, endpoint.asked = {}, []
         judge_all(results.rows, judge, results)
     assert [row.judge for row in results.rows] == [1, 0, 1, 1, 0]
+    assert not any(row.undecided for row in results.rows)
     assert len(endpoint.asked) == 2
 
 

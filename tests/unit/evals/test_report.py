@@ -47,13 +47,18 @@ def test_questions_that_are_asked_of_each_document_are_not_counted_as_others():
 
 
 def test_rows_without_a_verdict_are_counted_apart_and_are_not_wrong():
-    rows = [row("1", "lift", 1.0, judge=1.0), row("2", "lift", 0.0, judge=0.0), row("3", "lift", 1.0)]
+    rows = [
+        row("1", "lift", 1.0, judge=1.0),
+        row("2", "lift", 0.0, judge=0.0),
+        row("3", "lift", 1.0, undecided=True),
+        row("4", "lift", 1.0),
+    ]
     figures = summary("own", rows)["methods"]["lift"]
     assert (figures["judge"], figures["unjudged"]) == (0.5, 1)
     assert "50.0% (9% to 91%) of 2 |" in tables(rows)
-    without = summary("own", [rows[2]])["methods"]["lift"]
-    assert (without["judge"], without["unjudged"]) == (None, 1)
-    assert " of " not in tables([rows[2]]).splitlines()[2]
+    without = summary("own", [rows[3]])["methods"]["lift"]
+    assert (without["judge"], without["unjudged"]) == (None, 0)
+    assert " of " not in tables([rows[3]]).splitlines()[2]
 
 
 def test_rows_with_labels_get_a_table_for_each():
