@@ -12,7 +12,7 @@ from lift.internal.v1.generator_pb2 import GenerateResponse
 from lift.settings import Settings
 from lift.stack.folder import StateFolder, holder
 from storage.memory import MemoryObjects
-from trainer.generator import Generator, Source
+from trainer.generation import Generator, Source
 from trainer.profiles import hyperparameters
 from trainer.training import train
 from trainer.workshop import Workshop

@@ -7,7 +7,7 @@ from lift.internal.v1.generator_pb2 import GenerateResponse
 from storage import keys
 from storage.journal import Journal
 from storage.objects import ObjectStore
-from trainer.generator import Generation
+from trainer.generation import Generation
 from trainer.stream import PairStream
 
 JOB = ("bench", "job")

@@ -21,7 +21,7 @@ from lift.kept import written_whole
 from lift.settings import Settings
 from storage.memory import MemoryObjects
 from trainer.decomposition import rank_of
-from trainer.generator import Generator, Source
+from trainer.generation import Generator, Source
 from trainer.profiles import hyperparameters
 from trainer.shrink import shrink
 from trainer.stream import PairStream

@@ -38,7 +38,7 @@ from trainer.base_model import BaseModel
 from trainer.batches import Encoder
 from trainer.engines import Engines
 from trainer.examination import Examiner, Material
-from trainer.generator import Generator, Source
+from trainer.generation import Generator, Source
 from trainer.hold import Hold, Stopping
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.publish import Made, publish

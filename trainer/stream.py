@@ -16,7 +16,7 @@ from lift.errors import GeneratorUnavailable, TimedOut
 from lift.internal.v1 import generator_pb2
 from lift.kinds import Kind
 from storage.journal import Journal, Outcome, Pair
-from trainer.generator import Generation
+from trainer.generation import Generation
 from trainer.recorder import Recorder
 
 CHECK_SECONDS = 0.2

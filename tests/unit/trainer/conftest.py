@@ -22,7 +22,7 @@ from trainer import base_model
 from trainer.batches import Encoder
 from trainer.engines import Engines
 from trainer.fused import FusedLearner
-from trainer.generator import Generator
+from trainer.generation import Generator
 from trainer.job import Trainer
 from trainer.profiles import Hyperparameters
 from trainer.publish import Made, write_system_adapter

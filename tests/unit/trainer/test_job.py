@@ -12,7 +12,7 @@ from storage.journal import Journal, Outcome, Pair
 from storage.revisions import fetch
 from storage.scope import Scope
 from trainer.beside import Beside
-from trainer.generator import Generator
+from trainer.generation import Generator
 from trainer.peft_learner import PeftLearner
 from trainer.retention import own_answers, unrelated_questions
 from trainer.second_round import weak_sentences

@@ -9,7 +9,7 @@ import pytest
 from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse, Pair
 from storage.journal import Journal
 from storage.memory import MemoryObjects
-from trainer.generator import Generation
+from trainer.generation import Generation
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.rest import AWAKE
 from trainer.stream import PairStream
