@@ -1,7 +1,10 @@
 """What adapters that no tenant owns are taught on, as JSON lines: rows of human questions, and lessons."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Generic, Self, TypeVar
 from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -53,13 +56,27 @@ class Lesson(BaseModel):
     asked: tuple[Pair, ...] = Field(min_length=1)
 
 
-def held_out(items: Sequence[Item], title: Callable[[Item], str]) -> tuple[list[Item], list[Item]]:
-    """What to learn from, and what to measure on: the items of about one title in HELD_OUT_TITLES.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course(Generic[Item]):
+    """What to learn from, what of other titles to measure on, and the SHA-256 of the file that it comes from."""
 
-    Where that would be all of them, they are learned as well.
-    """
-    measured = [item for item in items if _is_held_out(title(item))]
-    return [item for item in items if not _is_held_out(title(item))] or list(items), measured
+    taught: list[Item]
+    held_out: list[Item]
+    sha256: str
+
+    @classmethod
+    def read(cls, file: Path, items_of: Callable[[bytes], Sequence[Item]], title: Callable[[Item], str]) -> Self:
+        """Holds out the items of about one title in HELD_OUT_TITLES; where that would be all, they are learned as well.
+
+        InvalidOption: there is none, or `items_of` finds a line that is none.
+        """
+        content = file.read_bytes()
+        items = list(items_of(content))
+        if not items:
+            raise InvalidOption(option="--data", value=str(file), problem="there is nothing in it")
+        measured = [item for item in items if _is_held_out(title(item))]
+        taught = [item for item in items if not _is_held_out(title(item))] or items
+        return cls(taught=taught, held_out=measured, sha256=sha256(content).hexdigest())
 
 
 def rows_of(content: bytes) -> Iterator[tuple[bytes, Row]]:

@@ -10,8 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
@@ -23,12 +22,12 @@ import typer
 from torch import Tensor, nn
 
 from lift import logs
-from lift.cli.options import Json
+from lift.cli.options import BaseModelName, Device, Json, ManifestName, NewFolder
 from lift.cli.output import print_object
 from lift.commands import must_be_new, run
 from lift.errors import InvalidOption
 from lift.settings import Settings
-from lift.teaching import Lesson, Pair, held_out, lessons_of
+from lift.teaching import Course, Lesson, Pair, lessons_of
 from lift.template import PromptTemplate
 from storage.files import MANIFEST
 from storage.revisions import Manifest, describe
@@ -60,27 +59,17 @@ SAID_EVERY = 10
 app = typer.Typer(name="lift primer", no_args_is_help=True, add_completion=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lessons:
-    """Lessons to learn from, and lessons of other titles to measure on."""
-
-    taught: list[Lesson]
-    held_out: list[Lesson]
-    sha256: str
-
-
-def read_lessons(file: Path, count: int, seed: int) -> Lessons:
+def read_lessons(file: Path, count: int, seed: int) -> Course[Lesson]:
     """So many of a JSON lines file, drawn at random; 0: all. InvalidOption: none, or a line that is no lesson."""
-    content = file.read_bytes()
     shuffler = random.Random(seed)  # noqa: S311 - an order, no secret
-    found = list(lessons_of(content))
-    if not found:
-        raise InvalidOption(option="--data", value=str(file), problem="it holds no lessons")
-    shuffler.shuffle(found)
-    taught, measured = held_out(found, lambda lesson: lesson.title)
-    return Lessons(
-        taught=taught[: count or None], held_out=measured[:MEASURED_LESSONS], sha256=sha256(content).hexdigest()
-    )
+
+    def shuffled(content: bytes) -> list[Lesson]:
+        found = list(lessons_of(content))
+        shuffler.shuffle(found)
+        return found
+
+    course = Course.read(file, shuffled, lambda lesson: lesson.title)
+    return replace(course, taught=course.taught[: count or None], held_out=course.held_out[:MEASURED_LESSONS])
 
 
 class Teaching:
@@ -175,7 +164,7 @@ class MovingPrimer:
         self._optimizer.step()
 
 
-def teach(lessons: Lessons, teaching: Teaching, begun: Primer, folder: Path, name: str) -> dict[str, Any]:
+def teach(lessons: Course[Lesson], teaching: Teaching, begun: Primer, folder: Path, name: str) -> dict[str, Any]:
     """Writes what lessons make of a primer to a new folder.
 
     What it took, and the losses on the lessons held out, before and after. InvalidOption: its rank is above that of the
@@ -241,16 +230,16 @@ def primer() -> None:
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help="Lessons as JSON lines, which generator.lessons makes.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    out: NewFolder,
     *,
     begin: Annotated[Path | None, typer.Option(help="Folder of a primer to begin at; default: none.")] = None,
-    base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
-    name: Annotated[str, typer.Option(help="What the manifest calls the base model.")] = "",
+    base_model: BaseModelName = "",
+    name: ManifestName = "",
     rank: Annotated[
         int, typer.Option(min=1, help="LoRA rank of a primer begun anew; the size follows from it.")
     ] = RANK,
     lessons: Annotated[int, typer.Option(min=0, help="How many to learn, drawn at random; 0: all.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Teach a primer, and measure it on titles it has not seen."""
@@ -268,10 +257,10 @@ def train(
 @app.command()
 def shrink(
     primer: Annotated[Path, typer.Option(help="Folder of a primer.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    out: NewFolder,
     rank: Annotated[int, typer.Option(min=1, help="LoRA rank of what is written.")],
     *,
-    base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
+    base_model: BaseModelName = "",
     as_json: Json = False,
 ) -> None:
     """Write the nearest primer of a smaller rank, which no adapter of that rank or a larger one has to wait for."""

@@ -9,8 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -19,11 +18,10 @@ import structlog
 import typer
 
 from lift import logs
-from lift.cli.options import Json
+from lift.cli.options import BaseModelName, Device, Json, ManifestName, NewFolder
 from lift.cli.output import print_object
 from lift.commands import must_be_new, run
-from lift.errors import InvalidOption
-from lift.teaching import Row, held_out, rows_of
+from lift.teaching import Course, Row, rows_of
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, proposal_prompt
 from trainer.base_model import BaseModel, embedded, load
@@ -49,24 +47,14 @@ Passage: TypeAlias = list[Row]
 """The rows about one sentence."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """Passages to learn from, and passages of other titles to measure on."""
-
-    taught: list[Passage]
-    held_out: list[Passage]
-    sha256: str
+def read_rows(file: Path) -> Course[Passage]:
+    """The passages of a JSON lines file of rows. InvalidOption: none, or a line that is no row."""
+    return Course.read(file, _passages, lambda passage: passage[0].title)
 
 
-def read_rows(file: Path) -> Rows:
-    """The rows of a JSON lines file. InvalidOption: none, or one that is not a row."""
-    content = file.read_bytes()
-    rows = [row for _, row in rows_of(content)]
-    if not rows:
-        raise InvalidOption(option="--data", value=str(file), problem="it holds no rows")
-    passages = [list(about) for _, about in groupby(sorted(rows, key=lambda row: row.passage), lambda row: row.passage)]
-    taught, measured = held_out(passages, lambda passage: passage[0].title)
-    return Rows(taught=taught, held_out=measured, sha256=sha256(content).hexdigest())
+def _passages(content: bytes) -> list[Passage]:
+    rows = sorted((row for _, row in rows_of(content)), key=lambda row: row.passage)
+    return [list(about) for _, about in groupby(rows, lambda row: row.passage)]
 
 
 def examples_of(passage: Passage, encoder: Encoder, *, titled: bool) -> list[Example]:
@@ -98,7 +86,7 @@ def _length(examples: Sequence[Example]) -> int:
     return max((len(example.tokens) for example in examples), default=0)
 
 
-def teach(rows: Rows, base: BaseModel, hyperparameters: Hyperparameters, folder: Path) -> dict[str, Any]:
+def teach(rows: Course[Passage], base: BaseModel, hyperparameters: Hyperparameters, folder: Path) -> dict[str, Any]:
     """Writes the writer to a new folder; what it took, and its loss on the passages held out, before and after."""
     template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
     encoder = Encoder(base.tokenizer, template, hyperparameters.max_pair_tokens)
@@ -162,15 +150,15 @@ def writer() -> None:
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help="Human questions as JSON lines: sentence, question, answer, ...")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")],
+    out: NewFolder,
     *,
-    base_model: Annotated[str, typer.Option(help="Base model; default: the embedded one.")] = "",
-    name: Annotated[str, typer.Option(help="What the manifest calls the base model.")] = "",
+    base_model: BaseModelName = "",
+    name: ManifestName = "",
     rank: Annotated[int, typer.Option(min=1, help="LoRA rank; the size follows from it.")] = RECIPE.rank,
     learning_rate: Annotated[float, typer.Option(min=1e-8, max=1)] = RECIPE.learning_rate,
     epochs: Annotated[int, typer.Option(min=1)] = RECIPE.epochs,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples per step; a row makes two.")] = RECIPE.batch_size,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Teach a question writer, and measure it on titles it has not seen."""

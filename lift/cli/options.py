@@ -11,6 +11,10 @@ State = Annotated[
     Path,
     typer.Option("--state", envvar="LIFT_STATE_DIR", help="State folder of the stack.", show_default=".lift"),
 ]
+NewFolder = Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")]
+BaseModelName = Annotated[str, typer.Option(help="Base model; default: the embedded one.")]
+ManifestName = Annotated[str, typer.Option(help="What the manifest calls the base model.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT_STATE = Path(".lift")
 

@@ -50,7 +50,7 @@ def test_a_line_that_is_no_row_is_named(tmp_path, line, said):
 
 def test_a_file_without_rows_is_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text("\n")
-    with pytest.raises(InvalidOption, match="no rows"):
+    with pytest.raises(InvalidOption, match="nothing in it"):
         writer.read_rows(tmp_path / "rows.jsonl")
 
 
