@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 
 from generator import words
 from generator.tagger import PARTICIPLES, Tag, Word, begins_anew
-from generator.verbs import base_form, is_past
-from generator.words import word_set
+from generator.verbs import base_form, form_of_be, is_past
 
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 _ANYBODY = words.ANYBODY | {"those"}
@@ -18,7 +17,6 @@ _OBJECTS = frozenset({"them", "him", "us", "me", "whom"})
 _DENYING = frozenset({"not", "never"})
 SHOULD = "should"
 _OWNING = {"has": "does", "have": "do", "had": "did"}
-_PAST = word_set("was were had did")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +136,7 @@ def _behind_apposition(found: Sequence[Word], first: int) -> tuple[int, int] | N
 
 def _goes_on(word: Word) -> bool:
     """Whether a word may stand in what a comma adds: no mark and no verb."""
-    return word.tag not in {Tag.MARK, Tag.VERB, Tag.HELPER}
+    return not word.is_verbal and word.tag is not Tag.MARK
 
 
 def _is_object(found: Sequence[Word], begin: int, end: int) -> bool:
@@ -162,7 +160,7 @@ def _denied(before: Sequence[str], verb: str) -> str:
 def _says(found: Sequence[Word], at: int) -> bool:
     """Whether a word says something of a noun: a helper, a full verb, or a participle ("a hut made of turf")."""
     if found[at].tag is not Tag.NONFINITE:
-        return found[at].tag in {Tag.HELPER, Tag.VERB}
+        return found[at].is_verbal
     return at > 0 and found[at].part in PARTICIPLES and found[at - 1].part.startswith("NN")
 
 
@@ -174,11 +172,10 @@ def _reduced(found: Sequence[Word], at: int) -> Predication | None:
     phrase = [word.text for word in found[begin:at]]
     if phrase[0].lower() in words.ARTICLES:
         phrase[0] = "the"
-    past = any(word.lower in _PAST or word.part == "VVD" for word in found)
-    many = found[at - 1].part == "NN2"
+    past = any(word.lower in words.PAST_HELPERS or word.part == "VVD" for word in found)
     return Predication(
         subject=" ".join(phrase),
-        helper=("were" if many else "was") if past else ("are" if many else "is"),
+        helper=form_of_be(past=past, many=found[at - 1].part == "NN2"),
         verb=found[at].lower,
         subject_start=found[begin].start,
         verb_start=found[at].start,
@@ -273,9 +270,7 @@ def clause_end(found: Sequence[Word], place: int, end: int) -> int:
     for at, word in enumerate(found):
         if word.start < place:
             continue
-        new_verb = word.lower in {"and", "but", "or"} and any(
-            later.tag in {Tag.VERB, Tag.HELPER} for later in found[at + 1 : at + 4]
-        )
+        new_verb = word.lower in {"and", "but", "or"} and any(later.is_verbal for later in found[at + 1 : at + 4])
         if word.lower in _ENDS_CLAUSE or new_verb:
             return word.start
     return end

@@ -19,8 +19,9 @@ from generator.openings import (
     subject_inside,
     tense,
 )
-from generator.spans import AnswerSpan, SpanKind, is_listed, is_one_of_many
+from generator.spans import AnswerSpan, SpanKind, is_listed, is_one_of_many, words_before
 from generator.tagger import Tag, Word, tagged_words
+from generator.verbs import form_of_be
 from generator.voice import active
 
 _LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b")
@@ -53,7 +54,7 @@ def inverted(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
 
 def _of_part(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     """What a part of a list is can be asked for: "the mayor, and the clerk, Tom Reed"."""
-    return _of_apposition(sentence, [word for word in tagged_words(sentence) if word.end <= span.start], span)
+    return _of_apposition(sentence, words_before(tagged_words(sentence), span), span)
 
 
 def _leans_on_it(question: str) -> bool:
@@ -85,7 +86,7 @@ def _unquoted(sentence: str, span: AnswerSpan) -> tuple[str, AnswerSpan]:
 def _of_title(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     """ "Her memoir, "The Salt Road", sold well" answers "What is the name of her memoir?"."""
     found = tagged_words(sentence)
-    before = [word for word in found if word.end <= span.start]
+    before = words_before(found, span)
     thing = _apposed(sentence, before, span)
     if thing:
         return (f"What is {thing} called?", f"What is the name of {thing}?")
@@ -94,7 +95,7 @@ def _of_title(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
 
 def _of_words(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     found = tagged_words(sentence)
-    before = [word for word in found if word.end <= span.start]
+    before = words_before(found, span)
     named = _of_role(sentence, span) or _of_apposition(sentence, before, span) or _of_name(sentence, before, span)
     named = named or _of_existence(sentence, before, span) or _of_colour(found, span) or _of_life(sentence, span)
     if named or (span.kind in _NAMING and before and before[-1].tag is Tag.CONTENT and not _is_owned(before)):
@@ -137,8 +138,7 @@ def _plainer(between: str, found: Sequence[Word], span: AnswerSpan, about: Predi
         return (f"What {about.helper} {subject} made of?",)
     if span.kind is SpanKind.PLACE and verb in words.BEING_SOMEWHERE and about.helper != SHOULD:
         past = about.helper in {"did", "was", "were"}
-        helper = ("were" if is_many else "was") if past else ("are" if is_many else "is")
-        return (f"Where {helper} {subject}?",)
+        return (f"Where {form_of_be(past=past, many=is_many)} {subject}?",)
     return ()
 
 
@@ -158,7 +158,7 @@ def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple
     """ "Ada Holm lit the lamp" answers "Who lit the lamp?"."""
     behind = (word for word in found if word.start >= span.end and not words.is_adverb(word.text))
     verb = next(behind, None)
-    if verb is None or verb.tag not in {Tag.VERB, Tag.HELPER} or _is_governed(found, span):
+    if verb is None or not verb.is_verbal or _is_governed(found, span):
         return ()
     end = clause_end(found, verb.end, len(sentence))
     asked = f"How many {span.unit}" if span.unit else "Who" if is_person(span) else "What"
@@ -168,12 +168,13 @@ def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple
 
 def _is_governed(found: Sequence[Word], span: AnswerSpan) -> bool:
     """Whether a span belongs to a word before it, not to the verb behind: "a path through the garden leads"."""
-    before = [word for word in found if word.end <= span.start]
+    before = words_before(found, span)
     while before and before[-1].lower in words.DETERMINERS:
         before.pop()
     if not before or before[-1].lower in words.SAYING:
         return False
-    return before[-1].lower in words.PREPOSITIONS or before[-1].tag in {Tag.VERB, Tag.HELPER, Tag.NONFINITE}
+    last = before[-1]
+    return last.lower in words.PREPOSITIONS or last.is_verbal or last.tag is Tag.NONFINITE
 
 
 def _of_role(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
@@ -256,7 +257,7 @@ def _of_life(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
 def _of_colour(found: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:
     """ "A dark red door" answers "What colour is the door?"."""
     thing, many = coloured(found, span.end) if span.kind is SpanKind.COLOUR else ("", False)
-    was = {("is", True): "are", ("was", True): "were"}.get((tense(found), many), tense(found))
+    was = tense(found, many=many)
     return (f"What colour {was} the {thing}?", f"What color {was} the {thing}?") if thing else ()
 
 

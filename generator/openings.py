@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from generator import words
 from generator.clauses import Predication, predication
 from generator.numbers import in_digits
-from generator.spans import AnswerSpan, SpanKind
-from generator.tagger import Tag, Word, tagged_words
-from generator.verbs import is_past
+from generator.spans import AnswerSpan, SpanKind, words_before
+from generator.tagger import Tag, Word, first_verb, tagged_words
+from generator.verbs import form_of_be, is_past
 from generator.words import word_set
 
 _DURATIONS = word_set("second minute hour day week month year decade century")
@@ -28,7 +28,6 @@ _BY_KIND = {
     SpanKind.PLACE: ("Where{}", "What{}"),
     SpanKind.THING: ("What{}", "What"),
 }
-_VERBAL = frozenset({Tag.HELPER, Tag.VERB})
 AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by"})
 _LISTED = re.compile(r",? (?:and|or) ")
 _HOURS = frozenset(map(str, range(13)))
@@ -46,7 +45,7 @@ class Opening:
 def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     """Beginnings of questions whose answer is the span, the most fitting first."""
     found = tagged_words(sentence)
-    before = [word for word in found if word.end <= span.start]
+    before = words_before(found, span)
     if span.kind is SpanKind.ROLE:
         who = "What" if span.of_thing else "Who"
         return (
@@ -71,17 +70,17 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
     return tuple({opening.text: opening for opening in ordered}.values()) or (Opening(text="What"),)
 
 
-def tense(found: Sequence[Word]) -> str:
-    """ "is" or "was", as the sentence's first verb has it."""
-    verb = next((word for word in found if word.tag in _VERBAL), None)
-    helped = verb is not None and verb.lower in {"was", "were", "had", "did"}
-    return "was" if verb is not None and (helped or is_past(verb)) else "is"
+def tense(found: Sequence[Word], *, many: bool = False) -> str:
+    """ "is" or "was", of many "are" or "were", as the sentence's first verb has it."""
+    verb = next((word for word in found if word.is_verbal), None)
+    past = verb is not None and (verb.lower in words.PAST_HELPERS or is_past(verb))
+    return form_of_be(past=past, many=many)
 
 
 def predication_about(found: Sequence[Word], span: AnswerSpan) -> Predication | None:
     """What the sentence says that has the span in it; None where the span is the subject or no verb is found."""
     about = predication(found, span.start)
-    if about is None and _is_adjunct([word for word in found if word.end <= span.start], span):
+    if about is None and _is_adjunct(words_before(found, span), span):
         return _first_predication(found, span.end)
     return about
 
@@ -95,11 +94,11 @@ def whole_sentence_openings(sentence: str) -> tuple[Opening, ...]:
 
 
 def _first_predication(found: Sequence[Word], place: int) -> Predication | None:
-    first = next((at for at, word in enumerate(found) if word.start >= place and word.tag in _VERBAL), None)
+    first = first_verb(found, place)
     if first is None:
         return None
     last = first
-    while last + 1 < len(found) and (found[last + 1].tag in _VERBAL or words.is_adverb(found[last + 1].text)):
+    while last + 1 < len(found) and (found[last + 1].is_verbal or words.is_adverb(found[last + 1].text)):
         last += 1
     return predication(found, found[last].end)
 
@@ -120,7 +119,7 @@ def _is_adjunct(before: Sequence[Word], span: AnswerSpan) -> bool:
 
 def _of_subject(found: Sequence[Word], span: AnswerSpan) -> tuple[Opening, ...]:
     """The span is what the sentence is about: ask with its verb."""
-    verb = next((at for at, word in enumerate(found) if word.start >= span.end and word.tag in _VERBAL), None)
+    verb = first_verb(found, span.end)
     if verb is None:
         return (Opening(text="What"), Opening(text="Who"))
     said = " ".join(word.text for word in found[verb : verb + (2 if found[verb].tag is Tag.HELPER else 1)])

@@ -89,9 +89,8 @@ def _may_be_verb(tokens: Sequence[Word], left: tuple[int, int], at: int) -> bool
 
 def _joins_clauses(tokens: Sequence[Word], begin: int, end: int) -> bool:
     """Whether a verb follows at once, and one stands before: then "and" joined clauses and no list."""
-    verbal = {Tag.VERB, Tag.HELPER}
-    follows = end < len(tokens) and tokens[end].tag in verbal
-    return follows and any(token.tag in verbal for token in tokens[:begin])
+    follows = end < len(tokens) and tokens[end].is_verbal
+    return follows and any(token.is_verbal for token in tokens[:begin])
 
 
 def _run_end(tokens: Sequence[Word], first: int) -> int:

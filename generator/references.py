@@ -13,7 +13,7 @@ from generator import words
 from generator.clauses import Predication, predication
 from generator.people import FEMALE, MALE, names_of, people_of
 from generator.spans import SpanKind, answer_spans
-from generator.tagger import Tag, tagged_words
+from generator.tagger import Tag, first_verb, tagged_words
 from generator.words import is_plural
 
 _OF_NOTHING = (  # "It takes an hour to", "It was agreed that", "It was the cook, Ada Holm, who", "It was in May that"
@@ -106,7 +106,7 @@ def _done_to(sentence: str) -> str:
 def _about(sentence: str) -> tuple[Predication | None, bool]:
     """What the sentence's first verb says, and whether of a person."""
     found = tagged_words(sentence)
-    at = next((at for at, word in enumerate(found) if word.tag in {Tag.VERB, Tag.HELPER}), 0)
+    at = first_verb(found) or 0
     about = predication(found, found[at].end) if at else None
     if about is None:
         return None, False

@@ -16,7 +16,7 @@ from generator.colours import colours
 from generator.dates import dates
 from generator.phrases import noun_phrases
 from generator.quantities import quantities
-from generator.tagger import Tag, Word, numbers_a_name, tagged_words
+from generator.tagger import Tag, Word, first_verb, numbers_a_name, tagged_words
 from generator.verbs import base_form
 
 MAX_SPANS = 10
@@ -93,7 +93,6 @@ _BEFORE_REASONS = frozenset({"due", "owing", "thanks", "according", "prior", "co
 _LISTS = re.compile(r",? (?:and|or) ")
 _AGE = "the age of "
 _DENYING = frozenset({"no", "not", "neither", "nor"})
-_ENDS_ROLE = frozenset({Tag.MARK, Tag.VERB, Tag.HELPER})
 _ONE_FACT = frozenset(
     {SpanKind.DATE, SpanKind.QUANTITY, SpanKind.NAME, SpanKind.TITLE, SpanKind.FREQUENCY, SpanKind.COLOUR}
 )
@@ -114,6 +113,11 @@ def answer_spans(sentence: str) -> tuple[AnswerSpan, ...]:
             found[span.start, span.end] = span
     chosen = sorted(found.values(), key=lambda span: _RANK[span.kind])[:MAX_SPANS]
     return tuple(sorted(chosen, key=lambda span: (span.start, span.end)))
+
+
+def words_before(found: Sequence[Word], span: AnswerSpan) -> list[Word]:
+    """The words of a sentence in front of a span."""
+    return [word for word in found if word.end <= span.start]
 
 
 def _begins_or_ends(span: AnswerSpan, phrase: AnswerSpan) -> bool:
@@ -184,7 +188,7 @@ def _goes_on(tokens: Sequence[Word], at: int) -> bool:
     """Whether a phrase that ends in this word has begun to say something else."""
     joins = {"and", "or", "but", ","}
     word, before = tokens[at], tokens[at - 1]
-    no_noun = word.tag in {Tag.VERB, Tag.HELPER, Tag.FUNCTION}
+    no_noun = word.is_verbal or word.tag is Tag.FUNCTION
     behind_name = at > 1 and tokens[at - 2].is_capital and not word.is_capital
     return word.lower in joins or (before.lower in joins and (no_noun or behind_name))
 
@@ -261,7 +265,7 @@ def _is_clause(before: str, said: Sequence[Word]) -> bool:
 
 def _gives_reason(said: Sequence[Word]) -> bool:
     """Whether a clause behind ", as" has a subject and a verb, and says not who says so: ", as the mayor said"."""
-    at = next((at for at, word in enumerate(said) if word.tag in {Tag.VERB, Tag.HELPER}), 0)
+    at = first_verb(said) or 0
     has_subject = at > 0 and (said[at - 1].is_nominal or words.is_adverb(said[at - 1].text) or at == 1)
     told = any(base_form(word.lower) in words.IMPERSONAL for word in said[at : at + 2])
     return has_subject and not told and said[0].lower not in {"well", "if", "though", "long", "soon", "far"}
@@ -332,8 +336,12 @@ def _apposition_end(tokens: Sequence[Word], comma: int) -> int:
     """Behind the phrase that a comma adds: "a former smith" before a mark; 0 for a clause: ", the bank opened"."""
     if comma + 1 >= len(tokens) or tokens[comma].text != "," or tokens[comma + 1].lower not in words.ARTICLES:
         return 0
-    stop = next((at for at in range(comma + 1, len(tokens)) if tokens[at].tag in _ENDS_ROLE), len(tokens))
+    stop = next((at for at in range(comma + 1, len(tokens)) if _ends_role(tokens[at])), len(tokens))
     return stop if stop == len(tokens) or tokens[stop].tag is Tag.MARK else 0
+
+
+def _ends_role(word: Word) -> bool:
+    return word.is_verbal or word.tag is Tag.MARK
 
 
 def is_one_of_many(said: Sequence[Word]) -> bool:
@@ -344,7 +352,7 @@ def is_one_of_many(said: Sequence[Word]) -> bool:
 
 def _is_adjunct(tokens: Sequence[Word], at: int) -> bool:
     """Whether a name only says where or after whom something is so, before it is said: "In New York, the bank"."""
-    said = any(token.tag in {Tag.VERB, Tag.HELPER} for token in tokens[:at])
+    said = any(token.is_verbal for token in tokens[:at])
     return at > 0 and tokens[at - 1].lower in words.PREPOSITIONS and not said
 
 

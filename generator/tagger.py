@@ -64,6 +64,11 @@ class Word:
         """Whether it can stand inside a noun phrase."""
         return self.tag in {Tag.CONTENT, Tag.NUMBER}
 
+    @property
+    def is_verbal(self) -> bool:
+        """Whether it is a helper or a full verb that has a subject."""
+        return self.tag in {Tag.HELPER, Tag.VERB}
+
 
 @lru_cache(maxsize=1024)
 def tagged_words(sentence: str) -> tuple[Word, ...]:
@@ -127,8 +132,12 @@ def begins_anew(found: Sequence[Word], at: int) -> bool:
 
 def verb_start(sentence: str) -> int:
     """Where the first verb begins; 0 where there is none."""
-    verbal = {Tag.VERB, Tag.HELPER}
-    return next((word.start for word in tagged_words(sentence) if word.tag in verbal), 0)
+    return next((word.start for word in tagged_words(sentence) if word.is_verbal), 0)
+
+
+def first_verb(found: Sequence[Word], place: int = 0) -> int | None:
+    """Which word is the first verb or helper at or behind character `place`."""
+    return next((at for at, word in enumerate(found) if word.start >= place and word.is_verbal), None)
 
 
 def _tag(text: str) -> Tag:

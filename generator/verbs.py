@@ -77,6 +77,13 @@ def simple_past(participle: str) -> str:
     return _of_form(participle, PAST_OF_PARTICIPLE) or participle
 
 
+def form_of_be(*, past: bool, many: bool) -> str:
+    """Is, are, was or were."""
+    if past:
+        return "were" if many else "was"
+    return "are" if many else "is"
+
+
 def third_person(participle: str) -> str:
     """ "supplied" is "supplies", "cut" is "cuts"."""
     base = base_form(participle)

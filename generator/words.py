@@ -36,6 +36,7 @@ AUXILIARIES = word_set(
     """
 )
 COPULAS = word_set("is are was were")
+PAST_HELPERS = word_set("was were had did")
 RELATIVE = word_set("who which that")
 NAMING = word_set("called named titled entitled nicknamed dubbed")
 SAYING = word_set(
