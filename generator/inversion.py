@@ -137,7 +137,7 @@ def _plainer(between: str, found: Sequence[Word], span: AnswerSpan, about: Predi
     if verb in words.MAKING and between.split()[-1:] in (["from"], ["of"]) and about.helper in words.COPULAS:
         return (f"What {about.helper} {subject} made of?",)
     if span.kind is SpanKind.PLACE and verb in words.BEING_SOMEWHERE and about.helper != SHOULD:
-        past = about.helper in {"did", "was", "were"}
+        past = about.helper in words.PAST_HELPERS
         return (f"Where {form_of_be(past=past, many=is_many)} {subject}?",)
     return ()
 

@@ -137,6 +137,7 @@ def asked(sentence: str, text: str) -> tuple[str, ...]:
         ("Ada Holm lived with her sister Ottilie.", "Ottilie", "Who was Ada Holm's sister?"),
         ("The wheel was carved from larch.", "larch", "What was the wheel made of?"),
         ("The mill lies on the old road.", "the old road", "Where is the mill?"),
+        ("The bell had been kept in the tower.", "the tower", "Where was the bell?"),
         ("The letters are kept in a tin box.", "a tin box", "Where are the letters?"),
         ("He wrote a book of 612 pages called The Garden.", "The Garden", "What is the name of the book?"),
     ],
