@@ -3,7 +3,6 @@
 A small LLM left alone asks "What is the name of" about everything. Given "When was the lamp" it goes on as it should.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +28,6 @@ _BY_KIND = {
     SpanKind.THING: ("What{}", "What"),
 }
 AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by"})
-_LISTED = re.compile(r",? (?:and|or) ")
 _HOURS = frozenset(map(str, range(13)))
 _LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 
@@ -155,7 +153,7 @@ def _asked(span: AnswerSpan, before: Sequence[Word]) -> tuple[str, ...]:
 
 def is_person(span: AnswerSpan) -> bool:
     """Persons' names have no article: Tobias Renn, the Fat Bishop. Of other phrases their last noun decides."""
-    last = _LISTED.split(span.text)[-1] if span.kind is not SpanKind.NAME else span.text
+    last = words.parts_of_list(span.text)[-1] if span.kind is not SpanKind.NAME else span.text
     said = tagged_words(last)
     if words.is_thing(last):
         return False

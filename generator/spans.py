@@ -90,7 +90,6 @@ _SMALL_WORDS = "of|the|an?|in|on|at|to|and|for|from|with|de|la"
 _WORDS_OF_TITLE = rf"[A-Z][\w'\u2019-]*(?P<more>(?: (?:[A-Z\d][\w'\u2019-]*|{_SMALL_WORDS}))*)"
 _QUOTED = re.compile(rf"(?<=[\"\u201c]){_WORDS_OF_TITLE}(?=,?[\"\u201d])")
 _BEFORE_REASONS = frozenset({"due", "owing", "thanks", "according", "prior", "compared"})
-_LISTS = re.compile(r",? (?:and|or) ")
 _AGE = "the age of "
 _DENYING = frozenset({"no", "not", "neither", "nor"})
 _ONE_FACT = frozenset(
@@ -127,7 +126,7 @@ def _begins_or_ends(span: AnswerSpan, phrase: AnswerSpan) -> bool:
 
 def is_list(span: AnswerSpan) -> bool:
     """Whether a phrase says several: "Lyon and Turin"."""
-    return span.kind in {SpanKind.THING, SpanKind.PLACE} and _LISTS.search(span.text) is not None
+    return span.kind in {SpanKind.THING, SpanKind.PLACE} and len(words.parts_of_list(span.text)) > 1
 
 
 def is_listed(sentence: str, span: AnswerSpan) -> bool:

@@ -1,5 +1,9 @@
 """The small closed classes of English words by which sentences are taken apart. Other languages match few of them."""
 
+import re
+
+_JOINS = re.compile(r",? (?:and|or) ")
+
 
 def word_set(listed: str) -> frozenset[str]:
     """The words of a text as a set."""
@@ -159,6 +163,11 @@ MEASURES = word_set(
 DURATIONS = word_set("seconds minutes hours days weeks months years decades centuries hour minute day week month year")
 MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen marks coins roubles rupees")
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
+
+
+def parts_of_list(text: str) -> list[str]:
+    """What a list has, and of another text all of it: "Lyon and Turin" has "Lyon" and "Turin"."""
+    return _JOINS.split(text)
 
 
 def uncapitalised(text: str) -> str:
