@@ -7,6 +7,9 @@ from typing import Protocol
 from server.openai_requests import Prompt
 from server.pieces import End, Piece
 
+BASE = "base"
+"""Names the base model, beside its own name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:

@@ -9,10 +9,9 @@ from lift.ids import SYSTEM
 from lift.serving.node_token import NodeToken
 from server.engine.answers import Answers, Question
 from server.engine.llm import Adapter, Sampling
-from server.openai_backend import Model, Order
+from server.openai_backend import BASE, Model, Order
 from server.pieces import End, Piece
 
-BASE = "base"
 DEFAULT_MAX_TOKENS = 256
 
 

@@ -9,11 +9,9 @@ from lift.errors import AdapterMissing, MalformedName
 from lift.ids import SYSTEM, checked_id
 from server.gateway.answers import Answers, Question
 from server.gateway.auth import TenantKeys, caller
-from server.openai_backend import Model, Order
+from server.openai_backend import BASE, Model, Order
 from server.pieces import End, Piece
 from storage.catalogue import Catalogue
-
-BASE = "base"
 
 
 class GatewayBackend:
