@@ -54,7 +54,6 @@ TRAINING_LIMITS: Mapping[str, tuple[float, float]] = {
     "abstained_share": (0.0, 1.0),
     "second_round": (0.0, 2.0),
     "least_steps": (0, 100_000),
-    "rest_below": (0.0, 10.0),
     "whitening": (0.0, 10_000.0),
     "passes_in_order": (0, 100),
     "word_dropout": (0.0, 0.9),

@@ -214,7 +214,6 @@ class TrainingOptions:
     abstained_share: float | None = None
     second_round: float | None = None
     least_steps: int | None = None
-    rest_below: float | None = None
     whitening: float | None = None
     passes_in_order: int | None = None
     word_dropout: float | None = None

@@ -4,7 +4,7 @@ Of answer token t with chances q over tokens v, and p the model's: loss_t = Σ_v
 KL divergence. Where the token itself is expected, q is 1 there, and this is -log p(token) (LIFT eq. 1).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -30,16 +30,6 @@ def losses(logits: Tensor, targets: Tensor, chances: Tensor) -> Tensor:
     wide = logits.float()
     expected = wide.gather(1, targets) - torch.logsumexp(wide, -1, keepdim=True)
     return (torch.xlogy(chances, chances) - chances * expected).sum(-1)
-
-
-def worst(examples: Sequence[Example], of_tokens: Tensor) -> dict[Example, float]:
-    """Of each example the greatest loss of its answer tokens; `of_tokens` [T_a]: those of all of them in turn."""
-    found, at = of_tokens.tolist(), 0
-    greatest = {}
-    for example in examples:
-        greatest[example] = max(found[at : at + example.answer_tokens])
-        at += example.answer_tokens
-    return greatest
 
 
 def likeliest(logits: Tensor) -> list[Likely]:

@@ -22,7 +22,6 @@ from torch.autograd.function import once_differentiable
 
 from trainer.adapted_linear import Rows, adapted_linear
 from trainer.batches import Example
-from trainer.expectations import worst
 from trainer.frozen import FrozenModel, Group, Turns
 from trainer.kernel_pieces import pieces
 from trainer.lora import Factors, Lora
@@ -114,15 +113,11 @@ class FusedLearner:
         losses = {step.adapter: torch.zeros((), device=self._base.embedding.device) for step in steps}
         for adapter in losses:
             adapter.lora.gradients.zero_()
-            adapter.worst = {}
         # On a GPU a pass of one adapter is replayed, which is faster than launching one of several (`recorded`).
         together = not self._base.embedding.is_cuda
         for parts in _passes(steps, answer_tokens, together=together):
             for part, found in zip(parts, self.learned(parts), strict=True):
-                adapter = part.adapter
-                losses[adapter] += found.mean() * part.share
-                if adapter.lora.hyperparameters.rest_below:  # nobody else asks
-                    adapter.worst.update(worst(part.examples, found))
+                losses[part.adapter] += found.mean() * part.share
         found_losses: list[float] = torch.stack(list(losses.values())).tolist()
         return found_losses
 
@@ -159,7 +154,6 @@ class FusedAdapter:
     def __init__(self, learner: FusedLearner, lora: Lora) -> None:
         self._learner = learner
         self.lora = lora
-        self.worst: dict[Example, float] = {}
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
         """See `Adapter`."""

@@ -20,13 +20,6 @@ class Adapter(Protocol):
         `left`: see Hyperparameters.learning_rate_at.
         """
 
-    @property
-    def worst(self) -> Mapping[Example, float]:
-        """Of the examples of its last step, the greatest loss of an answer token, in nats.
-
-        Those whose share of the step another process computed are not among them. Empty where no pair may rest.
-        """
-
     def loss(self, examples: Sequence[Example]) -> float:
         """Mean loss per answer token in nats with the present weights, in passes that fit into memory; no gradient."""
 

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from trainer.batches import Example
-from trainer.expectations import losses, worst
+from trainer.expectations import losses
 from trainer.padding import padded
 from trainer.primer import Primer, whitener_of
 from trainer.profiles import Hyperparameters
@@ -92,16 +92,12 @@ class PeftAdapter:
         groups = [{"params": own, "above": max(of_layers) - layer} for layer, own in of_layers.items()]
         self._optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
         self._steps = 0
-        self.worst: dict[Example, float] = {}
         self._take_over()
 
     def step(self, examples: Sequence[Example], left: float = 1.0) -> float:
         """See `Adapter`."""
-        of_tokens = self._losses(examples)
-        loss = of_tokens.mean()
+        loss = self._losses(examples).mean()
         loss.backward()
-        if self._hyperparameters.rest_below:  # nobody else asks
-            self.worst = worst(examples, of_tokens.detach())
         for weight, master, whitener in zip(self._weights, self._masters, self._whiteners, strict=True):
             gradient = weight.grad.float()
             master.grad, weight.grad = whitener(gradient) if whitener else gradient, None

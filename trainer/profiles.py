@@ -63,10 +63,6 @@ class Hyperparameters:
     least_steps: int = 0
     """A short document has smaller batches, then more epochs, until so many steps are made after the first epoch."""
 
-    rest_below: float = 0.0
-    """A pair whose answer tokens all had a smaller loss, in nats, when they were seen last is left out of three of four
-    epochs from the fourth on (`rest`), which leaves fewer steps; 0: none is."""
-
     whitening: float = 0.0
     """How much less an adapter moves in the directions that the base model's inputs share (`whitening`); 0: LoRA."""
 

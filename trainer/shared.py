@@ -134,11 +134,6 @@ class SharedAdapter:
         """See `Adapter`."""
         return self._learner.step(Step(self._adapter, examples, left))
 
-    @property
-    def worst(self) -> Mapping[Example, float]:
-        """See `Adapter`."""
-        return self._adapter.worst
-
     def loss(self, examples: Sequence[Example]) -> float:
         """See `Adapter`; between the steps of others."""
         return self._learner.computed(self._adapter.loss, examples)

@@ -17,7 +17,6 @@ from trainer.learner import Adapter
 from trainer.material import TaughtPairs
 from trainer.meter import Meter
 from trainer.profiles import Hyperparameters
-from trainer.rest import EPOCHS_BEFORE, awake, seen
 from trainer.second_round import second_round, weak_sentences
 from trainer.stream import PairStream
 from trainer.teacher import Teacher
@@ -71,7 +70,7 @@ def train(
     if not taught.examples:
         raise NothingWritten(pairs=len(taught.pairs), left_out=taught.left_out)
     watch.report(stage=Stage.TRAIN)
-    _later_epochs(encoder, taught, adapter, hyperparameters, watch, meter=meter, others=others)
+    _later_epochs(encoder, taught, hyperparameters, watch, meter=meter, others=others)
     if again and hyperparameters.second_round:
         _second_round(again, taught, adapter, hyperparameters, watch, meter=meter, others=others)
     log.info(
@@ -122,7 +121,6 @@ def _first_epoch(
 def _later_epochs(
     encoder: Encoder,
     taught: TaughtPairs,
-    adapter: Adapter,
     hyperparameters: Hyperparameters,
     watch: Watch,
     *,
@@ -134,19 +132,14 @@ def _later_epochs(
     batch_size, epochs = later_epochs(len(examples), hyperparameters)
     shuffler = random.Random(hyperparameters.seed)  # noqa: S311 - the order of training is no secret
     dropout = WordDropout(encoder, hyperparameters.word_dropout, hyperparameters.seed)
-    worst: dict[Example, float] = {}
     for number in range(epochs):
         meter.new_epoch()
-        rests = hyperparameters.rest_below and number + 1 >= EPOCHS_BEFORE
-        taken = awake(examples, worst, hyperparameters.rest_below, shuffler) if rests else examples
-        batches = epoch(taken, batch_size, shuffler)
+        batches = epoch(examples, batch_size, shuffler)
         watch.report(steps=meter.steps + len(batches) * (epochs - number))
         for at, batch in enumerate(batches):
             watch.check()
             left = hyperparameters.left_after((number + at / len(batches)) / epochs)
-            learned = dropout.of(batch)
-            meter.step(others.added_to(learned), left)
-            worst |= seen(batch, learned, adapter.worst)
+            meter.step(others.added_to(dropout.of(batch)), left)
 
 
 def _second_round(

@@ -304,7 +304,6 @@ class TrainingOptions(_message.Message):
     ABSTAINED_SHARE_FIELD_NUMBER: _builtins.int
     SECOND_ROUND_FIELD_NUMBER: _builtins.int
     LEAST_STEPS_FIELD_NUMBER: _builtins.int
-    REST_BELOW_FIELD_NUMBER: _builtins.int
     WHITENING_FIELD_NUMBER: _builtins.int
     PASSES_IN_ORDER_FIELD_NUMBER: _builtins.int
     WORD_DROPOUT_FIELD_NUMBER: _builtins.int
@@ -364,10 +363,6 @@ class TrainingOptions(_message.Message):
     """Steps after the first epoch that a document gets at least, however short: in smaller batches, then in more epochs. One
     epoch stays one.
     """
-    rest_below: _builtins.float
-    """A pair whose answer tokens all had a loss below this, in nats, when they were trained on last is left out of three of
-    four epochs, from the fourth epoch on; 0: none is.
-    """
     whitening: _builtins.float
     """How much less an adapter moves in the input directions that the base model uses for everything, so that it forgets
     less: a direction of e times the mean energy counts 1 / sqrt(1 + e whitening). 0: as in the paper.
@@ -416,7 +411,6 @@ class TrainingOptions(_message.Message):
         abstained_share: _builtins.float | None = ...,
         second_round: _builtins.float | None = ...,
         least_steps: _builtins.int | None = ...,
-        rest_below: _builtins.float | None = ...,
         whitening: _builtins.float | None = ...,
         passes_in_order: _builtins.int | None = ...,
         word_dropout: _builtins.float | None = ...,
@@ -424,9 +418,9 @@ class TrainingOptions(_message.Message):
         layerwise_decay: _builtins.float | None = ...,
         scope: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_scope", b"_scope", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "scope", b"scope", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_retained_share", b"_retained_share", "_scope", b"_scope", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "distil_share", b"distil_share", "epochs", b"epochs", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "retained_share", b"retained_share", "scope", b"scope", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_rest_below", b"_rest_below", "_retained_share", b"_retained_share", "_scope", b"_scope", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "rest_below", b"rest_below", "retained_share", b"retained_share", "scope", b"scope", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "_alpha", b"_alpha", "_batch_size", b"_batch_size", "_distil_share", b"_distil_share", "_epochs", b"_epochs", "_held_out", b"_held_out", "_layerwise_decay", b"_layerwise_decay", "_learning_rate", b"_learning_rate", "_least_steps", b"_least_steps", "_min_recall", b"_min_recall", "_pairs_per_sentence", b"_pairs_per_sentence", "_passes_in_order", b"_passes_in_order", "_primer", b"_primer", "_rank", b"_rank", "_retained_share", b"_retained_share", "_scope", b"_scope", "_second_round", b"_second_round", "_seed", b"_seed", "_shrink_epsilon", b"_shrink_epsilon", "_whitening", b"_whitening", "_word_dropout", b"_word_dropout", "abstained_share", b"abstained_share", "alpha", b"alpha", "batch_size", b"batch_size", "custom_prompt", b"custom_prompt", "distil_share", b"distil_share", "epochs", b"epochs", "generation_profile", b"generation_profile", "held_out", b"held_out", "layerwise_decay", b"layerwise_decay", "learning_rate", b"learning_rate", "least_steps", b"least_steps", "min_recall", b"min_recall", "pairs_per_sentence", b"pairs_per_sentence", "passes_in_order", b"passes_in_order", "primer", b"primer", "rank", b"rank", "retained_share", b"retained_share", "scope", b"scope", "second_round", b"second_round", "seed", b"seed", "shrink_epsilon", b"shrink_epsilon", "strategy", b"strategy", "training_profile", b"training_profile", "whitening", b"whitening", "word_dropout", b"word_dropout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
@@ -456,8 +450,6 @@ class TrainingOptions(_message.Message):
     _WhichOneofArgType__primer: _TypeAlias = _typing.Literal["_primer", b"_primer"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
-    _WhichOneofReturnType__rest_below: _TypeAlias = _typing.Literal["rest_below"]  # noqa: Y015
-    _WhichOneofArgType__rest_below: _TypeAlias = _typing.Literal["_rest_below", b"_rest_below"]  # noqa: Y015
     _WhichOneofReturnType__retained_share: _TypeAlias = _typing.Literal["retained_share"]  # noqa: Y015
     _WhichOneofArgType__retained_share: _TypeAlias = _typing.Literal["_retained_share", b"_retained_share"]  # noqa: Y015
     _WhichOneofReturnType__scope: _TypeAlias = _typing.Literal["scope"]  # noqa: Y015
@@ -500,8 +492,6 @@ class TrainingOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__primer) -> _WhichOneofReturnType__primer | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__rest_below) -> _WhichOneofReturnType__rest_below | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retained_share) -> _WhichOneofReturnType__retained_share | None: ...
     @_typing.overload

@@ -61,10 +61,6 @@ class WatchedAdapter:
         self._steps.append((examples, left))
         return self._adapter.step(examples, left)
 
-    @property
-    def worst(self):
-        return self._adapter.worst
-
 
 def test_what_is_trained_alone_is_a_jobs_work(alone, monkeypatch):
     watched, primer = Watched(alone._workshop.learner), object()

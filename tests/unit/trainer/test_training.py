@@ -11,7 +11,6 @@ from storage.journal import Journal
 from storage.memory import MemoryObjects
 from trainer.generation import Generation
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.rest import AWAKE
 from trainer.stream import PairStream
 from trainer.training import SMALLEST_BATCH, later_epochs, train
 
@@ -44,12 +43,11 @@ class Recorded:
     """An adapter that only writes down what it is trained on, and a watch that lets it."""
 
     def __init__(self):
-        self.worst, self.steps, self.left, self.judged = {}, [], [], []
+        self.steps, self.left, self.judged = [], [], []
 
     def step(self, examples, left=1.0):
         self.steps.append([example.tokens for example in examples])
         self.left.append(left)
-        self.worst = dict.fromkeys(examples, 0.1)
         return 1.0
 
     def loss(self, examples):
@@ -155,13 +153,3 @@ def test_what_the_epochs_left_out_neither_makes_a_sentence_weak_nor_is_learned_i
     )
     assert set(recorded.judged) == kept
     assert [set(step) for step in recorded.steps[1:]] == [kept, kept | added, kept | added]
-
-
-def test_pairs_rest_whether_their_questions_lose_words_or_not(encoder):
-    pairs = [
-        Pair(question=f"In which of its years was it built {n}?", answer="1802", sentence_index=n) for n in range(64)
-    ]
-    settings = Hyperparameters(epochs=5, batch_size=64, held_out=0.0, rest_below=0.5, word_dropout=0.3)
-    steps, _ = trained(encoder, pairs, settings)
-    assert [len(step) for step in steps[:3]] == [64] * 3
-    assert all(len(step) == pytest.approx(64 * AWAKE, abs=12) for step in steps[3:])
