@@ -17,6 +17,9 @@ from lift.stack.probes import Probe, ProbeKind, answers
 
 log = structlog.get_logger()
 
+KILLED_SECONDS = 15.0
+"""What the kernel does not end for so long, as where a disk does not answer, is not waited for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -85,7 +88,17 @@ class Child:
             os.close(descriptor)
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)  # before reaping: until then the group's number is its own
+        await self._nothing_left()
         return self._process.wait()
+
+    async def _nothing_left(self) -> None:
+        """Returns when all that were killed have ended, which a signal only begins."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILLED_SECONDS):
+                while guard.is_there(self.pid):  # noqa: ASYNC110 - other processes' ends are announced to nobody
+                    await asyncio.sleep(0.05)
+            return
+        log.error("process_left", process=self._program.name, group=self.pid)
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.exit.done():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lift.client.connection import ClientFile
 from lift.errors import StackFailed, StackRunning, StackStopped, TimedOut
 from lift.stack import guard, record
+from lift.stack.children import KILLED_SECONDS
 from lift.stack.folder import StateFolder, holder
 from lift.stack.logfiles import rotate
 from lift.stack.probes import answers
@@ -20,7 +21,6 @@ from lift.stack.record import ProcessRecord, ProcessState, StackRecord
 SUPERVISOR = "supervisor"
 POLL_SECONDS = 0.1
 STOP_SECONDS = 120.0
-KILLED_SECONDS = 15.0
 
 
 def start(state: StateFolder, seen: Callable[[StackRecord], None]) -> ClientFile:
