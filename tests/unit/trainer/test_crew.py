@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -24,7 +23,7 @@ class Work:
             self.running.append(job)
             self.most = max(self.most, len(self.running))
         assert job != "fails"
-        self.go_on.wait(10)
+        self.go_on.wait(60)
         with self.lock:
             self.running.remove(job)
 
@@ -43,10 +42,9 @@ def test_those_that_wait_join_up_to_the_limit(wait_until):
     work = Work("second", "third", "fourth")
     crew = begun(work, at_once=3)
     wait_until(lambda: len(work.running) == 3)
-    time.sleep(0.1)
-    assert work.running == ["first", "second", "third"]
+    assert set(work.running) == {"first", "second", "third"}
     work.go_on.set()
-    crew.join(10)
+    crew.join(60)
     assert not crew.is_alive()
     assert work.most == 3
 
@@ -54,7 +52,7 @@ def test_those_that_wait_join_up_to_the_limit(wait_until):
 def test_where_one_at_a_time_is_allowed_nobody_joins():
     work = Work("second")
     work.go_on.set()
-    begun(work, at_once=1).join(10)
+    begun(work, at_once=1).join(60)
     assert work.waiting == ["second"]
 
 
@@ -63,7 +61,7 @@ def test_one_that_crashes_leaves_the_others_alone(wait_until):
     crew = begun(work, at_once=3)
     wait_until(lambda: "second" in work.running)
     work.go_on.set()
-    crew.join(10)
+    crew.join(60)
     assert not crew.is_alive()
     assert work.running == ["fails"]
 
@@ -75,10 +73,10 @@ def test_a_short_job_ends_while_a_long_one_waits_for_its_generator(bench, wait_u
     crew = Crew(bench.trainer.run, bench.trainer.joinable, bench.trainer.at_once)
     thread = threading.Thread(target=crew.run, args=[long.id])
     thread.start()
-    wait_until(lambda: bench.state(short).state is JobState.SUCCEEDED, 30)
+    wait_until(lambda: bench.state(short).state is JobState.SUCCEEDED)
     assert bench.state(long).state is JobState.RUNNING
     bench.generator.release()
-    thread.join(30)
+    thread.join(60)
     assert bench.state(long).state is JobState.SUCCEEDED
 
 
@@ -103,7 +101,7 @@ def test_nobody_joins_a_job_that_a_trainer_died_over(bench, wait_until, monkeypa
     before = len(looks)
     wait_until(lambda: len(looks) > before + 1)
     bench.generator.release()
-    thread.join(30)
+    thread.join(60)
     assert bench.state(leader).state is JobState.SUCCEEDED
     assert looks[before + 1] == (() if crashed else (older.id,))
     assert not (crashed and any(looks))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from trainer import shared
 from trainer.batches import Example
 from trainer.fused import FusedLearner
 from trainer.profiles import Hyperparameters
@@ -59,17 +60,22 @@ def in_threads(learner, shares, steps):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return outcomes
 
 
+@pytest.fixture
+def patience(monkeypatch):
+    """Nobody's neighbours are late, however busy the machine is."""
+    monkeypatch.setattr(shared, "GRACE_SECONDS", 30.0)
+
+
+@pytest.mark.usefixtures("patience")
 def test_steps_that_are_asked_for_at_once_are_made_together():
     counting = Counting()
     outcomes = in_threads(SharedLearner(counting), [[example(3)] * count for count in (1, 2, 3)], 20)
     assert outcomes == [[1.0] * 20, [2.0] * 20, [3.0] * 20]
-    assert sum(counting.steps) == 60
-    assert max(counting.steps) == 3
-    assert len(counting.steps) < 40
+    assert counting.steps == [3] * 20
 
 
 def test_one_thread_computes_for_all():
