@@ -134,7 +134,7 @@ def test_a_catalogue_that_is_away_for_a_moment_costs_no_training(bench, wait_unt
     outage = bench.outage_at(getattr(bench.catalogue, nouns), method)
     job = bench.job()
     with bench.running(job):
-        wait_until(lambda: outage.refused > 1, 30)
+        wait_until(lambda: outage.refused > 1)
         outage.end()
     done = bench.state(job)
     assert (done.state, done.attempts, done.crashes) == (JobState.SUCCEEDED, 1, 0)
@@ -191,7 +191,7 @@ def test_a_trainer_that_is_stopped_does_not_wait_for_the_catalogue(bench, wait_u
     outage = bench.outage_at(bench.catalogue.leases, "publish")
     job = bench.job()
     with bench.running(job) as thread:
-        wait_until(lambda: outage.refused > 1, 30)
+        wait_until(lambda: outage.refused > 1)
         bench.stopping.set()
         wait_until(lambda: not thread.is_alive())
     outage.end()
@@ -290,9 +290,10 @@ def test_a_cancelled_job_stops_in_the_middle_of_its_questions(bench, wait_until)
 
 
 def test_a_cancelled_job_stops_in_the_middle_of_its_training(bench, wait_until):
-    job = bench.job(epochs=100, batch_size=1)
+    content = b"".join(b"fact %d\n" % number for number in range(40))
+    job = bench.job(content=content, epochs=100, batch_size=1)  # more than can be learned before a heartbeat says so
     with bench.running(job):
-        wait_until(lambda: bench.state(job).progress.stage is Stage.TRAIN, 30)
+        wait_until(lambda: bench.state(job).progress.stage is Stage.TRAIN)
         bench.catalogue.jobs.request_cancel("acme", job.id)
     assert bench.state(job).state is JobState.CANCELLED
 
@@ -324,6 +325,7 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(bench, wait_until):
     )
     bench.generator.hold_before(3)
     with bench.running(job):
+        wait_until(lambda: bench.generator.requests)  # before the zombie has taken it, the job would be due as well
         wait_until(lambda: bench.catalogue.leases.due(JobKind.TRAIN, 10, 0) == (job.id,))
         lease = bench.catalogue.leases.claim(job.id, JobKind.TRAIN, "successor", 60)
         stolen.set()
