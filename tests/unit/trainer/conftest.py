@@ -117,7 +117,7 @@ class Bench:
         self.trainer = self.worker("worker-1")
 
     def worker(self, name):
-        engines = Engines(self.catalogue.nodes, token=TOKEN, node_timeout_seconds=10, load_timeout_seconds=10)
+        engines = Engines(self.catalogue.nodes, token=TOKEN, node_timeout_seconds=3600, load_timeout_seconds=60)
         return Trainer(
             self.settings,
             catalogue=self.catalogue,
@@ -185,7 +185,7 @@ class Bench:
         thread.start()
         yield thread
         self.generator.release()
-        thread.join(60)
+        thread.join(120)
         assert not thread.is_alive()
 
 
