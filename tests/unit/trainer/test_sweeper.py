@@ -18,7 +18,7 @@ def test_after_an_outage_holders_renew_their_leases_before_anybody_takes_them_fo
 
     leases.due = away
     wakeups = MemoryWakeups()
-    with Sweeper(bench.catalogue, wakeups, every_seconds=0.01, patience_seconds=1.0):
+    with Sweeper(bench.catalogue, wakeups, every_seconds=0.01, patience_seconds=4.0):
         wait_until(lambda: leases.due == due)
         time.sleep(0.2)
         leases.heartbeat(lease, 60)
@@ -30,7 +30,7 @@ def test_a_job_is_not_woken_again_while_wake_ups_wait_for_a_trainer(bench, monke
     leases, wakeups = bench.catalogue.leases, MemoryWakeups()
     sweeper = Sweeper(bench.catalogue, wakeups, every_seconds=1, patience_seconds=0.1)
     first, second = bench.job(), bench.job(content=b"five\n")
-    time.sleep(0.1)
+    time.sleep(0.15)
     assert sweeper.sweep() == 2  # those of the gateway are lost: nothing waits
     assert [sweeper.sweep(), sweeper.sweep()] == [0, 0]
     wakeups.woken.remove(first.id)
@@ -38,11 +38,11 @@ def test_a_job_is_not_woken_again_while_wake_ups_wait_for_a_trainer(bench, monke
     assert sweeper.sweep() == 1  # one that was taken and waits again has no wake-up of its own
     assert wakeups.woken == [second.id, first.id]
     wakeups.woken.clear()  # the broker has lost them
-    time.sleep(0.1)
+    time.sleep(0.15)
     assert sweeper.sweep() == 2
     wakeups.woken.remove(first.id)  # it has lost one
     monkeypatch.setattr("trainer.sweeper.BEHIND_OTHERS", 2)
-    time.sleep(0.2)
+    time.sleep(0.3)
     assert sweeper.sweep() == 2
 
 
