@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lift import AdminClient, AsyncClient, Client, errors, values
-from lift.client import documents
+from lift.client import connection, documents
 from lift.client.connection import ClientFile, tenant_connection
 
 
@@ -277,7 +277,7 @@ def test_an_adapter_is_retrained_rolled_back_and_deleted(client, gateway, ready)
     assert [adapter.id for adapter in client.adapters.list()] == [ready]
     deletion = client.adapters.delete(ready)
     assert (deletion.kind, deletion.adapter) == (values.JobKind.DELETE, ready)
-    assert client.jobs.wait(deletion.id, timeout_seconds=10).state is values.JobState.SUCCEEDED
+    assert client.jobs.wait(deletion.id, timeout_seconds=60).state is values.JobState.SUCCEEDED
 
 
 def test_a_revision_is_downloaded_file_by_file(client, ready, tmp_path):
@@ -304,14 +304,19 @@ def test_a_watch_goes_on_where_the_gateway_was_restarted(connect, sqlite_url, ga
         assert list(states)[-1].state is values.JobState.SUCCEEDED
 
 
-def test_what_may_be_sent_twice_is_sent_again_until_the_gateway_is_there(connect, sqlite_url, gateway_again):
+def test_what_may_be_sent_twice_is_sent_again_until_the_gateway_is_there(
+    connect, sqlite_url, gateway_again, monkeypatch
+):
+    slower = {"initialBackoff": "1s", "maxBackoff": "10s", "backoffMultiplier": 3}
+    for name, pause in slower.items():  # so that it is there in time also where all takes long
+        monkeypatch.setitem(connection.RETRY, name, pause)
     with gateway_again(sqlite_url) as first:
         port, key = first.ports.tenants, first.key
     opening = threading.Event()
 
     def reopen() -> None:
         with gateway_again(sqlite_url, port):
-            opening.wait(20)
+            opening.wait(120)
 
     client = connect(f"127.0.0.1:{port}", key)
     late = threading.Timer(0.3, reopen)
