@@ -171,7 +171,7 @@ async def test_all_who_watch_a_job_share_its_polls_and_what_they_find(gateway, e
     await eventually(lambda: len(reads) >= 3)
     began = time.monotonic()
     await eventually(lambda: len(reads) >= 8)
-    assert time.monotonic() - began > 4 * POLL_SECONDS
+    assert time.monotonic() - began > 3 * POLL_SECONDS  # of five: how late the third was seen is not known
     gateway.catalogue.jobs.request_cancel("acme", job)
     for watch in watches[:-1]:
         assert [message.operation.done async for message in watch] == [True]
@@ -229,7 +229,7 @@ async def test_a_tenant_may_watch_only_so_many_at_once(gateway, refused, monkeyp
     assert type(await refused(client.operations.WaitOperation(waiting))) is errors.QuotaExceeded
     await anext(aiter(other.adapters.WatchOperation(pb.WatchOperationRequest(name=f"operations/{theirs}"))))
     watches[0].cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await is_refused(client.operations.WaitOperation(waiting)):
             pass
 
@@ -398,7 +398,7 @@ async def test_a_deleted_adapter_is_out_of_every_engine_and_out_of_the_store(run
         gateway.objects.put("acme/journals/" + gateway.catalogue.adapters.get("acme", "tides").job + "/1", b"{}")
         await client.queries.Query(queries_pb2.QueryRequest(adapter="adapters/tides", question="When?"))
         operation = await client.adapters.DeleteAdapter(pb.DeleteAdapterRequest(name="adapters/tides"))
-        wait = operations_pb2.WaitOperationRequest(name=operation.name, timeout=duration_pb2.Duration(seconds=20))
+        wait = operations_pb2.WaitOperationRequest(name=operation.name, timeout=duration_pb2.Duration(seconds=60))
         done = await client.operations.WaitOperation(wait)
         assert done.done
         assert done.WhichOneof("result") == "response"

@@ -159,7 +159,7 @@ def withheld(gateway, monkeypatch):
 
     def slow(key):
         read.append(key)
-        goes_on.wait(30)
+        goes_on.wait(120)
         return get(key)
 
     monkeypatch.setattr(gateway.objects, "get", slow)
@@ -175,7 +175,7 @@ async def test_documents_are_read_for_no_more_queries_than_a_tenant_may_have_at_
     request = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
     admitted = asyncio.ensure_future(client.queries.Query(request))
     await eventually(lambda: len(read) == 1)
-    assert type(await refused(client.queries.Query(request, timeout=5))) is errors.QuotaExceeded
+    assert type(await refused(client.queries.Query(request, timeout=20))) is errors.QuotaExceeded
     goes_on.set()
     await admitted
     assert len(read) == 1
@@ -190,7 +190,7 @@ async def test_a_store_that_is_slow_with_documents_keeps_nobody_else_waiting(gat
     slow = [asyncio.ensure_future(client.queries.Query(request)) for _ in range(8)]
     await eventually(lambda: len(read) == 4)
     try:
-        await other.queries.Query(pb.QueryRequest(question=QUESTION), timeout=5)
+        await other.queries.Query(pb.QueryRequest(question=QUESTION), timeout=20)
     finally:
         goes_on.set()
     await asyncio.gather(*slow)
@@ -210,7 +210,7 @@ async def test_a_store_that_is_slow_with_what_a_revision_knows_keeps_nobody_else
     def slow(key):
         if key == keys.knowledge(ref):
             read.append(key)
-            goes_on.wait(30)
+            goes_on.wait(120)
         return get(key)
 
     monkeypatch.setattr(gateway.objects, "get", slow)
@@ -221,7 +221,7 @@ async def test_a_store_that_is_slow_with_what_a_revision_knows_keeps_nobody_else
     await eventually(lambda: len(gateway.engine.asked) == 8 and bool(read))
     theirs = pb.QueryRequest(adapter="adapters/bells", question=QUESTION, context_mode=pb.CONTEXT_MODE_DOCUMENT)
     try:
-        await other.queries.Query(theirs, timeout=5)
+        await other.queries.Query(theirs, timeout=20)
     finally:
         goes_on.set()
     await asyncio.gather(*waiting)
@@ -238,7 +238,7 @@ async def test_a_tenant_has_no_more_queries_than_it_may_where_evidence_is_being_
     query = pb.QueryRequest(adapter="adapters/tides", question=QUESTION, max_evidence=1)
     first = asyncio.ensure_future(client.queries.Query(query))
     await eventually(lambda: len(read) == 1)
-    assert type(await refused(client.queries.Query(query, timeout=5))) is errors.QuotaExceeded
+    assert type(await refused(client.queries.Query(query, timeout=20))) is errors.QuotaExceeded
     goes_on.set()
     await first
     await client.queries.Query(query)
@@ -626,7 +626,7 @@ async def test_our_client_asks_again_where_no_engine_could_answer(gateway, event
     gateway.engine.fails = errors.EngineUnavailable()
     async with AsyncClient(f"127.0.0.1:{gateway.ports.tenants}", gateway.key_of("acme")) as client:
         asking = asyncio.ensure_future(answered(client, streamed))
-        await eventually(lambda: len(gateway.engine.asked) == 1)
+        await eventually(lambda: bool(gateway.engine.asked))  # twice by now, should this have come late
         gateway.engine.fails = None
         assert await asking == "The tide bell."
 
@@ -660,7 +660,7 @@ async def test_a_call_without_a_deadline_is_given_one(gateway, refused, monkeypa
     goes_on = threading.Event()
 
     def put(key, data):
-        goes_on.wait(30)
+        goes_on.wait(120)
 
     monkeypatch.setattr(gateway.objects, "put", put)
     described = documents_pb2.Document(media_type="text/plain")
