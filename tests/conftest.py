@@ -21,7 +21,7 @@ from lift.stack.store import running_store
 from storage.catalogue import Catalogue
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Waits for a condition; the test fails where it does not come about in time."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -31,7 +31,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 10) -> None:
 
 @pytest.fixture(name="wait_until")
 def wait_until_fixture() -> Callable[..., None]:
-    """wait_until(condition, seconds=10) for tests, which cannot import this file."""
+    """wait_until(condition, seconds=60) for tests, which cannot import this file."""
     return wait_until
 
 

@@ -356,14 +356,14 @@ async def test_a_client_that_goes_away_stops_its_answer(node, two, wait_until) -
     call = node.answer(two[0], prompt="a", max_tokens=150)
     await anext(aiter(call))
     call.cancel()
-    await asyncio.to_thread(wait_until, lambda: not node.llm.unfinished, 5)
+    await asyncio.to_thread(wait_until, lambda: not node.llm.unfinished)
 
 
 async def test_the_catalogue_is_told_what_is_resident(node, two, wait_until) -> None:
     def told() -> bool:
         return set(node.catalogue.nodes.residents(node.settings.engine.node)) == set(two)
 
-    await asyncio.to_thread(wait_until, told, 10)
+    await asyncio.to_thread(wait_until, told)
     (reported,) = await asyncio.to_thread(node.catalogue.nodes.list)
     assert reported.base_model == str(node.press.base_model)
     assert reported.slots == node.settings.engine.slots

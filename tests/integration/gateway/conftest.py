@@ -318,7 +318,7 @@ def refused() -> Callable[..., Awaitable[LiftError]]:
 def eventually() -> Callable[..., Awaitable[None]]:
     """await eventually(condition): waits for it without blocking the loop; fails where it does not come about."""
 
-    async def wait(true: Callable[[], bool], seconds: float = 10) -> None:
+    async def wait(true: Callable[[], bool], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not true():  # noqa: ASYNC110 - what is waited for is outside of this loop
                 await asyncio.sleep(0.01)

@@ -91,7 +91,7 @@ async def test_a_key_that_another_gateway_revoked_stops_working_within_seconds(g
     await client.documents.ListDocuments(documents_pb2.ListDocumentsRequest())
     gateway.catalogue.keys.revoke("acme", gateway.catalogue.keys.list("acme")[0].id)
     with pytest.raises(grpc.aio.AioRpcError) as failed:  # noqa: PT012 - it works until the key is forgotten
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while True:
                 await client.documents.ListDocuments(documents_pb2.ListDocumentsRequest())
     assert failed.value.code() is grpc.StatusCode.UNAUTHENTICATED
@@ -154,7 +154,7 @@ async def test_an_over_long_key_is_refused_like_any_other(gateway, channel_to):
 @pytest.mark.parametrize("name", ["CreateDocument", "UploadDocument", "StreamQuery"])
 async def test_a_call_without_a_key_is_refused_before_its_request_has_come(gateway, channel_to, name):
     call = unsent(channel_to("tenants"), name, None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
     assert dict(await call.trailing_metadata())["x-request-id"]
 
@@ -164,12 +164,12 @@ async def test_a_request_that_does_not_come_is_waited_for_within_the_gateways_ow
 ):
     monkeypatch.setattr(calls, "DEADLINE_SECONDS", 0.2)
     call = unsent(channel_to("tenants"), "CreateDocument", f"Bearer {gateway.key_of('acme')}", timeout=3600)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_a_call_that_ends_without_a_request_is_refused(gateway, channel_to):
     call = unsent(channel_to("tenants"), "CreateDocument", f"Bearer {gateway.key_of('acme')}")
     await call.done_writing()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -53,7 +53,7 @@ def process(sqlite_url, ports) -> Iterator[subprocess.Popen]:
 async def serving(channel):
     health = health_pb2_grpc.HealthStub(channel)
     request = health_pb2.HealthCheckRequest(service="lift.v1.QueryService")
-    return await health.Check(request, wait_for_ready=True, timeout=60)
+    return await health.Check(request, wait_for_ready=True, timeout=120)
 
 
 async def test_a_gateway_does_what_it_can_without_its_neighbours_and_stops_when_told(
@@ -86,7 +86,7 @@ async def test_a_gateway_does_what_it_can_without_its_neighbours_and_stops_when_
         assert not operation.done
 
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert await asyncio.to_thread(process.wait, 60) == 0
     catalogue.close()
 
 
@@ -94,7 +94,7 @@ async def test_a_second_gateway_on_the_same_port_does_not_start(process, ports, 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
         await serving(channel)
     second = gateway_process(sqlite_url, ports)
-    assert await asyncio.to_thread(second.wait, 60) != 0
+    assert await asyncio.to_thread(second.wait, 120) != 0
     assert process.poll() is None
 
 

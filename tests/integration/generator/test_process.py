@@ -28,7 +28,7 @@ async def generator_process(endpoint: str, port: int):
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "generator", env=environment)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 await channel.channel_ready()
             yield process, channel
     finally:
@@ -51,18 +51,18 @@ async def test_it_serves_says_what_it_serves_and_stops_on_sigterm_once_its_strea
             names = {service.name for service in answer.list_services_response.service}
         assert "lift.internal.v1.GeneratorService" in names
 
-        stream = GeneratorServiceStub(channel).Generate(request, timeout=30)
+        stream = GeneratorServiceStub(channel).Generate(request, timeout=120)
         assert (await stream.read()).HasField("plan")
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         process.send_signal(signal.SIGTERM)
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await GeneratorServiceStub(channel).Generate(request, timeout=30).read()
+            await GeneratorServiceStub(channel).Generate(request, timeout=120).read()
         assert type(status.from_call(refused.value)) is GeneratorUnavailable
         gate.set()
         events = [(await stream.read()).WhichOneof("event") for _ in range(3)]
         assert events == ["pair", "outcome", "coverage"]
         assert await stream.read() == grpc.aio.EOF
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             assert await process.wait() == 0

@@ -61,7 +61,7 @@ def test_a_supervisor_that_cannot_read_its_settings_says_so(state, monkeypatch):
 def test_a_stack_that_is_starting_has_a_status_refuses_a_second_and_can_be_stopped(state, wait_until, monkeypatch):
     monkeypatch.setenv("LIFT_OBJECTS__ENDPOINT", "127.0.0.1:1")
     with subprocess.Popen([sys.executable, "-m", "lift.stack", str(state.path)], stderr=subprocess.PIPE) as supervisor:
-        wait_until(lambda: _valkey(state), 20)
+        wait_until(lambda: _valkey(state))
         with pytest.raises(StackRunning) as refused:
             control.start(state, seen=lambda _: None)
         assert refused.value.facts["pid"] == supervisor.pid
@@ -82,7 +82,7 @@ def test_what_a_killed_supervisor_and_guard_left_is_ended_by_the_next(state, wai
     monkeypatch.setenv("LIFT_OBJECTS__ENDPOINT", "127.0.0.1:1")
     command = [sys.executable, "-m", "lift.stack", str(state.path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as first:
-        wait_until(lambda: _valkey(state), 20)
+        wait_until(lambda: _valkey(state))
         left = _valkey(state).pid
         children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
         guarding = next(int(pid) for pid in children if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
@@ -91,7 +91,7 @@ def test_what_a_killed_supervisor_and_guard_left_is_ended_by_the_next(state, wai
         first.communicate()
     assert guard.start_ticks(left)
     with subprocess.Popen(command, stderr=subprocess.PIPE) as second:
-        wait_until(lambda: holder(state) == second.pid and (new := _valkey(state)) and new.pid != left, 20)
+        wait_until(lambda: holder(state) == second.pid and (new := _valkey(state)) and new.pid != left)
         assert guard.start_ticks(left) is None
         control.stop(state)
         second.communicate()

@@ -108,7 +108,7 @@ async def test_a_store_that_is_killed_comes_back_with_what_it_held(state, wait_u
         objects.put("tenants/a/thing", b"bytes")
         store = seen[-1][1]
         os.kill(store.pid, signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not (seen[-1][1].restarts and seen[-1][1].state is ProcessState.READY):  # noqa: ASYNC110 - elsewhere
                 await asyncio.sleep(0.05)
         assert seen[-1][1].restarts == 1

@@ -113,5 +113,5 @@ def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
         assert process.stdin is not None
         process.stdin.write(b"go\n")
         process.stdin.flush()
-    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=240)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], errors

@@ -20,7 +20,7 @@ from trainer.testing import ScriptedGenerator, make_tiny_model, serving
 
 TOKEN = "node-token"
 LEASE_SECONDS = 2
-STOP_SECONDS = 30
+STOP_SECONDS = 120
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from lift.values import JobState
 from storage.revisions import fetch
 
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 def succeeded(deployment, job):

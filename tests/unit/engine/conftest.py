@@ -66,7 +66,7 @@ def slots(llm: MemoryLLM, shelf: Shelf) -> Slots:
     return Slots(llm, DiskCache(shelf.prepare, max_bytes=0), capacity=2, drain_seconds=0.05)
 
 
-async def until(true: Callable[[], bool], seconds: float = 5) -> None:
+async def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Lets others run until a condition holds; the test fails where it does not come about in time."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - conditions of parts that announce nothing

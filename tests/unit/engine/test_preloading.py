@@ -31,7 +31,7 @@ class Worker(Preloading):
         self.model_runner = SimpleNamespace(lora_manager=manager)
 
     def load(self, request):
-        assert self.may_read.wait(10)
+        assert self.may_read.wait(60)
         if request.lora_path == "broken":
             raise ValueError("no adapter")
         self.read.append((request.lora_int_id, threading.current_thread()))

@@ -177,7 +177,7 @@ async def test_a_revision_that_drains_does_not_make_others_wait_where_an_idle_on
     async with slots.holding(revision("a")):
         unloading = asyncio.create_task(slots.unload(revision("a")))
         await until(lambda: revision("a") not in slots.resident)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await slots.load(revision("c"))
         assert slots.resident == (revision("c"),)
         assert not unloading.done()

@@ -80,7 +80,7 @@ class CountedObjects(MemoryObjects):
 
     def get(self, key):
         self.read.append(key)
-        assert self.goes_on.wait(30)
+        assert self.goes_on.wait(60)
         return super().get(key)
 
 

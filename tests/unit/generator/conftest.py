@@ -13,7 +13,7 @@ from lift.settings import GeneratorSettings
 
 def settings_for(url: str, **changes: Any) -> GeneratorSettings:
     """Settings of a generator that asks this endpoint and gives up soon."""
-    values = {"endpoint": url, "port": 0, "retries": 0, "request_timeout_seconds": 5.0, "concurrency": 8}
+    values = {"endpoint": url, "port": 0, "retries": 0, "request_timeout_seconds": 60.0, "concurrency": 8}
     return GeneratorSettings(**(values | changes))
 
 

@@ -34,7 +34,7 @@ def two_pairs(body: dict[str, Any]) -> Reply:
 @asynccontextmanager
 async def served(url: str, *, token: str = "", **changes: Any) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a running generator."""
-    values = {"endpoint": url, "port": 0, "retries": 0, "request_timeout_seconds": 5.0, "strategy": "sentence"}
+    values = {"endpoint": url, "port": 0, "retries": 0, "request_timeout_seconds": 60.0, "strategy": "sentence"}
     settings = Settings(node_token=SecretStr(token), generator=GeneratorSettings(**(values | changes)))
     async with running(settings) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield channel
@@ -49,14 +49,14 @@ async def events_of(channel: grpc.aio.Channel, asked: pb.GenerateRequest, token:
     """All events of a stream; its error as ours."""
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     try:
-        return [event async for event in GeneratorServiceStub(channel).Generate(asked, metadata=metadata, timeout=20)]
+        return [event async for event in GeneratorServiceStub(channel).Generate(asked, metadata=metadata, timeout=60)]
     except grpc.aio.AioRpcError as error:
         raise status.from_call(error) from error
 
 
 async def until(true: Callable[[], bool]) -> None:
     """Waits for a condition; TimeoutError where it does not come about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - what is waited for lies on the other side of a connection
             await asyncio.sleep(0.01)
 
@@ -101,7 +101,7 @@ async def test_pairs_are_sent_while_others_are_still_being_written(scripted):
     endpoint = await scripted(one_waits)
     async with served(endpoint.url) as channel:
         seen = []
-        async for event in GeneratorServiceStub(channel).Generate(request(TEXT), timeout=20):
+        async for event in GeneratorServiceStub(channel).Generate(request(TEXT), timeout=60):
             seen.append(event)
             if kinds(seen).count("outcome") == 2:
                 gate.set()
@@ -152,7 +152,7 @@ async def test_an_endpoint_that_goes_down_leaves_the_pairs_that_were_complete(sc
 
     endpoint = await scripted(later_ones_fail)
     async with served(endpoint.url) as channel:
-        call = GeneratorServiceStub(channel).Generate(request(TEXT), timeout=20)
+        call = GeneratorServiceStub(channel).Generate(request(TEXT), timeout=60)
         assert kinds([await call.read() for _ in range(4)]) == ["plan", "pair", "pair", "outcome"]
         gate.set()
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
@@ -223,7 +223,7 @@ async def test_a_call_without_the_node_token_is_refused_before_its_request_has_c
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     async with served(endpoint.url, token="secret") as channel:
         call = channel.stream_stream(f"/{NAME}/Generate")(metadata=metadata)  # sends no request as yet
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await call.read()
     assert type(status.from_call(failed.value)) is kind

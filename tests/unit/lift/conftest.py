@@ -176,7 +176,7 @@ def gateway_at(sqlite_url: str, port: int = 0) -> Iterator[Gateway]:
         stack.callback(loop.close)
         stack.callback(thread.join)
         stack.callback(loop.call_soon_threadsafe, stop.set)
-        assert started.wait(20)
+        assert started.wait(60)
         if not catalogue.tenants.list(1, "").items:
             catalogue.tenants.create("mine", title="Mine", quotas=Quotas())
         key = catalogue.keys.create("mine", "test")[1]

@@ -52,7 +52,7 @@ def trained(gateway):
     """A trainer that works off the next job."""
 
     def work() -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (due := gateway.catalogue.leases.due(JobKind.TRAIN, 1, 0)) and time.monotonic() < until:
             time.sleep(0.02)
         gateway.train(due[0])
@@ -329,7 +329,7 @@ def test_a_role_command_becomes_the_roles_process():
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as role:
         started = json.loads(role.stderr.readline())
         role.terminate()  # a shell in between would not hand the signal on
-        assert role.wait(timeout=30) == 0
+        assert role.wait(timeout=120) == 0
     assert (started["role"], started["event"]) == ("generator", "generator_started")
 
 

@@ -55,10 +55,10 @@ def test_the_journals_pairs_wait_until_it_is_known_where_their_sentences_stand(s
     waits = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(resumed.take, 1, waits.set)
-        assert waits.wait(10)
+        assert waits.wait(60)
         assert not taken.done()
         said.say(PLAN)
-        assert taken.result(10) == [KEPT]
+        assert taken.result(60) == [KEPT]
     assert resumed.sentences == 1
 
 
