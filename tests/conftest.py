@@ -4,6 +4,7 @@ They come from wheels, listen on 127.0.0.1 or a local socket only, keep their fi
 the session.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -33,6 +35,18 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
 def wait_until_fixture() -> Callable[..., None]:
     """wait_until(condition, seconds=60) for tests, which cannot import this file."""
     return wait_until
+
+
+@pytest.fixture
+def logged() -> Callable[[Path, str], dict[str, Any] | None]:
+    """logged(file, event): that event as a role wrote it down, such as with the ports that it was given; else None."""
+
+    def found(file: Path, event: str) -> dict[str, Any] | None:
+        lines = file.read_text().splitlines(keepends=True)
+        whole = (line for line in lines if f'"event": "{event}"' in line and line.endswith("\n"))
+        return next(map(json.loads, whole), None)
+
+    return found
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ START_SECONDS = 240
 END_SECONDS = 60
 
 
-def environment_of(state: Path, base_model: str | Path, http_port: int = 0) -> dict[str, str]:
+def environment_of(state: Path, base_model: str | Path) -> dict[str, str]:
     return {
         **os.environ,
         "LIFT_STATE_DIR": str(state),
@@ -24,9 +23,10 @@ def environment_of(state: Path, base_model: str | Path, http_port: int = 0) -> d
         "LIFT_MODEL__BASE_MODEL": str(base_model),
         "LIFT_MODEL__MAX_LORA_RANK": "16",
         "LIFT_ENGINE__PORT": "0",
-        "LIFT_ENGINE__HTTP_PORT": str(http_port),
+        "LIFT_ENGINE__HTTP_PORT": "0",
         "LIFT_ENGINE__CPU_KV_CACHE_GIB": "0.05",
         "LIFT_ENGINE__THREADS": "2",
+        "LIFT_LOG__JSON_LINES": "true",
         "HF_HUB_OFFLINE": "1",
     }
 
@@ -47,17 +47,16 @@ def test_a_base_model_that_is_not_there_is_said_in_one_sentence(tmp_path, base_m
 
 
 @pytest.fixture
-def process(tmp_path, base_model, wait_until) -> Iterator[psutil.Popen]:
+def process(tmp_path, base_model, wait_until, logged) -> Iterator[psutil.Popen]:
     """An engine that answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
     log = tmp_path / "engine.log"
     with log.open("wb") as output:
-        environment = environment_of(tmp_path, base_model, port)
+        environment = environment_of(tmp_path, base_model)
         process = psutil.Popen([sys.executable, "-m", "server.engine"], env=environment, stderr=output, stdout=output)
     try:
-        wait_until(lambda: process.poll() is not None or answers(port), START_SECONDS)
+        wait_until(lambda: process.poll() is not None or logged(log, "engine_started"), START_SECONDS)
         assert process.poll() is None, log.read_text()
+        assert answers(logged(log, "engine_started")["http_port"])
         yield process
     finally:
         if process.poll() is None:
@@ -66,12 +65,9 @@ def process(tmp_path, base_model, wait_until) -> Iterator[psutil.Popen]:
 
 
 def answers(port: int) -> bool:
-    try:
-        request = {"model": "base", "prompt": "Once", "max_tokens": 1}
-        key = {"authorization": "Bearer any"}
-        return httpx.post(f"http://127.0.0.1:{port}/v1/completions", json=request, headers=key).status_code == 200
-    except httpx.TransportError:
-        return False
+    request = {"model": "base", "prompt": "Once", "max_tokens": 1}
+    url, key = f"http://127.0.0.1:{port}/v1/completions", {"authorization": "Bearer any"}
+    return httpx.post(url, json=request, headers=key, timeout=60).status_code == 200
 
 
 def test_an_engine_that_loses_vllm_ends_with_an_error_and_leaves_no_process(process) -> None:

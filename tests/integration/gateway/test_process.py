@@ -3,11 +3,10 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,33 +20,36 @@ from lift.v1.admin_pb2_grpc import AdminServiceStub
 from storage.catalogue import Catalogue
 
 
-@pytest.fixture
-def ports() -> tuple[int, int, int]:
-    """Three that nobody listens on."""
-    with ExitStack() as stack:
-        bound = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-        return tuple(one.getsockname()[1] for one in bound)
-
-
-def gateway_process(sqlite_url, ports, nowhere="127.0.0.1:1"):
-    """A gateway whose object store and broker are not there."""
+def gateway_process(sqlite_url, log: Path, ports=(0, 0, 0), nowhere="127.0.0.1:1"):
+    """A gateway whose object store and broker are not there, at ports that the system chooses unless some are given."""
     named = {"PORT": ports[0], "ADMIN_PORT": ports[1], "HTTP_PORT": ports[2], "OPERATOR_KEY": "operator-key"}
     settings = {f"LIFT_GATEWAY__{name}": str(value) for name, value in named.items()}
     settings |= {
         "LIFT_CATALOGUE__URL": sqlite_url,
         "LIFT_OBJECTS__ENDPOINT": nowhere,
         "LIFT_QUEUE__URL": f"redis://{nowhere}/0",
+        "LIFT_LOG__JSON_LINES": "true",
     }
-    return subprocess.Popen([sys.executable, "-m", "server.gateway"], env={**os.environ, **settings})
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "server.gateway"]
+        return subprocess.Popen(command, env={**os.environ, **settings}, stderr=output)
 
 
 @pytest.fixture
-def process(sqlite_url, ports) -> Iterator[subprocess.Popen]:
+def process(sqlite_url, tmp_path) -> Iterator[subprocess.Popen]:
     """One that runs."""
-    running = gateway_process(sqlite_url, ports)
+    running = gateway_process(sqlite_url, tmp_path / "log")
     yield running
     running.kill()
     running.wait()
+
+
+@pytest.fixture
+def ports(process, tmp_path, wait_until, logged) -> tuple[int, int, int]:
+    """Where it listens: to tenants, to operators and for HTTP."""
+    wait_until(lambda: logged(tmp_path / "log", "gateway_started"), 120)
+    started = logged(tmp_path / "log", "gateway_started")
+    return started["port"], started["admin_port"], started["http_port"]
 
 
 async def serving(channel):
@@ -90,10 +92,10 @@ async def test_a_gateway_does_what_it_can_without_its_neighbours_and_stops_when_
     catalogue.close()
 
 
-async def test_a_second_gateway_on_the_same_port_does_not_start(process, ports, sqlite_url):
+async def test_a_second_gateway_on_the_same_port_does_not_start(process, ports, sqlite_url, tmp_path):
     async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
         await serving(channel)
-    second = gateway_process(sqlite_url, ports)
+    second = gateway_process(sqlite_url, tmp_path / "second", ports)
     assert await asyncio.to_thread(second.wait, 120) != 0
     assert process.poll() is None
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,15 +22,19 @@ PAIR = '{"qa_list": [{"question": "Who?", "answer": "Ada"}]}'
 
 
 @asynccontextmanager
-async def generator_process(endpoint: str, port: int):
+async def generator_process(endpoint: str, log: Path, logged):
     """A running `python -m generator`; killed at the end where it still runs."""
-    settings = {"ENDPOINT": endpoint, "PORT": str(port), "STRATEGY": "sentence", "RETRIES": "0"}
+    settings = {"ENDPOINT": endpoint, "PORT": "0", "STRATEGY": "sentence", "RETRIES": "0"}
     environment = os.environ | {f"LIFT_GENERATOR__{name}": value for name, value in settings.items()}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "generator", env=environment)
+    environment["LIFT_LOG__JSON_LINES"] = "true"
+    with log.open("wb") as output:
+        command = (sys.executable, "-m", "generator")
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=output)
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            async with asyncio.timeout(120):
-                await channel.channel_ready()
+        async with asyncio.timeout(120):
+            while not (started := logged(log, "generator_started")):  # noqa: ASYNC110 - another process says it
+                await asyncio.sleep(0.02)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{started['port']}") as channel:
             yield process, channel
     finally:
         if process.returncode is None:
@@ -37,12 +42,12 @@ async def generator_process(endpoint: str, port: int):
         await process.wait()
 
 
-async def test_it_serves_says_what_it_serves_and_stops_on_sigterm_once_its_streams_have_ended(free_port):
+async def test_it_serves_says_what_it_serves_and_stops_on_sigterm_once_its_streams_have_ended(tmp_path, logged):
     gate = asyncio.Event()
     request = pb.GenerateRequest(documents=[pb.SourceDocument(text="It was built by Ada.")])
     async with (
         scripted_endpoint(lambda _: Reply(text=PAIR, waits_for=gate)) as endpoint,
-        generator_process(endpoint.url, free_port) as (process, channel),
+        generator_process(endpoint.url, tmp_path / "log", logged) as (process, channel),
     ):
         health = health_pb2_grpc.HealthStub(channel)
         assert (await health.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
