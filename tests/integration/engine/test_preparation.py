@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -118,13 +119,14 @@ async def test_a_process_that_falls_refuses_its_revision_alone(setup, press, tmp
 
 
 async def test_one_that_takes_too_long_is_ended(setup, press, tmp_path, monkeypatch) -> None:
-    preparation, ref = Preparation(setup), press.publish("bakery")
+    preparation, ref, asked = Preparation(setup), press.publish("bakery"), []
+    outcome = loading._outcome
+    monkeypatch.setattr(loading, "_outcome", lambda process, task: asked.append(process) or outcome(process, task))
     monkeypatch.setattr(loading, "PREPARATION_SECONDS", 0.3)
-    program(tmp_path, monkeypatch, f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    program(tmp_path, monkeypatch, "exec sleep 60")
     with pytest.raises(RevisionRejected, match="too long to fetch"):
         await preparation.prepare(ref)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert [process.returncode for process in asked] == [-signal.SIGKILL]
     assert not preparation._idle
 
 
