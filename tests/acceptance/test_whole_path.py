@@ -116,13 +116,13 @@ def test_a_downloaded_adapter_answers_elsewhere(
 
 def test_a_job_survives_the_kill_of_its_trainer(stack: Path) -> None:
     key = new_key(stack)
+    trainer = next(p for p in lift(stack, "status")["processes"] if p["process"] == "trainer")
     begun = lift(stack, "ingest", str(DOCUMENTS / "bakery.txt"), key=key)
     command = [sys.executable, "-m", "lift.cli", "jobs", "watch", begun["job"], "--state", str(stack)]
     environment = {**os.environ, "LIFT_KEY": key}
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as watching:
         assert watching.stderr is not None
         next(line for line in watching.stderr if "step " in line)  # it trains by now
-        trainer = next(p for p in lift(stack, "status")["processes"] if p["process"] == "trainer")
         os.killpg(trainer["pid"], signal.SIGKILL)
         watching.stderr.read()
     assert watching.returncode == 0
