@@ -295,7 +295,7 @@ async def test_an_answer_that_breaks_off_says_so_in_the_stream(gateway, client):
 
 
 async def test_a_client_that_reads_slowly_is_told_in_the_stream_that_its_time_is_over(running, eventually):
-    async with running(query_timeout_seconds=0.5) as gateway:
+    async with running(query_timeout_seconds=3) as gateway:
         client = gateway.openai(gateway.key_of("acme"))
         gateway.engine.words = ["x" * 10_000] * 5_000
         stream = await client.chat.completions.create(model="base", messages=CHAT, stream=True)
