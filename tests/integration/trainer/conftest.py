@@ -19,7 +19,7 @@ from storage.wakeups import CeleryWakeups
 from trainer.testing import ScriptedGenerator, make_tiny_model, serving
 
 TOKEN = "node-token"
-LEASE_SECONDS = 2
+LEASE_SECONDS = 6  # longer than a busy machine keeps a heartbeat waiting; tests wait for its end
 STOP_SECONDS = 120
 
 
