@@ -22,5 +22,7 @@ def test_every_figure_is_measured_and_set_against_the_limit(base_model):
     assert found["rivals_failed"] == {}
     assert "1 of rank 16 / stock" in found["ratios"]["few prompts"]
     assert found["ratios"]["decode"].keys() >= {"1 of rank 16 / base", "1 of rank 16 / stock"}
-    assert found["first_token_seconds"]["cold"]["median"] > found["first_token_seconds"]["warm"]["median"] > 0
+    waits = {name: seconds["median"] for name, seconds in found["first_token_seconds"].items()}
+    assert waits["cold"] > sum(waits[part] for part in ("fetch", "validate", "load")) - 0.002  # each rounded to 0.001
+    assert min(waits.values()) > 0
     assert found["neighbours"]["loads"] > 0
