@@ -3,11 +3,13 @@
 import dataclasses
 import signal
 import time
+from datetime import timedelta
 from unittest.mock import Mock
 
 import psutil
 import pytest
 import torch
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from lift.errors import InvalidOption, WorkerLost
 from trainer import base_model
@@ -42,7 +44,7 @@ def kept(exact, examples, tmp_path_factory):
 
 @pytest.fixture
 def parallel(exact, kept):
-    learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=10), kept)
+    learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=60), kept)
     yield learner
     learner.close()
 
@@ -79,7 +81,8 @@ def test_only_this_machine_reaches_the_processes(parallel):
     own = psutil.Process()
     before = listening(own)
     with parallel.adapter(SMALL):
-        found = set.union(*map(listening, [own, *own.children()])) - before
+        others = [psutil.Process(other.pid) for other in parallel._group._others]
+        found = set.union(*map(listening, [own, *others])) - before
         assert {address.ip for address in found} == {"127.0.0.1"}
 
 
@@ -114,16 +117,18 @@ def test_a_process_that_dies_fails_the_step_and_the_next_adapter_has_a_new_one(p
         for _ in range(2):
             with pytest.raises(WorkerLost):
                 adapter.step(examples)
-        assert time.monotonic() - began_at < 5
+        assert time.monotonic() - began_at < 30  # half of what a silent one is given
     with shared.adapter(SMALL) as adapter:
         assert adapter.step(examples) == pytest.approx(first, rel=1e-4)
 
 
 @pytest.mark.parametrize(("copies", "problem"), [(1, "said nothing in time"), (200, "did not listen in time")])
 def test_a_process_that_hangs_is_not_waited_for_forever(exact, examples, copies, problem):
-    learner = ParallelLearner(exact.model, Worker.beside(exact, 2, timeout_seconds=3))
+    learner = ParallelLearner(exact.model, Worker.beside(exact, 2))
     with learner.adapter(SMALL) as adapter:
-        adapter.step(examples)
+        adapter.step(examples)  # as long as that may take: the other process compiles its kernels
+        learner._group._timeout_seconds = 1
+        _set_pg_timeout(timedelta(seconds=1))
         learner._group._others[0].send_signal(signal.SIGSTOP)
         with pytest.raises(WorkerLost, match=problem):
             adapter.step(examples * copies)  # many do not fit into a pipe that nobody reads
