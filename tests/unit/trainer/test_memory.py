@@ -7,11 +7,12 @@ import sys
 from lift.stack.programs import of_trainer
 
 SCRIPT = """
+import resource
 import torch
 from trainer.memory import give_back
 
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
 
 before = resident()
 held = [torch.ones(2**18) for _ in range(400)]  # of 1 MiB each

@@ -1,5 +1,6 @@
 """The trainer's niceness, in processes of their own: nobody takes it back."""
 
+import os
 import subprocess
 import sys
 
@@ -28,7 +29,7 @@ def told(*, leads_session):
 
 
 def test_a_process_that_stands_back_is_niced():
-    assert told(leads_session=False)[0] == "7"
+    assert int(told(leads_session=False)[0]) == min(7, 19 - os.nice(0))
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this system does not weigh sessions")
