@@ -27,10 +27,10 @@ def processes(state: Path) -> dict[str, Any]:
     return {process["process"]: process for process in json.loads(lift(state, "status").stdout)["processes"]}
 
 
-def test_every_process_is_healthy_on_ports_of_this_machine_only(stack: Path) -> None:
+def test_every_process_is_healthy_on_ports_of_this_machine_only(stack: Path, wait_until: Callable[..., None]) -> None:
+    wait_until(lambda: all(process["healthy"] for process in processes(stack).values()))
     found = processes(stack)
     assert {"valkey", "objects", "engine", "generator", "trainer", "gateway"} <= set(found)
-    assert all(process["healthy"] for process in found.values())
     listening = {
         (address, int(port, 16))
         for table in ("tcp", "tcp6")
