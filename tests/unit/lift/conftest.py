@@ -141,7 +141,13 @@ def gateway_at(sqlite_url: str, port: int = 0) -> Iterator[Gateway]:
     settings = Settings(
         node_token=SecretStr("node-token"),
         model=ModelSettings(base_model="tiny", max_lora_rank=64),
-        gateway=GatewaySettings(port=port, admin_port=0, http_port=0, operator_key=SecretStr(OPERATOR_KEY)),
+        gateway=GatewaySettings(
+            port=port,
+            admin_port=0,
+            http_port=0,
+            operator_key=SecretStr(OPERATOR_KEY),
+            node_timeout_seconds=3600,  # the engine reports once
+        ),
     )
     with ExitStack() as stack:
         catalogue = Catalogue(sqlite_url)
