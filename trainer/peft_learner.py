@@ -82,7 +82,7 @@ class PeftAdapter:
         self._names = [name.replace(".default.", ".") for name in named]  # as files have them
         self._weights = list(named.values())
         self._whiteners = [whitener_of(name, whitened) for name in self._names]
-        self._masters = [weight.detach().float().requires_grad_() for weight in self._weights]
+        self._masters = [weight.detach().to(torch.float32, copy=True).requires_grad_() for weight in self._weights]
         if primer:
             by_name = {name: master.data for name, master in zip(self._names, self._masters, strict=True)}
             primer.begin(by_name, hyperparameters, whitened)

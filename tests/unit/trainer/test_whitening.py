@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from lift.errors import InvalidOption
+from trainer import base_model
 from trainer.fused import FusedLearner
 from trainer.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
@@ -96,8 +97,10 @@ def test_an_adapter_disturbs_what_is_unlike_its_examples_less(base, learner, exa
     assert whitened[1] < plain[1] * 0.7
 
 
-def test_both_learners_take_the_same_steps(base, examples, found, tmp_path):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_both_learners_take_the_same_steps(model_folder, examples, found, tmp_path, dtype):
     """From the same A', the losses of later steps agree, which those of steps without whiteners do not."""
+    base = base_model.load(str(model_folder), "cpu", threads=1, dtype=dtype)
 
     def losses(kind, whitening):
         learner = kind(base.model, lambda: KeptSpectra(found, tmp_path / "unused"))
