@@ -127,7 +127,7 @@ class Press:
         change: Callable[[dict[str, Any]], None] = lambda _: None,
         in_fp32: bool = False,
     ) -> RevisionRef:
-        """`change` may spoil the tensors before they are saved, in bf16 where nothing else is said."""
+        """`change` may spoil the tensors before they are saved, in bf16; `in_fp32`: the same numbers in fp32."""
         folder = self.folder / f"{tenant}-{adapter}-{seed}"
         options = {"base_model_revision": base_model_revision, "change": change, "in_fp32": in_fp32}
         manifest = self.write(folder, rank=rank, seed=seed, **options)
@@ -152,7 +152,7 @@ class Press:
         change(tensors)
         dtype = torch.float32 if in_fp32 else torch.bfloat16
         save_file(
-            {name: torch.from_numpy(tensor).to(dtype) for name, tensor in tensors.items()},
+            {name: torch.from_numpy(tensor).bfloat16().to(dtype) for name, tensor in tensors.items()},
             folder / "adapter_model.safetensors",
         )
         config = {
