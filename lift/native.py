@@ -76,7 +76,7 @@ def _folder(kept: Path) -> Iterator[Path]:
 
 
 def _is_our_own(folder: Path) -> bool:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)  # whatever the user leaves to groups otherwise
     found = folder.stat()
     return found.st_uid == os.getuid() and not found.st_mode & 0o022
 

@@ -42,7 +42,7 @@ def compiled_on_gpus(function: Callable[P, R]) -> Callable[P, R]:
 def keep_kernels(folder: Path) -> None:
     """Keeps what is compiled in the folder, for later processes; one that the environment names comes first."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)  # one that others may write to is not used
     except OSError as error:
         log.warning("kernels_not_kept", folder=str(folder), error=str(error))
         return

@@ -1,5 +1,6 @@
 """What is compiled for this processor, where it is kept, and what happens where it cannot be."""
 
+import os
 import re
 import subprocess
 
@@ -26,7 +27,7 @@ def source(tmp_path):
 @pytest.fixture
 def kept(tmp_path):
     folder = tmp_path / "kept"
-    folder.mkdir()
+    folder.mkdir(mode=0o755)
     return folder
 
 
@@ -47,6 +48,15 @@ def test_another_macro_source_or_processor_is_another_library(source, kept, monk
     assert len(list(kept.iterdir())) == 4
 
 
+@pytest.fixture
+def group_may_write():
+    """In what is made from now on, as is usual where every user has a group of their own."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("group_may_write")
 def test_a_folder_that_is_not_there_is_made(source, tmp_path):
     assert library(source, str(tmp_path / "a" / "b"), "NUMBER=4").number() == 4
     assert len(list((tmp_path / "a" / "b").iterdir())) == 1

@@ -58,6 +58,17 @@ def test_kernels_are_kept_in_the_folder_unless_the_environment_names_one(monkeyp
     assert os.environ.pop(compiled.KERNELS) == str(tmp_path / "kernels")
 
 
+def test_the_folder_is_nobody_elses_to_write_to_whatever_else_groups_may(monkeypatch, tmp_path):
+    monkeypatch.delenv(compiled.KERNELS, raising=False)
+    before = os.umask(0o002)
+    try:
+        keep_kernels(tmp_path / "kernels")
+    finally:
+        os.umask(before)
+    assert os.environ.pop(compiled.KERNELS)
+    assert not (tmp_path / "kernels").stat().st_mode & 0o022
+
+
 def test_a_folder_that_cannot_be_made_is_said_and_costs_nothing_else(monkeypatch, tmp_path):
     monkeypatch.delenv(compiled.KERNELS, raising=False)
     (tmp_path / "file").touch()
