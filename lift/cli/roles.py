@@ -38,15 +38,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def config(as_json: options.Json = False) -> None:
-    """Print all settings as a role reads them, secrets masked."""
+    """Print all settings as a role reads them, with what each is for; secrets masked."""
     from lift.settings import Settings
-    from lift.toml import masked, to_toml
+    from lift.toml import described, masked, to_toml
 
     content = masked(Settings.read())
     if as_json:
         output.print_json(content)
     else:
-        output.line(to_toml(content).rstrip())
+        output.line(to_toml(content, described()).rstrip())
 
 
 def _become(module: str) -> Callable[[], None]:

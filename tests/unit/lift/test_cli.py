@@ -294,10 +294,18 @@ def test_config_prints_all_settings_and_no_secret(lift, monkeypatch):
         assert content["node_token"] == content["catalogue"]["url"] == "**********"
 
 
+def test_config_says_what_each_setting_is_for(lift):
+    for line in filter(None, lift("config").out.splitlines()):
+        assert "  # " in line
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
         ("LIFT_GATEWAY__PORT", "a port", "gateway.port"),
+        ("LIFT_GATEWAY__PORT", "65536", "gateway.port"),
+        ("LIFT_GATEWAY__PROT", "7000", "gateway.prot, problem: no such setting"),
+        ("LIFT_GATWAY__PORT", "7000", "LIFT_GATWAY__PORT, problem: no such setting"),
         ("LIFT_CONFIG", "/nowhere/lift.toml", "no such file"),
         ("LIFT_CONFIG", __file__, "LIFT_CONFIG"),
     ],

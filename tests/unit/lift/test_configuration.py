@@ -156,6 +156,15 @@ def test_a_value_that_cannot_be_is_named_and_not_quoted(state, monkeypatch):
     assert "a-secret" not in "".join(traceback.format_exception(refused.value))
 
 
+def test_a_table_that_there_is_none_of_is_named(state, tmp_path, monkeypatch):
+    file = tmp_path / "user.toml"
+    file.write_text("[gatway]\nport = 7000\n")
+    monkeypatch.setenv("LIFT_CONFIG", str(file))
+    for read in (Settings.read, lambda: configure(state)):
+        with pytest.raises(InvalidOption, match="gatway, problem: no such setting"):
+            read()
+
+
 def test_a_file_that_cannot_be_read_is_named(state, tmp_path, monkeypatch):
     monkeypatch.setenv("LIFT_CONFIG", str(tmp_path / "missing.toml"))
     with pytest.raises(InvalidOption, match=r"missing\.toml"):
