@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from lift.serving.grpc_server import DRAIN_SECONDS
+from lift.serving.grpc_server import DRAIN_SECONDS, cannot_listen
 from server.http_heads import TimedHeads
 
 MAX_HEADER_BYTES = 64 << 10
@@ -41,8 +41,11 @@ class HttpServer(uvicorn.Server):
         yield
 
     async def start(self) -> int:
-        """Serves; the port. OSError: the port is taken."""
-        listening = socket.create_server(self._address)
+        """Serves; the port. InvalidOption: the port is taken, or the host is none of this machine."""
+        try:
+            listening = socket.create_server(self._address)
+        except OSError as error:
+            raise cannot_listen("{}:{}".format(*self._address)) from error
         self._serving = asyncio.create_task(self.serve([listening]))
         return int(listening.getsockname()[1])
 

@@ -11,7 +11,7 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 
-from lift.errors import ObjectMissing, StoreUnavailable
+from lift.errors import InvalidOption, ObjectMissing, StoreUnavailable
 from lift.settings import ObjectSettings
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ class S3Objects:
     """Objects in one bucket, which is made at the first put; safe to use from several threads."""
 
     def __init__(self, settings: ObjectSettings) -> None:
+        """InvalidOption: the endpoint is none."""
         # The client's own pool would wait for 5 minutes, five times.
         retries = urllib3.Retry(total=2, connect=1, read=1, backoff_factor=0.2, status_forcelist=_RETRY_STATUSES)
         self._pool = urllib3.PoolManager(
@@ -37,14 +38,18 @@ class S3Objects:
         )
         self._bucket = settings.bucket
         secret = settings.secret_key.get_secret_value()
-        self._client = Minio(
-            settings.endpoint,
-            access_key=settings.access_key if secret else None,  # without a secret the server is asked as anybody
-            secret_key=secret or None,
-            secure=settings.secure,
-            region=settings.region,
-            http_client=self._pool,
-        )
+        try:
+            self._client = Minio(
+                settings.endpoint,
+                access_key=settings.access_key if secret else None,  # without a secret the server is asked as anybody
+                secret_key=secret or None,
+                secure=settings.secure,
+                region=settings.region,
+                http_client=self._pool,
+            )
+        except ValueError as error:
+            expected = "host:port, without http:// and without a path"
+            raise InvalidOption(option="objects.endpoint", value=settings.endpoint, expected=expected) from error
 
     def put(self, key: str, data: bytes) -> None:
         self._in_bucket(key, lambda: self._client.put_object(self._bucket, key, io.BytesIO(data), len(data)))

@@ -9,7 +9,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from lift.errors import Unavailable
+from lift.errors import InvalidOption, Unavailable
 
 TASK = "lift.train"
 _CONNECT_SECONDS = 2
@@ -34,8 +34,13 @@ class CeleryWakeups:
     """Wake-ups as tasks `lift.train` of Celery, through the broker at `url`, in the queue of that name."""
 
     def __init__(self, url: str, queue: str) -> None:
+        """InvalidOption: no broker has such a URL."""
         self._queue = queue
         self._celery = Celery("lift", broker=url, set_as_current=False)
+        try:
+            self._celery.connection_for_write().get_transport_cls()
+        except (KeyError, ImportError) as error:
+            raise InvalidOption(option="queue.url", expected="redis://…, rediss://… or amqp://…") from error
         self._celery.conf.update(
             task_serializer="json",
             task_ignore_result=True,

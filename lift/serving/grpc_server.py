@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from lift.errors import InvalidOption
 from lift.serving.calls import Calls
 
 DRAIN_SECONDS = 20.0
@@ -26,6 +27,11 @@ OPTIONS: Mapping[str, int] = {
     "grpc.http2.max_ping_strikes": 3,
     "grpc.so_reuseport": 0,  # a second server on the port is an error, not a lottery
 }
+
+
+def cannot_listen(address: str) -> InvalidOption:
+    """What a server says whose host and port are not to be had."""
+    return InvalidOption(option="host and port", value=address, problem="taken, or none of this machine")
 
 
 class GrpcServer:
@@ -54,8 +60,11 @@ class GrpcServer:
         reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     async def start(self) -> int:
-        """Serves; the port. RuntimeError: the port is taken."""
-        port = self._server.add_insecure_port(self._address)
+        """Serves; the port. InvalidOption: the port is taken, or the host is none of this machine."""
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise cannot_listen(self._address) from error
         await self._server.start()
         for service in self._services:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)

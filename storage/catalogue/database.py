@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from lift.errors import CatalogueUnavailable
+from lift.errors import CatalogueUnavailable, InvalidOption
 
 _BUSY_SECONDS = 30
 _POSTGRESQL = {
@@ -36,7 +36,8 @@ class Database:
     """One database, through a pool of connections; safe to use from several threads."""
 
     def __init__(self, url: str, kept_connections: int) -> None:
-        self._engine = _engine(make_url(url), kept_connections)
+        """InvalidOption: the URL is of neither."""
+        self._engine = _engine(_parsed(url), kept_connections)
         self._writer = self._engine.execution_options(lift_write=True)
 
     @contextmanager
@@ -87,9 +88,19 @@ def now(connection: Connection) -> datetime:
     return datetime.now(UTC)
 
 
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is not None and parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed is None or parsed.drivername not in {"sqlite", "postgresql+psycopg"}:  # not quoted: it holds a password
+        raise InvalidOption(option="catalogue.url", expected="sqlite:///… or postgresql+psycopg://…") from None
+    return parsed
+
+
 def _engine(url: URL, kept_connections: int) -> Engine:
-    if url.drivername in {"postgresql", "postgres"}:
-        url = url.set(drivername="postgresql+psycopg")
     sqlite = url.get_backend_name() == "sqlite"
     engine = create_engine(
         url,

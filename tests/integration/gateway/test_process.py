@@ -92,11 +92,17 @@ async def test_a_gateway_does_what_it_can_without_its_neighbours_and_stops_when_
     catalogue.close()
 
 
-async def test_a_second_gateway_on_the_same_port_does_not_start(process, ports, sqlite_url, tmp_path):
+@pytest.mark.parametrize("taken", [0, 2])
+async def test_a_second_gateway_on_the_same_port_does_not_start_and_says_why(
+    process, ports, sqlite_url, tmp_path, taken
+):
     async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
         await serving(channel)
-    second = gateway_process(sqlite_url, tmp_path / "second", ports)
-    assert await asyncio.to_thread(second.wait, 120) != 0
+    wanted, log = [0, 0, 0], tmp_path / "second"
+    wanted[taken] = ports[taken]
+    second = gateway_process(sqlite_url, log, wanted)
+    assert await asyncio.to_thread(second.wait, 120) == 1
+    assert f"127.0.0.1:{ports[taken]}, problem: taken" in log.read_text().splitlines()[-1]
     assert process.poll() is None
 
 

@@ -115,6 +115,15 @@ def test_a_tenants_id_is_made_up_where_none_is_given(catalogue: Catalogue) -> No
     assert first != second
 
 
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://lift:secret@host/lift", "postgresql+psycopg2://lift:secret@host/lift"]
+)
+def test_a_url_of_another_database_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(InvalidOption, match=r"catalogue\.url") as refused:
+        Catalogue(url)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_taken_tenant_id_is_refused(catalogue: Catalogue) -> None:
     a_tenant(catalogue)
     with pytest.raises(TenantExists):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lift.errors import ObjectMissing, StoreUnavailable
+from lift.errors import InvalidOption, ObjectMissing, StoreUnavailable
 from lift.settings import ObjectSettings
 from storage.objects import ObjectStore
 from storage.s3 import S3Objects
@@ -54,6 +54,12 @@ def test_a_stream_has_all_bytes_in_chunks_of_the_size_asked_for(objects: ObjectS
     chunks = list(objects.stream("t/a", 1000))
     assert b"".join(chunks) == bytes(2500)
     assert max(map(len, chunks)) <= 1000
+
+
+@pytest.mark.parametrize("endpoint", ["http://store:9000", "store:9000/bucket"])
+def test_an_endpoint_that_is_none_is_named(endpoint: str) -> None:
+    with pytest.raises(InvalidOption, match=endpoint):
+        S3Objects(ObjectSettings(endpoint=endpoint))
 
 
 def test_a_part_of_an_object_is_read_alone(s3_settings: ObjectSettings) -> None:

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from valkey import Valkey
 
-from lift.errors import Unavailable
+from lift.errors import InvalidOption, Unavailable
 from storage.wakeups import CeleryWakeups, MemoryWakeups
 
 soon = pytest.mark.timeout(60)  # seconds; what Celery would do by itself takes minutes, or for ever
@@ -42,6 +42,13 @@ def test_nobody_is_told_that_no_wake_up_waits_while_the_broker_is_down() -> None
     with pytest.raises(Unavailable):
         wakeups.waiting()
     wakeups.close()
+
+
+@pytest.mark.parametrize("url", ["redsi://:secret@host/0", "nonsense://"])
+def test_a_url_of_no_broker_is_said_when_it_is_read_and_not_quoted(url: str) -> None:
+    with pytest.raises(InvalidOption, match=r"queue\.url") as refused:
+        CeleryWakeups(url, "lift-test")
+    assert "secret" not in str(refused.value)
 
 
 @soon
