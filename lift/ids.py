@@ -20,7 +20,7 @@ def new_id(prefix: str) -> str:
 def checked_id(value: str) -> str:
     """The id itself. MalformedName: not of the form [a-z]([a-z0-9-]{0,61}[a-z0-9])? (AIP-122)."""
     if not _ID.fullmatch(value):
-        raise MalformedName(id=value[:80])
+        raise MalformedName(id=value[:80], expected="a letter, then letters, digits and -, all lower case, at most 63")
     return value
 
 

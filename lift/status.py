@@ -51,7 +51,8 @@ def from_proto(status: status_pb2.Status) -> errors.LiftError:
         if detail.Unpack(info) and info.domain == DOMAIN:
             kind = errors.LiftError.of_reason(info.reason)
             if kind is not None:
-                return kind(**dict(info.metadata))
+                # A map has no order: that of the message.
+                return kind(**dict(sorted(info.metadata.items(), key=lambda fact: status.message.find(f"{fact[0]}: "))))
     code = next((code for code in grpc.StatusCode if code.value[0] == status.code), grpc.StatusCode.UNKNOWN)
     branch = _BRANCHES.get(code, errors.InternalError)
     return branch(code=code_pb2.Code.Name(code.value[0]), message=status.message)

@@ -11,7 +11,7 @@ from lift.limits import MAX_INT32, TRAINING_LIMITS
 from lift.values import TrainingOptions
 
 Train = Annotated[
-    list[str] | None, typer.Option("--train", metavar="NAME=VALUE", help="A training option; may be repeated.")
+    list[str] | None, typer.Option("--train", metavar="NAME=VALUE", help="A training option, may be repeated; a name of none lists all.")
 ]
 
 
@@ -28,6 +28,8 @@ def training_options(given: Mapping[str, str]) -> TrainingOptions | None:
         kind = next((kind for kind in (int, float, str) if kinds.get(name) == kind | None), None)
         if kind is None:
             raise InvalidOption(option="train", value=name, expected=", ".join(kinds))
+        if not value:
+            raise InvalidOption(option="train", value=name, expected=f"{name}=VALUE")
         try:
             found[name] = kind(value)
         except ValueError as error:

@@ -50,6 +50,9 @@ def translated(address: str) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # of gRPC itself: no service of ours says so
+            problem = "what listens there has no such service"
+            raise GatewayUnavailable(address=address, problem=problem) from error
         known = status.from_call(error)
         if type(known) is Unavailable:  # gRPC's own words, not the gateway's
             raise GatewayUnavailable(address=address) from error

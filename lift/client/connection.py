@@ -101,27 +101,30 @@ def tenant_connection(address: str | None, key: str | None, state_dir: Path | No
     GatewayUnavailable, CredentialMissing: none of them says.
     """
     file = _client_file(state_dir)
-    given = (address or os.environ.get("LIFT_ADDRESS"), key or os.environ.get("LIFT_KEY"))
-    return _connection(given, (file.address, file.key) if file else (None, None))
+    return _connection(address, key, ("LIFT_ADDRESS", "LIFT_KEY"), (file.address, file.key) if file else None)
 
 
 def operator_connection(address: str | None, key: str | None, state_dir: Path | None) -> Connection:
     """As `tenant_connection`, from LIFT_ADMIN_ADDRESS and LIFT_OPERATOR_KEY."""
     file = _client_file(state_dir)
-    given = (address or os.environ.get("LIFT_ADMIN_ADDRESS"), key or os.environ.get("LIFT_OPERATOR_KEY"))
-    return _connection(given, (file.admin_address, file.operator_key) if file else (None, None))
+    filed = (file.admin_address, file.operator_key) if file else None
+    return _connection(address, key, ("LIFT_ADMIN_ADDRESS", "LIFT_OPERATOR_KEY"), filed)
 
 
 def _client_file(state_dir: Path | None) -> ClientFile | None:
     return ClientFile.read(state_dir or Path(os.environ.get("LIFT_STATE_DIR", ".lift")))
 
 
-def _connection(given: tuple[str | None, str | None], filed: tuple[str | None, str | None]) -> Connection:
-    address = given[0] or filed[0]
+def _connection(
+    address: str | None, key: str | None, variables: tuple[str, str], filed: tuple[str, str] | None
+) -> Connection:
+    of_address, of_key = variables
+    filed_address, filed_key = filed or (None, None)
+    address = address or os.environ.get(of_address) or filed_address
     if not address:
-        raise GatewayUnavailable(needs="an address, or a state folder where `lift up` ran")
+        raise GatewayUnavailable(needs=f"an address ({of_address}), or a state folder where `lift up` ran")
     # The file's key is for the file's gateway alone: nobody else is shown it.
-    key = given[1] or (filed[1] if address == filed[0] else None)
+    key = key or os.environ.get(of_key) or (filed_key if address == filed_address else None)
     if not key:
-        raise CredentialMissing(address=address)
+        raise CredentialMissing(address=address, needs=of_key)
     return Connection(address=address, key=key)

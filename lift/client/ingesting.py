@@ -7,7 +7,7 @@ from lift import values
 from lift.client import adapters, documents
 from lift.client.call import Flow
 from lift.client.documents import Source
-from lift.errors import AdapterExists, DocumentExists, InvalidOption
+from lift.errors import AdapterExists, DocumentExists, DocumentTooLarge, InvalidInput, InvalidOption
 
 
 def ingest(
@@ -43,4 +43,8 @@ def _document(source: Source, title: str | None, media_type: str | None) -> Flow
         document: values.Document = yield documents.upload(source, title=title, media_type=media_type)
     except DocumentExists as error:
         document = yield documents.get(str(error.facts["document"]))
+    except (InvalidInput, DocumentTooLarge) as error:
+        if not isinstance(source, Path):
+            raise
+        raise type(error)(file=str(source), **error.facts) from error
     return document

@@ -104,7 +104,7 @@ def test_training_options_reach_the_job(lift, gateway, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "named"),
-    [("colour=red", "colour"), ("epochs=many", "many"), ("epochs", "epochs"), ("rank=99999999999", "rank")],
+    [("colour=red", "colour"), ("epochs=many", "many"), ("epochs", "epochs"), ("strategy", "strategy=VALUE"), ("rank=99999999999", "rank")],
 )
 def test_an_option_that_there_is_none_of_uploads_nothing(lift, tmp_path, option, named):
     file = tmp_path / "tides.txt"
@@ -113,6 +113,14 @@ def test_an_option_that_there_is_none_of_uploads_nothing(lift, tmp_path, option,
     assert refused.code == 1
     assert named in refused.err
     assert lift("documents", "list", "--json").json["documents"] == []
+
+
+def test_of_several_files_the_one_that_is_refused_is_named(lift, tmp_path):
+    files = [tmp_path / name for name in ("tides.txt", "blank.txt")]
+    for file, text in zip(files, ("The tide bell rings.", " "), strict=True):
+        file.write_text(text)
+    refused = lift("ingest", *map(str, files))
+    assert (refused.code, refused.err) == (1, f"The document holds no text (file: {files[1]})\n")
 
 
 def test_a_dash_is_standard_input(lift, monkeypatch):
@@ -236,6 +244,14 @@ def test_a_deletion_and_an_unknown_job_have_no_picture(lift, ready, tmp_path):
     assert not picture.exists()
 
 
+def test_the_port_of_another_service_is_said_to_be_one(lift, gateway, monkeypatch):
+    monkeypatch.setenv("LIFT_ADMIN_ADDRESS", gateway.address)
+    monkeypatch.setenv("LIFT_OPERATOR_KEY", "operator-key")
+    said = lift("admin", "tenants", "list")
+    assert said.code == 1
+    assert said.err.startswith(f"The gateway cannot be reached (address: {gateway.address}, problem: what listens there")
+
+
 def test_an_operator_makes_a_tenant_whose_key_works(lift, monkeypatch):
     assert lift("admin", "tenants", "create", "theirs", "--max-documents", "3", "--json").json["id"] == "theirs"
     key = lift("admin", "keys", "create", "theirs", "--json").json
@@ -260,7 +276,7 @@ def test_a_title_that_looks_like_markup_is_shown_as_it_stands(lift, monkeypatch)
     [
         (("query", "nope", "?"), 1, "No adapter with this id (adapter: nope)"),
         (("ingest", "/nowhere/tale.txt"), 1, "No such file or directory: /nowhere/tale.txt"),
-        (("jobs", "show", "UPPER"), 1, "This is not a valid name or id (id: UPPER)"),
+        (("jobs", "show", "UPPER"), 1, "This is not a valid name or id (id: UPPER, expected: a letter"),
         (("query", "a", "?", "--max-tokens", "0"), 2, "Invalid value for '--max-tokens'"),
         (("query", "a", "?", "--max-tokens", "99999999999"), 2, "Invalid value for '--max-tokens'"),
         (("query", "a", "\udcff?"), 1, r"This cannot be written in utf-8: '\udcff'"),

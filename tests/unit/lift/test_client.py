@@ -15,7 +15,7 @@ import pytest
 
 from lift import AdminClient, AsyncClient, Client, errors, values
 from lift.client import connection, documents
-from lift.client.connection import ClientFile, tenant_connection
+from lift.client.connection import ClientFile, operator_connection, tenant_connection
 
 
 class Blocking:
@@ -332,8 +332,10 @@ def test_a_key_of_the_client_file_is_shown_to_its_own_gateway_only(gateway, stat
     gateway.leave_client_file(state)
     assert tenant_connection(None, None, state.path).key == gateway.key
     assert tenant_connection(gateway.address, None, state.path).key == gateway.key
-    with pytest.raises(errors.CredentialMissing):
+    with pytest.raises(errors.CredentialMissing, match="LIFT_KEY"):
         tenant_connection("elsewhere.example:443", None, state.path)
+    with pytest.raises(errors.CredentialMissing, match="LIFT_OPERATOR_KEY"):
+        operator_connection("elsewhere.example:443", None, state.path)
 
 
 def test_arguments_go_before_the_environment_and_the_environment_before_the_file(gateway, state, monkeypatch):
@@ -346,8 +348,10 @@ def test_arguments_go_before_the_environment_and_the_environment_before_the_file
 
 
 def test_without_any_address_the_error_says_what_is_needed(state):
-    with pytest.raises(errors.GatewayUnavailable, match="lift up"):
+    with pytest.raises(errors.GatewayUnavailable, match=r"LIFT_ADDRESS.*lift up"):
         Client(state_dir=state.path)
+    with pytest.raises(errors.GatewayUnavailable, match=r"LIFT_ADMIN_ADDRESS.*lift up"):
+        AdminClient(state_dir=state.path)
 
 
 def test_an_operator_makes_tenants_and_keys(gateway):

@@ -18,6 +18,11 @@ def drawn() -> dict[str, tuple[str, set[str]]]:
     return branches
 
 
+def test_facts_stay_in_their_order_on_the_wire() -> None:
+    facts = dict.fromkeys(("option", "value", "expected", "adapter", "operation", "limit", "problem"), "one")
+    assert list(status.from_proto(status.to_proto(errors.InvalidOption(**facts))).facts) == list(facts)
+
+
 def test_the_tree_at_the_top_is_that_of_the_classes() -> None:
     def below(error: type[errors.LiftError]) -> list[type[errors.LiftError]]:
         return [found for found in error.__subclasses__() if found.__module__ == errors.__name__]
