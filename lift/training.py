@@ -11,7 +11,8 @@ from lift.limits import MAX_INT32, TRAINING_LIMITS
 from lift.values import TrainingOptions
 
 Train = Annotated[
-    list[str] | None, typer.Option("--train", metavar="NAME=VALUE", help="A training option, may be repeated; a name of none lists all.")
+    list[str] | None,
+    typer.Option("--train", metavar="NAME=VALUE", help="A training option, may be repeated; a name of none lists all."),
 ]
 
 

@@ -1,5 +1,6 @@
 """`lift admin`: what an operator does: tenants, their keys, and the engine nodes."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from lift import limits
 from lift.cli import options, output
 
 app = typer.Typer(help="Tenants, keys and nodes, with the operator's key.", no_args_is_help=True)
-tenants = typer.Typer(help="Create, list, show and delete tenants.", no_args_is_help=True)
+tenants = typer.Typer(help="Create, list, show, change and delete tenants.", no_args_is_help=True)
 keys = typer.Typer(help="Create, list and revoke keys.", no_args_is_help=True)
 nodes = typer.Typer(help="List and drain engine nodes.", no_args_is_help=True)
 app.add_typer(tenants, name="tenants")
@@ -18,6 +19,8 @@ app.add_typer(nodes, name="nodes")
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Its id.")]
 Limit = Annotated[int, typer.Option(min=0, max=limits.MAX_INT32, help="0 is no limit.")]
 Bytes = Annotated[int, typer.Option(min=0, max=limits.MAX_INT64, help="0 is no limit.")]
+OtherLimit = Annotated[int | None, typer.Option(min=0, max=limits.MAX_INT32, help="0 is no limit.")]
+OtherBytes = Annotated[int | None, typer.Option(min=0, max=limits.MAX_INT64, help="0 is no limit.")]
 
 
 @tenants.command("create")
@@ -64,6 +67,36 @@ def show_tenant(tenant: Tenant, state: options.State = options.DEFAULT_STATE, as
 
     with AdminClient(state_dir=state) as client:
         output.print_object(client.tenants.get(tenant), as_json)
+
+
+@tenants.command("update")
+def update_tenant(
+    tenant: Tenant,
+    *,
+    title: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    max_documents: OtherLimit = None,
+    max_document_bytes: OtherBytes = None,
+    max_adapters: OtherLimit = None,
+    max_active_jobs: OtherLimit = None,
+    max_concurrent_queries: OtherLimit = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Change a tenant's title and quotas; what is not given stays."""
+    from lift.client import AdminClient
+
+    given = {
+        "max_documents": max_documents,
+        "max_document_bytes": max_document_bytes,
+        "max_adapters": max_adapters,
+        "max_active_jobs": max_active_jobs,
+        "max_concurrent_queries": max_concurrent_queries,
+    }
+    with AdminClient(state_dir=state) as client:
+        found = client.tenants.get(tenant)
+        quotas = replace(found.quotas, **{name: limit for name, limit in given.items() if limit is not None})
+        changed = client.tenants.update(tenant, title=found.title if title is None else title, quotas=quotas)
+    output.print_object(changed, as_json)
 
 
 @tenants.command("delete")

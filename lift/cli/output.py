@@ -94,7 +94,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return " ".join(f"{name}={_cell(held)}" for name, held in value.items()) or "-"
+        return " ".join(f"{name}={_part(held)}" for name, held in value.items() if _part(held) != "-") or "-"
     if isinstance(value, list):
         return " ".join(map(_cell, value)) or "-"
-    return str(value).replace("\n", " ")
+    return str(value).replace("\n", " ") or "-"
+
+
+def _part(value: Any) -> str:
+    """What is in something else: zero is nothing there, and what has parts of its own stands in parentheses."""
+    cell = _cell(value or None)
+    return f"({cell})" if isinstance(value, dict) and cell != "-" else cell

@@ -104,7 +104,13 @@ def test_training_options_reach_the_job(lift, gateway, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "named"),
-    [("colour=red", "colour"), ("epochs=many", "many"), ("epochs", "epochs"), ("strategy", "strategy=VALUE"), ("rank=99999999999", "rank")],
+    [
+        ("colour=red", "colour"),
+        ("epochs=many", "many"),
+        ("epochs", "epochs"),
+        ("strategy", "strategy=VALUE"),
+        ("rank=99999999999", "rank"),
+    ],
 )
 def test_an_option_that_there_is_none_of_uploads_nothing(lift, tmp_path, option, named):
     file = tmp_path / "tides.txt"
@@ -249,7 +255,9 @@ def test_the_port_of_another_service_is_said_to_be_one(lift, gateway, monkeypatc
     monkeypatch.setenv("LIFT_OPERATOR_KEY", "operator-key")
     said = lift("admin", "tenants", "list")
     assert said.code == 1
-    assert said.err.startswith(f"The gateway cannot be reached (address: {gateway.address}, problem: what listens there")
+    assert said.err.startswith(
+        f"The gateway cannot be reached (address: {gateway.address}, problem: what listens there"
+    )
 
 
 def test_an_operator_makes_a_tenant_whose_key_works(lift, monkeypatch):
@@ -263,6 +271,27 @@ def test_an_operator_makes_a_tenant_whose_key_works(lift, monkeypatch):
         assert lift("documents", "list").err == "The key is unknown or revoked\n"
     assert lift("admin", "nodes", "drain", "engine-1", "--json").json["draining"] is True
     assert lift("admin", "nodes", "list", "--json").json["nodes"][0]["draining"] is True
+
+
+def test_an_operator_changes_what_is_given_of_a_tenant_and_nothing_else(lift):
+    lift("admin", "tenants", "create", "theirs", "--title", "Theirs", "--max-documents", "3", "--max-adapters", "2")
+    changed = lift(
+        "admin", "tenants", "update", "theirs", "--max-adapters", "0", "--max-active-jobs", "4", "--json"
+    ).json
+    assert changed == lift("admin", "tenants", "show", "theirs", "--json").json
+    assert (changed["title"], {name: limit for name, limit in changed["quotas"].items() if limit}) == (
+        "Theirs",
+        {"max_documents": 3, "max_active_jobs": 4},
+    )
+    assert lift("admin", "tenants", "update", "theirs", "--title", "", "--json").json["title"] == ""
+
+
+def test_what_is_nothing_is_left_out_for_people(lift, ready):
+    lift("admin", "tenants", "create", "theirs", "--max-documents", "3")
+    assert "quotas      max_documents=3\n" in lift("admin", "tenants", "show", "theirs").out
+    assert "quotas      -\n" in lift("admin", "tenants", "show", "mine").out
+    job = lift("adapters", "show", ready, "--json").json["job"]
+    assert "pairs=8 step=4 steps=4 loss=0.25 seconds=(extract=0.5 total=2)\n" in lift("jobs", "show", job).out
 
 
 def test_a_title_that_looks_like_markup_is_shown_as_it_stands(lift, monkeypatch):
