@@ -13,6 +13,8 @@ PANEL = "What there is"
 app = typer.Typer(
     name="lift",
     help="Turns documents into LoRA adapters, and answers questions from them.",
+    epilog="The stack is that of the state folder. Another one is named by LIFT_ADDRESS and LIFT_KEY, "
+    "for `lift admin` by LIFT_ADMIN_ADDRESS and LIFT_OPERATOR_KEY.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

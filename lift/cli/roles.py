@@ -18,11 +18,12 @@ ROLES = {
 }
 
 
+MEASURE, TEACH = "Measure", "Teach what a base model of your own needs"
 PROGRAMS = {
-    "bench": ("benchmarks", "Measure speed beside rivals and the limit; see `lift bench --help`."),
-    "eval": ("evals", "Ask what adapters know, beside other methods; see `lift eval --help`."),
-    "primer": ("trainer.priming", "Teach a primer for a base model; see `lift primer --help`."),
-    "writer": ("trainer.writer", "Teach a question writer for a base model; see `lift writer --help`."),
+    "bench": ("benchmarks", MEASURE, "Measure speed beside rivals and the limit; see `lift bench --help`."),
+    "eval": ("evals", MEASURE, "Ask what adapters know, beside other methods; see `lift eval --help`."),
+    "primer": ("trainer.priming", TEACH, "Teach a primer for a base model; see `lift primer --help`."),
+    "writer": ("trainer.writer", TEACH, "Teach a question writer for a base model; see `lift writer --help`."),
 }
 """Command lines of their own, which get all arguments."""
 
@@ -33,8 +34,8 @@ def add_to(app: typer.Typer) -> None:
         app.command(role, help=what, rich_help_panel=PANEL)(_become(module))
     app.command(rich_help_panel=PANEL)(config)
     passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    for name, (module, what) in PROGRAMS.items():
-        app.command(name, help=what, rich_help_panel="Measure", context_settings=passed_on)(_pass_on_to(module))
+    for name, (module, panel, what) in PROGRAMS.items():
+        app.command(name, help=what, rich_help_panel=panel, context_settings=passed_on)(_pass_on_to(module))
 
 
 def config(as_json: options.Json = False) -> None:

@@ -373,7 +373,8 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     *text, imported = done.stdout.splitlines()
     assert imported == "[]"
     commands = "up down status ingest query gateway generator trainer engine config documents adapters jobs admin"
-    assert all(command in "\n".join(text) for command in commands.split())
+    variables = "LIFT_ADDRESS LIFT_KEY LIFT_ADMIN_ADDRESS LIFT_OPERATOR_KEY"
+    assert all(name in "\n".join(text) for name in f"{commands} {variables}".split())
 
 
 def test_a_role_command_becomes_the_roles_process():
