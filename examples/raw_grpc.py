@@ -2,7 +2,8 @@
 
     python examples/raw_grpc.py [FILE] [QUESTION]
 
-Reads the address and the key from STATE/client.json, which `lift up` writes (STATE is LIFT_STATE_DIR or .lift).
+Reads the address and the key from STATE/client.json, which `lift up` writes (STATE is LIFT_STATE_DIR or .lift). A
+document that is there already is used: the error says which one it is.
 """
 
 import json
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from lift.v1 import adapters_pb2, adapters_pb2_grpc, documents_pb2, documents_pb2_grpc, queries_pb2, queries_pb2_grpc
 
@@ -23,18 +26,10 @@ def main(file: Path, question: str) -> None:
     client = json.loads((Path(os.environ.get("LIFT_STATE_DIR", ".lift")) / "client.json").read_text())
     credential = (("authorization", f"Bearer {client['key']}"),)
     with grpc.insecure_channel(client["address"]) as channel:
-        document = documents_pb2_grpc.DocumentServiceStub(channel).CreateDocument(
-            documents_pb2.CreateDocumentRequest(
-                document=documents_pb2.Document(title=file.stem, media_type="text/plain"),
-                content=file.read_bytes(),
-                request_id=str(uuid.uuid4()),
-            ),
-            metadata=credential,
-            timeout=30,
-        )
+        document = document_of(file, documents_pb2_grpc.DocumentServiceStub(channel), credential)
         operation = adapters_pb2_grpc.AdapterServiceStub(channel).CreateAdapter(
             adapters_pb2.CreateAdapterRequest(
-                adapter=adapters_pb2.Adapter(title=file.stem, documents=[document.name]), request_id=str(uuid.uuid4())
+                adapter=adapters_pb2.Adapter(title=file.stem, documents=[document]), request_id=str(uuid.uuid4())
             ),
             metadata=credential,
             timeout=30,
@@ -57,6 +52,26 @@ def main(file: Path, question: str) -> None:
             print(piece.delta, end="", flush=True)
             if piece.HasField("end"):
                 print(f"\n({piece.end.usage.prompt_tokens} prompt tokens, {piece.end.usage.total_seconds:.2f} s)")
+
+
+def document_of(
+    file: Path, documents: documents_pb2_grpc.DocumentServiceStub, credential: tuple[tuple[str, str], ...]
+) -> str:
+    """documents/{document} of the file's bytes, sent where they are not there yet."""
+    request = documents_pb2.CreateDocumentRequest(
+        document=documents_pb2.Document(title=file.stem, media_type="text/plain"),
+        content=file.read_bytes(),
+        request_id=str(uuid.uuid4()),
+    )
+    try:
+        return documents.CreateDocument(request, metadata=credential, timeout=30).name
+    except grpc.RpcError as error:
+        info = error_details_pb2.ErrorInfo()  # every error has one
+        if error.code() is not grpc.StatusCode.ALREADY_EXISTS or not rpc_status.from_call(error).details[0].Unpack(
+            info
+        ):
+            raise
+        return f"documents/{info.metadata['document']}"
 
 
 if __name__ == "__main__":
