@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,8 +18,7 @@ from lift.cli.options import DEFAULT_STATE, Json, State, numbers
 from lift.commands import run
 from lift.pictures import checked
 
-app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False)
-
+app = typer.Typer(name="lift bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Model = Annotated[str, typer.Option(help="Base model; default: the embedded one, prepared in the state folder.")]
 Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the figures: .png, .svg.")]
@@ -35,7 +34,7 @@ def train(
     model: Model = "",
     *,
     shape: Annotated[str, typer.Option(help="A random model of this shape instead, such as llama-3-8b.")] = "",
-    device: Annotated[str, typer.Option(help="cpu, cuda; auto: a GPU where there is one.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
     profile: Annotated[str, typer.Option(help="Training profile.")] = "embedded",
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
     pairs: Annotated[str, typer.Option(help="Pairs per optimizer step of our learner, each number in turn.")] = "128",

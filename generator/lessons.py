@@ -38,7 +38,7 @@ TAUGHT_SHARE = 0.6  # of what was asked for in several wordings, the first of wh
 MORE_WORDS = 2  # that a taught answer may have besides those of a person's
 WINDOW_CHARACTERS = 600
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(name="python -m generator.lessons", add_completion=False, pretty_exceptions_enable=False)
 
 
 def lessons(rows: Sequence[Row], seed: int = 0) -> Iterator[Lesson]:

@@ -21,7 +21,7 @@ from lift.teaching import Row, rows_of
 MAX_PASSAGE_WORDS = 90
 MAX_ANSWER_WORDS = 10
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(name="python -m generator.teaching_rows", add_completion=False, pretty_exceptions_enable=False)
 
 
 def can_be_asked(row: Row) -> bool:

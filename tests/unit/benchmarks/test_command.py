@@ -27,6 +27,7 @@ def ended(monkeypatch, *arguments):
         (("pipeline", "--sentences", "0"), "sentences"),
         (("pipeline",), "gateway"),
         (("serve", "--repeats", "x"), "--repeats"),
+        (("train", "--device", "gpu", "--model", "m"), "--device"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(monkeypatch, tmp_path, capsys, arguments, said):

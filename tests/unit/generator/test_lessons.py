@@ -1,11 +1,13 @@
 """Which lessons come of human questions."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from generator.lessons import app, lessons, reworded, taught_as
+from lift.commands import run
 from lift.errors import InvalidOption
 from lift.teaching import Row, lessons_of
 
@@ -109,3 +111,11 @@ def test_the_command_wants_something_to_make_lessons_of(tmp_path):
     result = CliRunner().invoke(app, ["--out", str(tmp_path / "lessons.jsonl")])
     assert isinstance(result.exception, InvalidOption)
     assert not (tmp_path / "lessons.jsonl").exists()
+
+
+def test_help_says_how_the_program_is_called(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["lessons.py", "--help"])
+    with pytest.raises(SystemExit) as end:
+        run(app)
+    assert not end.value.code
+    assert "Usage: python -m generator.lessons " in capsys.readouterr().out

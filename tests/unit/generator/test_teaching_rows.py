@@ -1,6 +1,7 @@
 """Which human questions a writer is taught on."""
 
 import json
+import sys
 import traceback
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from generator.teaching_rows import app, can_be_asked
+from lift.commands import run
 from lift.errors import InvalidOption
 from lift.teaching import Row, rows_of
 
@@ -69,3 +71,11 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: str) -> None:
     assert isinstance(result.exception, InvalidOption)
     assert result.exception.facts["line"] == 2
     assert "Merrow" not in "".join(traceback.format_exception(result.exception))
+
+
+def test_help_says_how_the_program_is_called(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["teaching_rows.py", "--help"])
+    with pytest.raises(SystemExit) as end:
+        run(app)
+    assert not end.value.code
+    assert "Usage: python -m generator.teaching_rows " in capsys.readouterr().out
