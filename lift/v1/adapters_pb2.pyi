@@ -322,7 +322,9 @@ class TrainingOptions(_message.Message):
     custom_prompt: _builtins.str
     """Instructions that replace the profile's prompt; at most 20,000 characters."""
     training_profile: _builtins.str
-    """Profile of hyperparameters."""
+    """Profile of hyperparameters: paper, llama3-squad, llama3-loogle, llama3-niah, gemma2, qwen3, embedded, or primed, which
+    is embedded for a trainer with a primer.
+    """
     rank: _builtins.int
     """LoRA rank: 8, 16, 32, 64, 128 or 256, at most the engine's maximum."""
     alpha: _builtins.float

@@ -98,6 +98,7 @@ class AdapterServiceServicer(object):
         """Creates an adapter and the job that trains its first revision.
         NOT_FOUND: a document of the request is not the tenant's. ALREADY_EXISTS: the adapter id is taken.
         INVALID_ARGUMENT: no document, a malformed id, or training options that no trainer accepts.
+        RESOURCE_EXHAUSTED: a quota of the tenant is used up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +122,7 @@ class AdapterServiceServicer(object):
         """Trains a new revision from the same or other documents; the current one serves until the new one is ready.
         Where the adapter's last job failed or was cancelled and the request changes nothing, that job is resumed from its
         journal, and no question is written twice.
-        FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it.
+        FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it. Other errors as CreateAdapter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,7 +165,8 @@ class AdapterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DownloadRevision(self, request, context):
-        """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors) and its manifest.
+        """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors), its manifest and, where
+        it has one, the classifier of what it is about (scope.safetensors).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,6 +40,7 @@ class AdapterServiceStub:
     """Creates an adapter and the job that trains its first revision.
     NOT_FOUND: a document of the request is not the tenant's. ALREADY_EXISTS: the adapter id is taken.
     INVALID_ARGUMENT: no document, a malformed id, or training options that no trainer accepts.
+    RESOURCE_EXHAUSTED: a quota of the tenant is used up.
     """
     GetAdapter: _grpc.UnaryUnaryMultiCallable[_adapters_pb2.GetAdapterRequest, _adapters_pb2.Adapter]
     """Gets an adapter."""
@@ -49,7 +50,7 @@ class AdapterServiceStub:
     """Trains a new revision from the same or other documents; the current one serves until the new one is ready.
     Where the adapter's last job failed or was cancelled and the request changes nothing, that job is resumed from its
     journal, and no question is written twice.
-    FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it.
+    FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it. Other errors as CreateAdapter.
     """
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_adapters_pb2.ListRevisionsRequest, _adapters_pb2.ListRevisionsResponse]
     """Lists an adapter's revisions, newest first."""
@@ -64,7 +65,9 @@ class AdapterServiceStub:
     WatchOperation: _grpc.UnaryStreamMultiCallable[_adapters_pb2.WatchOperationRequest, _adapters_pb2.WatchOperationResponse]
     """Watches a job: its state now, then each change, until it has ended."""
     DownloadRevision: _grpc.UnaryStreamMultiCallable[_adapters_pb2.DownloadRevisionRequest, _adapters_pb2.DownloadRevisionResponse]
-    """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors) and its manifest."""
+    """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors), its manifest and, where
+    it has one, the classifier of what it is about (scope.safetensors).
+    """
 
 @_typing.type_check_only
 class AdapterServiceAsyncStub(AdapterServiceStub):
@@ -77,6 +80,7 @@ class AdapterServiceAsyncStub(AdapterServiceStub):
     """Creates an adapter and the job that trains its first revision.
     NOT_FOUND: a document of the request is not the tenant's. ALREADY_EXISTS: the adapter id is taken.
     INVALID_ARGUMENT: no document, a malformed id, or training options that no trainer accepts.
+    RESOURCE_EXHAUSTED: a quota of the tenant is used up.
     """
     GetAdapter: _aio.UnaryUnaryMultiCallable[_adapters_pb2.GetAdapterRequest, _adapters_pb2.Adapter]  # type: ignore[assignment]
     """Gets an adapter."""
@@ -86,7 +90,7 @@ class AdapterServiceAsyncStub(AdapterServiceStub):
     """Trains a new revision from the same or other documents; the current one serves until the new one is ready.
     Where the adapter's last job failed or was cancelled and the request changes nothing, that job is resumed from its
     journal, and no question is written twice.
-    FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it.
+    FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it. Other errors as CreateAdapter.
     """
     ListRevisions: _aio.UnaryUnaryMultiCallable[_adapters_pb2.ListRevisionsRequest, _adapters_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     """Lists an adapter's revisions, newest first."""
@@ -101,7 +105,9 @@ class AdapterServiceAsyncStub(AdapterServiceStub):
     WatchOperation: _aio.UnaryStreamMultiCallable[_adapters_pb2.WatchOperationRequest, _adapters_pb2.WatchOperationResponse]  # type: ignore[assignment]
     """Watches a job: its state now, then each change, until it has ended."""
     DownloadRevision: _aio.UnaryStreamMultiCallable[_adapters_pb2.DownloadRevisionRequest, _adapters_pb2.DownloadRevisionResponse]  # type: ignore[assignment]
-    """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors) and its manifest."""
+    """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors), its manifest and, where
+    it has one, the classifier of what it is about (scope.safetensors).
+    """
 
 class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
     """Makes adapters from documents and keeps their revisions. Training is a google.longrunning.Operation
@@ -117,6 +123,7 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates an adapter and the job that trains its first revision.
         NOT_FOUND: a document of the request is not the tenant's. ALREADY_EXISTS: the adapter id is taken.
         INVALID_ARGUMENT: no document, a malformed id, or training options that no trainer accepts.
+        RESOURCE_EXHAUSTED: a quota of the tenant is used up.
         """
 
     @_abc_1.abstractmethod
@@ -144,7 +151,7 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Trains a new revision from the same or other documents; the current one serves until the new one is ready.
         Where the adapter's last job failed or was cancelled and the request changes nothing, that job is resumed from its
         journal, and no question is written twice.
-        FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it.
+        FAILED_PRECONDITION: a job of this adapter is still running; ErrorInfo names it. Other errors as CreateAdapter.
         """
 
     @_abc_1.abstractmethod
@@ -195,6 +202,8 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _adapters_pb2.DownloadRevisionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_adapters_pb2.DownloadRevisionResponse], _abc.AsyncIterator[_adapters_pb2.DownloadRevisionResponse]]:
-        """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors) and its manifest."""
+        """Downloads a revision's files in PEFT format (adapter_config.json, adapter_model.safetensors), its manifest and, where
+        it has one, the classifier of what it is about (scope.safetensors).
+        """
 
 def add_AdapterServiceServicer_to_server(servicer: AdapterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -49,7 +49,7 @@ class AdminServiceStub:
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]
     """Lists a tenant's keys, without their secrets."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _empty_pb2.Empty]
-    """Revokes a key: calls with it fail at once."""
+    """Revokes a key: calls with it fail at once, at other gateways a second later at most."""
     ListNodes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]
     """Lists the engine nodes."""
     DrainNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DrainNodeRequest, _admin_pb2.Node]
@@ -75,7 +75,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]  # type: ignore[assignment]
     """Lists a tenant's keys, without their secrets."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Revokes a key: calls with it fail at once."""
+    """Revokes a key: calls with it fail at once, at other gateways a second later at most."""
     ListNodes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]  # type: ignore[assignment]
     """Lists the engine nodes."""
     DrainNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.DrainNodeRequest, _admin_pb2.Node]  # type: ignore[assignment]
@@ -146,7 +146,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.RevokeKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Revokes a key: calls with it fail at once."""
+        """Revokes a key: calls with it fail at once, at other gateways a second later at most."""
 
     @_abc_1.abstractmethod
     def ListNodes(
