@@ -70,6 +70,17 @@ def test_every_setting_is_there(document):
             assert named[2] in SETTINGS[named[1]], code
 
 
+def test_every_event_that_operators_look_for_is_logged():
+    rows = re.findall(r"^\| (`[^|]+`) \| (?:all|trainer|gateway|engine)", DOCUMENTS[1].read_text(), re.MULTILINE)
+    named = {event for row in rows for event in re.findall(r"`(\w+)`", row)}
+    sources = (
+        file.read_text() for role in ("lift", "server", "trainer", "storage") for file in (ROOT / role).rglob("*.py")
+    )
+    logged = {event for source in sources for event in re.findall(r'log\.\w+\("(\w+)"', source)}
+    assert len(named) > 9
+    assert named <= logged
+
+
 def test_every_variable_of_the_compose_file_is_a_setting(monkeypatch):
     for name in [name for name in os.environ if name.startswith("LIFT_")]:
         monkeypatch.delenv(name)
