@@ -92,6 +92,17 @@ async def test_a_gateway_does_what_it_can_without_its_neighbours_and_stops_when_
     catalogue.close()
 
 
+async def test_a_catalogue_that_cannot_be_reached_at_the_start_is_said_with_the_reason(ports):
+    url = "postgresql+psycopg://lift:secret@127.0.0.1:1/lift"
+    failed = gateway_process(url, ports, stderr=subprocess.PIPE, text=True)
+    _, said = await asyncio.to_thread(failed.communicate, timeout=60)
+    assert failed.returncode == 1
+    assert said.startswith("The catalogue's database cannot be reached: ")
+    assert "refused" in said
+    assert "secret" not in said
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("taken", [0, 2])
 async def test_a_second_gateway_on_the_same_port_does_not_start_and_says_why(
     process, ports, sqlite_url, tmp_path, taken
