@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lift.errors import CredentialMissing, GatewayUnavailable
+from lift.errors import CredentialMissing, CredentialWrong, GatewayUnavailable
 from lift.kept import write_privately
 
 CLIENT_FILE = "client.json"
@@ -98,7 +98,7 @@ class Connection:
 def tenant_connection(address: str | None, key: str | None, state_dir: Path | None) -> Connection:
     """From arguments, else LIFT_ADDRESS and LIFT_KEY, else the client file of `state_dir`, LIFT_STATE_DIR or .lift.
 
-    GatewayUnavailable, CredentialMissing: none of them says.
+    GatewayUnavailable, CredentialMissing: none of them says. CredentialWrong: no key looks so.
     """
     file = _client_file(state_dir)
     return _connection(address, key, ("LIFT_ADDRESS", "LIFT_KEY"), (file.address, file.key) if file else None)
@@ -124,7 +124,9 @@ def _connection(
     if not address:
         raise GatewayUnavailable(needs=f"an address ({of_address}), or a state folder where `lift up` ran")
     # The file's key is for the file's gateway alone: nobody else is shown it.
-    key = key or os.environ.get(of_key) or (filed_key if address == filed_address else None)
+    key = (key or os.environ.get(of_key) or (filed_key if address == filed_address else None) or "").strip()
     if not key:
         raise CredentialMissing(address=address, needs=of_key)
+    if not (key.isascii() and key.isprintable()):  # gRPC would say something else about it, and more
+        raise CredentialWrong(address=address, problem="it holds what no key does")
     return Connection(address=address, key=key)

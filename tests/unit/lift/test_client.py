@@ -347,6 +347,14 @@ def test_arguments_go_before_the_environment_and_the_environment_before_the_file
     assert tenant_connection("from.argument:1", None, state.path).address == "from.argument:1"
 
 
+def test_white_space_around_a_key_is_none_of_it_and_what_no_key_can_be_is_said(state, monkeypatch):
+    monkeypatch.setenv("LIFT_KEY", "key\r\n")
+    assert tenant_connection("a:1", None, state.path).key == "key"
+    for wrong in ("k\ney", "kéy"):
+        with pytest.raises(errors.CredentialWrong):
+            tenant_connection("a:1", wrong, state.path)
+
+
 def test_without_any_address_the_error_says_what_is_needed(state):
     with pytest.raises(errors.GatewayUnavailable, match=r"LIFT_ADDRESS.*lift up"):
         Client(state_dir=state.path)
