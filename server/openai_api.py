@@ -117,6 +117,7 @@ def _model(model: Model) -> Json:
 
 async def _refused(_: Request, error: Exception) -> Response:
     status, body = error_body(error)
+    structlog.contextvars.bind_contextvars(reason=body["error"]["code"])  # for the line that says how the call ended
     return JSONResponse(body, status)
 
 

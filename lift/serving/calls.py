@@ -103,7 +103,7 @@ class Calls(grpc.aio.ServerInterceptor):
         """Gives the metadata to send before the first response, and not sooner: no client may retry what has begun."""
         method = details.method.rsplit("/", 1)[-1]
         request, began = new_id("request"), time.monotonic()
-        code = grpc.StatusCode.CANCELLED
+        code, why = grpc.StatusCode.CANCELLED, {}
         with bound(request=request), self._counted(method):
             metadata = ((REQUEST_ID, request),)
             context.set_trailing_metadata(metadata)
@@ -116,11 +116,11 @@ class Calls(grpc.aio.ServerInterceptor):
                 code = grpc.StatusCode.OK
             except Exception as error:  # the one place where errors meet gRPC
                 known = _known(error, request, timed_out=limit.expired())
-                code = status.code_of(known)
+                code, why = status.code_of(known), {"reason": known.reason()}
                 failed = rpc_status.to_status(status.to_proto(known))
                 await context.abort(failed.code, failed.details, (*failed.trailing_metadata, *metadata))
             finally:
-                log.info("call_ended", method=method, code=code.name, seconds=round(time.monotonic() - began, 4))
+                log.info("call_ended", method=method, code=code.name, seconds=round(time.monotonic() - began, 4), **why)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from google.longrunning import operations_pb2
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
 
 from lift import errors
 from lift.serving import calls
@@ -126,6 +127,16 @@ async def test_without_an_operator_key_administration_is_off(running, refused):
             operator = gateway.with_key(secret, admin=True).admin
             error = await refused(operator.ListTenants(admin_pb2.ListTenantsRequest()))
             assert type(error) is errors.AdminDisabled
+
+
+async def test_the_log_has_the_reason_of_a_call_that_was_refused(gateway, refused, eventually):
+    client = gateway.tenant("acme")
+    with capture_logs() as logged:
+        await refused(client.adapters.GetAdapter(adapters_pb2.GetAdapterRequest(name="adapters/nope")))
+        await client.adapters.ListAdapters(adapters_pb2.ListAdaptersRequest())
+        await eventually(lambda: sum(line["event"] == "call_ended" for line in logged) == 2)
+    ended = [(line["code"], line.get("reason")) for line in logged if line["event"] == "call_ended"]
+    assert sorted(ended, key=str) == [("NOT_FOUND", "ADAPTER_MISSING"), ("OK", None)]
 
 
 async def test_health_and_reflection_need_no_key(gateway, channel_to):

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from server.openai_api import openai_app
 from server.openai_backend import Model, Order
@@ -163,6 +165,15 @@ async def test_what_cannot_be_honoured_is_refused_and_named(client, script, fiel
         await completed(client, **{field: value})
     assert refused.value.param == field
     assert script.orders == []
+
+
+async def test_the_log_has_the_reason_of_a_call_that_was_refused(client) -> None:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
+        await completed(client)
+        with pytest.raises(openai.BadRequestError):
+            await completed(client, max_tokens=0)
+    ended = [(line["status"], line.get("reason")) for line in logged if line["event"] == "request_ended"]
+    assert ended == [(200, None), (400, "invalid_option")]
 
 
 async def test_models_are_written_down_where_no_other_call_waits_for_it(client, script) -> None:
