@@ -17,7 +17,7 @@ from rich.table import Table
 from lift import AdminClient, Client, values
 from lift.cli.progress import followed
 from lift.client.connection import ClientFile
-from lift.errors import AdapterMissing
+from lift.errors import AdapterMissing, LiftError
 from lift.stack import control
 from lift.stack.folder import StateFolder
 
@@ -137,4 +137,7 @@ def shortened(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LiftError as error:
+        sys.exit(str(error))
