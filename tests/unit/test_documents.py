@@ -13,6 +13,8 @@ import yaml
 
 import benchmarks.__main__
 import evals.__main__
+import generator.lessons
+import generator.teaching_rows
 import lift.cli
 import trainer.priming
 import trainer.writer
@@ -27,6 +29,7 @@ DOCUMENTS = sorted(
     if document.name not in PAST
 )
 OPERATIONS = ROOT / "docs" / "operations.md"
+MODULES = {"generator.lessons": generator.lessons.app, "generator.teaching_rows": generator.teaching_rows.app}
 PROGRAMS = {
     "bench": benchmarks.__main__.app,
     "eval": evals.__main__.app,
@@ -46,11 +49,16 @@ def code_in(document: Path) -> Iterator[str]:
         yield " ".join(code.split())
 
 
-def of_arguments(words: list[str]) -> tuple[Any, list[str]]:
+def called(line: str) -> tuple[Any, list[str]]:
     """The command that a line calls, and the words behind its name."""
-    command: Any = typer.main.get_command(lift.cli.app)
-    if words and words[0] in PROGRAMS:
-        command = typer.main.get_command(PROGRAMS[words.pop(0)])
+    program, *words = shlex.split(line, comments=True)
+    app = lift.cli.app
+    if program == "python":
+        app = MODULES[words[1]]
+        words = words[2:]
+    elif words and words[0] in PROGRAMS:
+        app = PROGRAMS[words.pop(0)]
+    command: Any = typer.main.get_command(app)
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     return command, words
@@ -59,9 +67,9 @@ def of_arguments(words: list[str]) -> tuple[Any, list[str]]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_is_there_with_its_options(document):
     for line in code_in(document):
-        if not line.startswith("lift ") or " | " in line:  # a list of commands
+        if not line.startswith(("lift ", *map("python -m {}".format, MODULES))) or " | " in line:  # a list of commands
             continue
-        command, words = of_arguments(shlex.split(line, comments=True)[1:])
+        command, words = called(line)
         known = {"--help", "--json"} | {
             option for param in command.params for option in (*param.opts, *param.secondary_opts)
         }
