@@ -190,7 +190,8 @@ class Settings(BaseSettings):
     )
 
     state_dir: Path = Field(
-        default=Path(".lift"), description="compiled kernels, revisions in use; of `lift up`: everything"
+        default=Path(".lift"),
+        description="compiled kernels, revisions in use; of `lift up`, which takes --state: everything",
     )
     node_token: SecretStr = Field(default=SecretStr(""), description="shared by all nodes; proves that a caller is one")
     log: LogSettings = LogSettings()
