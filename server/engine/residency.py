@@ -11,7 +11,7 @@ from lift.settings import Settings
 from server.engine.identity import Identity
 from server.engine.slots import Slots
 from storage.catalogue import Catalogue
-from storage.placement import place, usable
+from storage.placement import is_alive, place, usable
 from storage.records import Node, RevisionRef
 
 log = structlog.get_logger()
@@ -72,6 +72,7 @@ class Residency:
 
     def _wanted(self) -> tuple[RevisionRef, ...]:
         """What the node last reported, else its share of the newest revisions."""
+        self._warn_of_namesake()
         before = self._catalogue.nodes.residents(self._identity.id)
         if before:
             return before[-self._identity.slots :]
@@ -79,6 +80,13 @@ class Residency:
         newest = self._catalogue.revisions.current(self._identity.base_model, self._identity.slots * len(nodes))
         mine = [ref for ref in newest if self._identity in place(ref.digest, nodes, 1)]
         return tuple(mine[: self._identity.slots])
+
+    def _warn_of_namesake(self) -> None:
+        """Two living engines of one name report in each other's place, and a deletion reaches one of them."""
+        for node in self._catalogue.nodes.list():
+            alive = is_alive(node, self._node_timeout_seconds)
+            if alive and node.id == self._identity.id and node.address != self._address:
+                log.warning("node_name_taken", node=node.id, address=node.address)
 
     def _others(self) -> list[Node]:
         others = (node for node in self._catalogue.nodes.list() if node.id != self._identity.id)

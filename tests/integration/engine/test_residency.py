@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from lift.values import JobKind, Quotas
 from server.engine.memory import MemoryLLM
@@ -85,6 +86,17 @@ def engine(tmp_path, catalogue, press, make_settings) -> Any:
             yield node
 
     return start
+
+
+async def test_an_engine_that_begins_beside_another_of_its_name_says_so(engine, catalogue, wait_until) -> None:
+    with capture_logs() as logged:
+        async with engine():
+            await asyncio.to_thread(wait_until, lambda: len(catalogue.nodes.list()) == 1)
+            async with engine("engine-2"):
+                await asyncio.to_thread(wait_until, lambda: len(catalogue.nodes.list()) == 2)
+            assert not [line for line in logged if line["event"] == "node_name_taken"]
+            async with engine(address="elsewhere:1"):
+                await asyncio.to_thread(wait_until, lambda: any(line["event"] == "node_name_taken" for line in logged))
 
 
 async def test_a_new_node_takes_the_newest_revisions(engine, catalogue, served, wait_until) -> None:
