@@ -12,9 +12,9 @@ from lift.internal.v1.generator_pb2 import GenerateResponse
 from lift.settings import Settings
 from lift.stack.folder import StateFolder, holder
 from storage.memory import MemoryObjects
-from trainer.generation import Generator, Source
+from trainer.jobs.generation import Generator, Source
+from trainer.jobs.training import train
 from trainer.profiles import hyperparameters
-from trainer.training import train
 from trainer.workshop import Workshop
 
 Said = Sequence[GenerateResponse]

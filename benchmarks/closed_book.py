@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from storage.tensor_names import a_of, b_of, is_a, layer_of
-from trainer.continuation import continued
-from trainer.expectations import losses
-from trainer.padding import padded
+from trainer.examples.continuation import continued
+from trainer.examples.expectations import losses
+from trainer.learners.padding import padded
 from trainer.workshop import Workshop
 
 ASKED_AT_ONCE = 32

@@ -13,7 +13,7 @@ from benchmarks import held_out
 from benchmarks.contestants import Contestant
 from benchmarks.machine import peak_flops
 from lift.errors import InvalidOption
-from trainer.batches import Example
+from trainer.examples.batches import Example
 from trainer.profiles import Hyperparameters
 
 REASON_CHARACTERS = 300

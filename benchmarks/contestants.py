@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import torch
 
 from benchmarks.machine import now
-from trainer.batches import Encoder, Example, epoch
-from trainer.learner import Learner
-from trainer.padding import padded
+from trainer.examples.batches import Encoder, Example, epoch
+from trainer.learners.learner import Learner
+from trainer.learners.padding import padded
 from trainer.profiles import Hyperparameters
 
 IGNORED = -100  # the label that transformers takes no loss over

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.contestants import Weights
-from trainer.batches import Example
-from trainer.peft_learner import PeftLearner
+from trainer.examples.batches import Example
+from trainer.learners.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
 
 AT_ONCE = 16  # pairs of a forward pass

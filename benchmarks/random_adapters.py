@@ -8,7 +8,7 @@ import torch
 
 from storage.tensor_names import a_of, b_of
 from trainer.base_model import adapted_layers
-from trainer.publish import write_adapter
+from trainer.jobs.publish import write_adapter
 
 SMALL = 1e-3  # of B: the base's answers change little, so that no run writes nonsense of another length
 

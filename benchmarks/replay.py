@@ -7,8 +7,8 @@ from lift.internal.v1.generator_pb2 import GenerateResponse
 from storage import keys
 from storage.journal import Journal
 from storage.objects import ObjectStore
-from trainer.generation import Generation
-from trainer.stream import PairStream
+from trainer.jobs.generation import Generation
+from trainer.jobs.stream import PairStream
 
 JOB = ("bench", "job")
 PREFIX = keys.journal(*JOB)

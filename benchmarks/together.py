@@ -12,10 +12,10 @@ import torch
 
 from benchmarks.machine import now
 from benchmarks.spread import spread
-from trainer.batches import Example, epoch
-from trainer.fused import FusedLearner
+from trainer.examples.batches import Example, epoch
+from trainer.learners.fused import FusedLearner
+from trainer.learners.shared import SharedLearner
 from trainer.profiles import Hyperparameters
-from trainer.shared import SharedLearner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

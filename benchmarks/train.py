@@ -21,11 +21,11 @@ from lift.errors import InvalidOption
 from lift.template import PromptTemplate
 from trainer import base_model
 from trainer.base_model import BaseModel
-from trainer.batches import Encoder, Example
-from trainer.fused import FusedLearner
-from trainer.peft_learner import PeftLearner
+from trainer.examples.batches import Encoder, Example
+from trainer.learners.fused import FusedLearner
+from trainer.learners.peft_learner import PeftLearner
+from trainer.learners.spectra import KeptSpectra, spectra
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.spectra import KeptSpectra, spectra
 
 REFERENCE, REFERENCE_PAIRS = "paper-recipe", 4
 SPECTRUM_PAIRS = 64

@@ -20,12 +20,12 @@ from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse
 from lift.kept import written_whole
 from lift.settings import Settings
 from storage.memory import MemoryObjects
-from trainer.decomposition import rank_of
-from trainer.generation import Generator, Source
+from trainer.jobs.generation import Generator, Source
+from trainer.jobs.shrink import shrink
+from trainer.jobs.stream import PairStream
+from trainer.jobs.training import train
+from trainer.learners.decomposition import rank_of
 from trainer.profiles import hyperparameters
-from trainer.shrink import shrink
-from trainer.stream import PairStream
-from trainer.training import train
 from trainer.workshop import Workshop
 
 ANSWER_TOKENS = 64

@@ -18,7 +18,7 @@ from generator.familiar import familiar_words
 from generator.llm import RequestFailed, Usage
 from generator.matching import normalised
 from generator.pairs import PassageFailed, QuestionAnswer, Strategy
-from generator.people import People
+from generator.rules.people import People
 from generator.sentences import Passage, SentencePlace, passage_of, said_at, sentence_places
 from lift.errors import EndpointUnavailable
 

@@ -6,9 +6,9 @@ digits, and "the mill's" is "mill". Here it is told whether two texts say the sa
 
 import re
 
-from generator import words
-from generator.numbers import in_digits
-from generator.words import word_set
+from generator.english import words
+from generator.english.numbers import in_digits
+from generator.english.words import word_set
 from lift import scoring
 
 MIN_QUESTION_WORDS = 3

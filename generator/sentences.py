@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sentencex
 
-from generator.words import word_set
+from generator.english.words import word_set
 
 MAX_SENTENCE_CHARACTERS = 600
 SPLIT_CHARACTERS = 6 * MAX_SENTENCE_CHARACTERS  # the splitter takes quadratic time where quotations do not end

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from generator import matching
 from generator.llm import Endpoint, Sampling, Usage, Weighed
-from generator.openings import Opening
 from generator.profiles import Profile, filled, prompt_file
+from generator.rules.openings import Opening
 from lift.writing import answer_prompt, proposal_prompt, question_prompt
 
 QUESTION_TOKENS = 32

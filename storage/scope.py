@@ -2,7 +2,7 @@
 
 An adapter answers whatever it is asked as if it were about its documents. So a scope classifier stands before it, and
 leaves to the base model what it takes to be about anything else (SERAC: Mitchell et al., 2022). It is linear in the
-mean of a question's tokens, hence it needs nothing but a number for each; `trainer/scope.py` finds them.
+mean of a question's tokens, hence it needs nothing but a number for each; `trainer/jobs/scope.py` finds them.
 """
 
 from collections.abc import Sequence

@@ -32,15 +32,15 @@ from lift.template import PromptTemplate
 from storage.files import MANIFEST
 from storage.revisions import Manifest, describe
 from trainer.base_model import BaseModel, embedded, load
-from trainer.batches import Example, epoch
-from trainer.beside import Beside
-from trainer.decomposition import rank_of, shrunk
-from trainer.learner import Adapter
-from trainer.primer import Primer, whitener_of
+from trainer.examples.batches import Example, epoch
+from trainer.examples.beside import Beside
+from trainer.examples.word_dropout import WordDropout
+from trainer.jobs.publish import Made, write_adapter, write_system_adapter
+from trainer.learners.decomposition import rank_of, shrunk
+from trainer.learners.learner import Adapter
+from trainer.learners.primer import Primer, whitener_of
+from trainer.learners.whitening import Whitener, whiteners
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.publish import Made, write_adapter, write_system_adapter
-from trainer.whitening import Whitener, whiteners
-from trainer.word_dropout import WordDropout
 from trainer.workshop import Workshop
 
 log = structlog.get_logger()

@@ -17,9 +17,9 @@ import torch
 from lift.kept import file_of, remembered
 from lift.template import PromptTemplate
 from trainer.base_model import BaseModel
-from trainer.batches import Encoder, Example
-from trainer.continuation import continued
-from trainer.expectations import LIKELY_TOKENS, likeliest
+from trainer.examples.batches import Encoder, Example
+from trainer.examples.continuation import continued
+from trainer.examples.expectations import LIKELY_TOKENS, likeliest
 
 ANSWER_TOKENS = 12  # the loss is a mean over answer tokens, and a document's answers are short
 ASKED_AT_ONCE = 64

@@ -13,10 +13,10 @@ from lift import logs
 from lift.settings import Settings
 from storage.wakeups import TASK
 from trainer.crew import Crew
-from trainer.memory import give_back
+from trainer.learners.memory import give_back
 
 if TYPE_CHECKING:
-    from trainer.job import Trainer
+    from trainer.jobs.job import Trainer
 
 HAND_BACK = signal.SIGUSR2  # to the child: give the job in hand back to the queue
 
@@ -58,6 +58,6 @@ def _trainer() -> "Trainer":
 @functools.cache
 def _built() -> "Trainer":
     # Imported here, since the parent imports this module too and needs no torch.
-    from trainer.job import Trainer
+    from trainer.jobs.job import Trainer
 
     return Trainer.of(_settings(), worker=f"{os.uname().nodename}-{os.getpid()}", stopping=_stopping.is_set)

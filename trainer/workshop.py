@@ -11,22 +11,23 @@ import torch
 from lift.errors import InvalidOption
 from lift.settings import Settings
 from lift.template import PromptTemplate
-from trainer import base_model, tile_products
-from trainer.abstention import abstentions
+from trainer import base_model
 from trainer.base_model import BaseModel
-from trainer.batches import Encoder, Example
-from trainer.beside import Portion
-from trainer.compiled import keep_kernels
-from trainer.fused import FusedLearner
-from trainer.learner import Learner
-from trainer.parallel import ParallelLearner, Worker
-from trainer.peft_learner import PeftLearner
-from trainer.primer import Primer
+from trainer.examples.abstention import abstentions
+from trainer.examples.batches import Encoder, Example
+from trainer.examples.beside import Portion
+from trainer.learners import tile_products
+from trainer.learners.compiled import keep_kernels
+from trainer.learners.fused import FusedLearner
+from trainer.learners.learner import Learner
+from trainer.learners.parallel import ParallelLearner, Worker
+from trainer.learners.peft_learner import PeftLearner
+from trainer.learners.primer import Primer
+from trainer.learners.shared import SharedLearner
+from trainer.learners.spectra import KeptSpectra
+from trainer.learners.tiles import tiles
 from trainer.profiles import Hyperparameters
 from trainer.retention import kept_answers, unrelated_questions
-from trainer.shared import SharedLearner
-from trainer.spectra import KeptSpectra
-from trainer.tiles import tiles
 from trainer.vocabulary import Vocabulary
 
 log = structlog.get_logger()

@@ -25,10 +25,10 @@ from lift.teaching import Course, Row, rows_of
 from lift.template import PromptTemplate
 from lift.writing import answer_prompt, proposal_prompt
 from trainer.base_model import BaseModel, embedded, load
-from trainer.batches import Encoder, Example
-from trainer.learner import Adapter
+from trainer.examples.batches import Encoder, Example
+from trainer.jobs.publish import Made, write_system_adapter
+from trainer.learners.learner import Adapter
 from trainer.profiles import Hyperparameters
-from trainer.publish import Made, write_system_adapter
 from trainer.workshop import unshared_learner
 
 log = structlog.get_logger()

@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Self
 
-from generator import cloze, matching, words
+from generator import matching
+from generator.english import words
+from generator.english.tagger import tagged_words, verb_start
 from generator.familiar import stems_of
-from generator.inversion import inverted, shortened
 from generator.llm import Endpoint, RequestFailed, Usage
-from generator.openings import openings, whole_sentence_openings
 from generator.pairs import QuestionAnswer
 from generator.profiles import Profile, chosen_profile
-from generator.references import resolved
+from generator.rules import cloze
+from generator.rules.inversion import inverted, shortened
+from generator.rules.openings import openings, whole_sentence_openings
+from generator.rules.references import resolved
+from generator.rules.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, repeats
+from generator.rules.voice import as_deed
 from generator.sentences import Passage, guess_language
-from generator.spans import AnswerSpan, SpanKind, answer_spans, proposed_span, repeats
-from generator.tagger import tagged_words, verb_start
-from generator.voice import as_deed
 from generator.writers import Draft, ShownWriter, Subject, TaughtWriter, Writer
 from lift.kinds import Kind
 

@@ -21,8 +21,8 @@ from benchmarks.train import Plan, _rehearsed, bench_train
 from lift.errors import InvalidOption
 from lift.template import PromptTemplate
 from trainer import base_model
-from trainer.batches import Encoder
-from trainer.fused import FusedAdapter, FusedLearner
+from trainer.examples.batches import Encoder
+from trainer.learners.fused import FusedAdapter, FusedLearner
 from trainer.profiles import Hyperparameters
 from trainer.testing import make_tiny_model
 
@@ -225,7 +225,9 @@ class Watched(FusedLearner):
 
 
 def test_the_same_jobs_are_measured_one_after_the_other_and_side_by_side(base, examples, monkeypatch):
-    monkeypatch.setattr("trainer.shared.GRACE_SECONDS", 1.0)  # also where the machine is busy, steps are shared
+    monkeypatch.setattr(
+        "trainer.learners.shared.GRACE_SECONDS", 1.0
+    )  # also where the machine is busy, steps are shared
     learner, device = Watched(base.model), base.model.device
     shares = [examples[job::3] for job in range(3)]
     small = replace(SMALL, batch_size=4)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from generator import generation, people
+from generator import generation
 from generator.generation import Reading, SentenceFinished, SourceText, generate
 from generator.llm import Usage
 from generator.pairs import Strategy
+from generator.rules import people
 from generator.strategies import grounded
 from generator.strategies.grounded import GroundedStrategy
 from generator.strategies.raw import RawStrategy

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from generator.cloze import in_place, is_apart
-from generator.inversion import inverted, shortened
-from generator.openings import openings
-from generator.spans import answer_spans, proposed_span
-from generator.tagger import tagged_words
-from generator.voice import as_deed
+from generator.english.tagger import tagged_words
+from generator.rules.cloze import in_place, is_apart
+from generator.rules.inversion import inverted, shortened
+from generator.rules.openings import openings
+from generator.rules.spans import answer_spans, proposed_span
+from generator.rules.voice import as_deed
 
 
 def asked(sentence: str, text: str) -> tuple[str, ...]:

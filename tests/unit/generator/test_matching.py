@@ -3,7 +3,7 @@
 import pytest
 
 from generator import matching
-from generator.numbers import in_digits
+from generator.english.numbers import in_digits
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from generator.people import People
-from generator.references import resolved
+from generator.rules.people import People
+from generator.rules.references import resolved
 
 
 def told(*sentences: str) -> list[str]:

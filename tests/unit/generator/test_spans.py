@@ -2,8 +2,8 @@
 
 import pytest
 
-from generator.openings import openings
-from generator.spans import MAX_SPANS, SpanKind, answer_spans, proposed_span, repeats
+from generator.rules.openings import openings
+from generator.rules.spans import MAX_SPANS, SpanKind, answer_spans, proposed_span, repeats
 
 
 def found(sentence: str) -> dict[str, SpanKind]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from generator.tagger import LONGEST, Tag, parts_of_speech, tagged_words
+from generator.english.tagger import LONGEST, Tag, parts_of_speech, tagged_words
 
 
 def tagged(sentence: str, tag: Tag) -> list[str]:

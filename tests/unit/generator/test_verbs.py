@@ -2,8 +2,8 @@
 
 import pytest
 
-from generator.tagger import Tag, tagged_words
-from generator.verbs import base_form, is_past, simple_past, third_person
+from generator.english.tagger import Tag, tagged_words
+from generator.english.verbs import base_form, is_past, simple_past, third_person
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from generator.llm import RequestFailed, Usage
 from generator.matching import can_be_asked
-from generator.openings import Opening
 from generator.profiles import AMOUNTS, chosen_profile
+from generator.rules.openings import Opening
 from generator.sentences import Passage
 from generator.strategies.grounded import GroundedStrategy
 from generator.testing import Reply

@@ -19,13 +19,13 @@ from storage.journal import Journal
 from storage.memory import MemoryObjects
 from storage.revisions import Manifest
 from trainer import base_model
-from trainer.batches import Encoder
-from trainer.engines import Engines
-from trainer.fused import FusedLearner
-from trainer.generation import Generator
-from trainer.job import Trainer
+from trainer.examples.batches import Encoder
+from trainer.jobs.engines import Engines
+from trainer.jobs.generation import Generator
+from trainer.jobs.job import Trainer
+from trainer.jobs.publish import Made, write_system_adapter
+from trainer.learners.fused import FusedLearner
 from trainer.profiles import Hyperparameters
-from trainer.publish import Made, write_system_adapter
 from trainer.testing import ScriptedGenerator, make_tiny_model, serving
 
 

@@ -1,8 +1,8 @@
 """What an adapter learns to say where it cannot know."""
 
 from lift.template import PromptTemplate
-from trainer.abstention import ANSWER, abstentions, unanswerable_questions
-from trainer.batches import Encoder
+from trainer.examples.abstention import ANSWER, abstentions, unanswerable_questions
+from trainer.examples.batches import Encoder
 from trainer.retention import unrelated_questions
 
 

@@ -1,7 +1,7 @@
 import random
 
-from trainer.batches import Encoder, Example, draw, epoch
-from trainer.padding import PAD_TO, padded
+from trainer.examples.batches import Encoder, Example, draw, epoch
+from trainer.learners.padding import PAD_TO, padded
 
 
 def example(length: int, answer: int = 1) -> Example:

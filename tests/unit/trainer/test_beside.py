@@ -1,7 +1,7 @@
 """What each batch has beside it."""
 
-from trainer.batches import Example
-from trainer.beside import Beside, Portion
+from trainer.examples.batches import Example
+from trainer.examples.beside import Beside, Portion
 
 BATCH = [Example(tokens=(n, n), answer_start=1) for n in range(10)]
 OTHERS = [Example(tokens=(-1 - n, 0), answer_start=1) for n in range(8)]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from trainer import compiled
-from trainer.compiled import can_compile, compiled_on_gpus, keep_kernels
+from trainer.learners import compiled
+from trainer.learners.compiled import can_compile, compiled_on_gpus, keep_kernels
 
 
 @pytest.fixture(autouse=True)

@@ -82,7 +82,7 @@ def test_a_short_job_ends_while_a_long_one_waits_for_its_generator(bench, wait_u
 
 @pytest.mark.parametrize("crashed", [False, True])
 def test_nobody_joins_a_job_that_a_trainer_died_over(bench, wait_until, monkeypatch, crashed):
-    monkeypatch.setattr("trainer.job.JOIN_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.jobs.job.JOIN_AFTER_SECONDS", 0.0)
     bench.trainer.warm_up()
     older, leader = bench.job(content=b"one\n"), bench.job(content=b"two\n")
     if crashed:

@@ -7,7 +7,7 @@ from lift.values import JobState
 from storage.catalogue.database import now
 from storage.placement import place
 from storage.records import RevisionRef
-from trainer.engines import Engines
+from trainer.jobs.engines import Engines
 from trainer.testing import ScriptedEngine
 
 REF = RevisionRef(tenant="acme", adapter="handbook", digest="d" * 64)

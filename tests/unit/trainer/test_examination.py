@@ -8,9 +8,9 @@ from lift.values import AdapterState, JobState
 from storage import knowledge
 from storage.journal import Pair
 from storage.knowledge import SentenceKnowledge
-from trainer.examination import Material, general_questions, in_order_of_asking, with_pairs
+from trainer.jobs.examination import Material, general_questions, in_order_of_asking, with_pairs
+from trainer.jobs.training import Training
 from trainer.testing import ScriptedEngine
-from trainer.training import Training
 
 GENERAL = {asked.question: asked.accepted[0] for asked in general_questions()}
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 import transformers
 
-from trainer import fused, kernel_pieces, lora
-from trainer.batches import Example
-from trainer.fused import FusedLearner, Step
-from trainer.peft_learner import PeftLearner
-from trainer.prefixes import ON_CPU, ON_GPU, forest
+from trainer.examples.batches import Example
+from trainer.learners import fused, kernel_pieces, lora
+from trainer.learners.fused import FusedLearner, Step
+from trainer.learners.peft_learner import PeftLearner
+from trainer.learners.prefixes import ON_CPU, ON_GPU, forest
 from trainer.profiles import Hyperparameters
 
 RATHER = Hyperparameters(rank=8, alpha=16, learning_rate=1e-3, warmup_steps=1, seed=3)
@@ -136,7 +136,7 @@ def test_recorded_passes_train_as_those_that_are_not(model, device, monkeypatch)
 
 def test_a_step_in_parts_is_the_step(model, monkeypatch):
     def trained(part_tokens):
-        monkeypatch.setattr("trainer.fused.PASS_TOKENS", part_tokens)
+        monkeypatch.setattr("trainer.learners.fused.PASS_TOKENS", part_tokens)
         with FusedLearner(model).adapter(RATHER) as adapter:
             losses = [adapter.step(EXAMPLES) for _ in range(3)]
             return losses, adapter.weights()

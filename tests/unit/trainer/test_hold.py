@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainer import hold
-from trainer.hold import Hold
+from trainer.jobs import hold
+from trainer.jobs.hold import Hold
 
 
 class Jobs:

@@ -11,12 +11,12 @@ from lift.values import AdapterState, JobKind, JobState, Stage
 from storage.journal import Journal, Outcome, Pair
 from storage.revisions import fetch
 from storage.scope import Scope
-from trainer.beside import Beside
-from trainer.generation import Generator
-from trainer.peft_learner import PeftLearner
+from trainer.examples.beside import Beside
+from trainer.jobs.generation import Generator
+from trainer.jobs.second_round import weak_sentences
+from trainer.jobs.teacher import Teacher
+from trainer.learners.peft_learner import PeftLearner
 from trainer.retention import own_answers, unrelated_questions
-from trainer.second_round import weak_sentences
-from trainer.teacher import Teacher
 from trainer.testing import ScriptedGenerator, serving
 
 
@@ -71,7 +71,7 @@ def test_a_job_publishes_a_smaller_rank_than_the_trained_one_where_that_is_asked
 
 
 def test_a_revision_says_what_it_is_about_where_that_is_asked_for(bench, monkeypatch, tmp_path):
-    monkeypatch.setattr("trainer.scope.LEAST_QUESTIONS", 4)
+    monkeypatch.setattr("trainer.jobs.scope.LEAST_QUESTIONS", 4)
     jobs = {scope: bench.job(scope=scope, content=f"{scope}\ntwo\nthree\nfour\n".encode()) for scope in (0.5, 0.0)}
     folders = {}
     for scope, job in jobs.items():
@@ -458,7 +458,7 @@ def test_what_is_not_learned_is_asked_about_and_trained_on_once_more(bench):
 
 
 def test_what_is_learned_gets_no_second_round(bench, monkeypatch):
-    monkeypatch.setattr("trainer.second_round.WEAK_LOSS", math.inf)
+    monkeypatch.setattr("trainer.jobs.second_round.WEAK_LOSS", math.inf)
     job = bench.job(second_round=1.0)
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.SUCCEEDED
@@ -471,7 +471,7 @@ def test_a_generator_that_is_down_by_the_second_round_costs_the_new_questions_on
         bench.generator.go_down()
         return weak_sentences(*arguments)
 
-    monkeypatch.setattr("trainer.training.weak_sentences", and_down)
+    monkeypatch.setattr("trainer.jobs.training.weak_sentences", and_down)
     job = bench.job(second_round=1.0)
     bench.trainer.run(job.id)
     assert bench.state(job).state is JobState.SUCCEEDED

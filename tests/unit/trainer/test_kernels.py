@@ -9,14 +9,14 @@ from structlog.testing import capture_logs
 from torch import Tensor
 from torch.testing import assert_close
 
-from trainer import kernel_pieces
-from trainer.batches import Example
-from trainer.compiled import KERNELS
-from trainer.kernel_pieces import KernelPieces, pieces
-from trainer.kernels import SOURCE, kernels
-from trainer.lora import Lora
-from trainer.pieces import TorchPieces
-from trainer.prefixes import ON_CPU, forest
+from trainer.examples.batches import Example
+from trainer.learners import kernel_pieces
+from trainer.learners.compiled import KERNELS
+from trainer.learners.kernel_pieces import KernelPieces, pieces
+from trainer.learners.kernels import SOURCE, kernels
+from trainer.learners.lora import Lora
+from trainer.learners.pieces import TorchPieces
+from trainer.learners.prefixes import ON_CPU, forest
 from trainer.profiles import Hyperparameters
 
 HEADS, KEY_HEADS, SIZE, WIDTH, VOCABULARY = 6, 2, 32, 96, 300
@@ -180,7 +180,7 @@ def test_updates(dtype, decay, monkeypatch):
         return own.weights
 
     ours = updated()
-    monkeypatch.setattr("trainer.lora.kernels", lambda _: None)
+    monkeypatch.setattr("trainer.learners.lora.kernels", lambda _: None)
     assert_close(ours, updated(), rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-6)
 
 

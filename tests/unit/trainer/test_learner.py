@@ -8,9 +8,9 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 
-from trainer.batches import epoch
-from trainer.fused import FusedLearner
-from trainer.peft_learner import PeftLearner
+from trainer.examples.batches import epoch
+from trainer.learners.fused import FusedLearner
+from trainer.learners.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
 
 SMALL = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, epochs=1, batch_size=4, seed=1)

@@ -9,7 +9,7 @@ from lift.stack.programs import of_trainer
 SCRIPT = """
 import resource
 import torch
-from trainer.memory import give_back
+from trainer.learners.memory import give_back
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20

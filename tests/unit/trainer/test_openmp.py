@@ -39,7 +39,7 @@ def test_torch_computes_with_intels_openmp_and_its_threads_wait_a_millisecond():
 KERNELS = """
 import os
 import torch
-from trainer.kernels import kernels
+from trainer.learners.kernels import kernels
 
 torch.set_num_threads(3)
 torch.ones(2**20).add_(1)

@@ -13,13 +13,13 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from lift.errors import InvalidOption, WorkerLost
 from trainer import base_model
-from trainer.batches import Example
-from trainer.fused import FusedLearner, Step
-from trainer.parallel import ParallelLearner, Worker, shared_out
-from trainer.primer import Primer
+from trainer.examples.batches import Example
+from trainer.learners.fused import FusedLearner, Step
+from trainer.learners.parallel import ParallelLearner, Worker, shared_out
+from trainer.learners.primer import Primer
+from trainer.learners.shared import SharedLearner
+from trainer.learners.spectra import KeptSpectra
 from trainer.profiles import Hyperparameters
-from trainer.shared import SharedLearner
-from trainer.spectra import KeptSpectra
 
 SMALL = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, batch_size=8, seed=1)
 

@@ -1,7 +1,7 @@
 import pytest
 
-from trainer.batches import Example
-from trainer.prefixes import ON_CPU, ON_GPU, forest
+from trainer.examples.batches import Example
+from trainer.learners.prefixes import ON_CPU, ON_GPU, forest
 
 
 def example(*tokens: int, answer: int = 1) -> Example:

@@ -9,12 +9,12 @@ from torch.testing import assert_close
 from lift.errors import PrimerRejected
 from lift.values import JobState
 from storage.files import CONFIG, MANIFEST, WEIGHTS
-from trainer.fused import FusedLearner
-from trainer.peft_learner import PeftLearner
-from trainer.primer import Primer
+from trainer.learners.fused import FusedLearner
+from trainer.learners.peft_learner import PeftLearner
+from trainer.learners.primer import Primer
+from trainer.learners.spectra import KeptSpectra
 from trainer.profiles import Hyperparameters
 from trainer.retention import own_answers
-from trainer.spectra import KeptSpectra
 
 QUESTIONS = ("Hello?", "Who are you and why?", "What is it?", "How many are there?")
 LAYER = "base_model.model.model.layers.1.self_attn.q_proj"

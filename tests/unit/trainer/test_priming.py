@@ -13,8 +13,8 @@ from storage.files import MANIFEST
 from storage.revisions import Manifest
 from storage.validation import validate
 from trainer import priming
-from trainer.decomposition import shrunk
-from trainer.primer import Primer
+from trainer.learners.decomposition import shrunk
+from trainer.learners.primer import Primer
 from trainer.profiles import Hyperparameters
 from trainer.workshop import Workshop
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from storage.files import CONFIG, WEIGHTS
-from trainer.publish import ALIGNMENT, write_adapter
+from trainer.jobs.publish import ALIGNMENT, write_adapter
 
 
 def test_weights_begin_at_a_cache_line_and_are_read_as_they_were_written(tmp_path):

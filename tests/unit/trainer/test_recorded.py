@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainer import recorded
-from trainer.batches import Example
-from trainer.frozen import Group
-from trainer.lora import Factors
-from trainer.prefixes import forest
-from trainer.recorded import RecordedPasses
+from trainer.examples.batches import Example
+from trainer.learners import recorded
+from trainer.learners.frozen import Group
+from trainer.learners.lora import Factors
+from trainer.learners.prefixes import forest
+from trainer.learners.recorded import RecordedPasses
 
 GIGABYTE = 1 << 30
 GROUP = Group(("layer",), torch.zeros(3, 4), None, (3,))

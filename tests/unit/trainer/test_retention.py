@@ -5,7 +5,7 @@ import torch
 
 from lift.template import PromptTemplate
 from trainer import retention
-from trainer.examination import general_questions
+from trainer.jobs.examination import general_questions
 from trainer.retention import ANSWER_TOKENS, kept_answers, own_answers, unrelated_questions
 
 QUESTIONS = ("Hello?", "What is it?", "Who are you and why?")

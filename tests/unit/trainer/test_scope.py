@@ -8,11 +8,11 @@ import torch
 from torch.nn.functional import normalize
 
 from storage.journal import Pair
-from trainer import scope
-from trainer.material import RAW
+from trainer.jobs import scope
+from trainer.jobs.material import RAW
+from trainer.jobs.scope import LEAST_QUESTIONS, scope_of, scores
+from trainer.jobs.training import Training
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.scope import LEAST_QUESTIONS, scope_of, scores
-from trainer.training import Training
 from trainer.vocabulary import Vocabulary
 
 INSIDE = [f"Where does keeper {n} of the lighthouse of Skerrow keep oil?" for n in range(20)]

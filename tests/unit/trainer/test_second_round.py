@@ -2,9 +2,9 @@
 
 import itertools
 
-from trainer.batches import Example
+from trainer.examples.batches import Example
+from trainer.jobs.second_round import FIRST_RATE, WEAK_LOSS, second_round, weak_sentences
 from trainer.profiles import Hyperparameters
-from trainer.second_round import FIRST_RATE, WEAK_LOSS, second_round, weak_sentences
 
 
 class Measured:

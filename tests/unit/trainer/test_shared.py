@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from trainer import shared
-from trainer.batches import Example
-from trainer.fused import FusedLearner
+from trainer.examples.batches import Example
+from trainer.learners import shared
+from trainer.learners.fused import FusedLearner
+from trainer.learners.shared import SharedLearner
 from trainer.profiles import Hyperparameters
-from trainer.shared import SharedLearner
 
 SMALL = Hyperparameters(rank=8, alpha=16, learning_rate=5e-3, batch_size=4)
 

@@ -11,13 +11,13 @@ from torch.testing import assert_close
 
 from lift.errors import InvalidOption
 from trainer import base_model
-from trainer.decomposition import decomposed, rank_of, shrunk
-from trainer.fused import FusedLearner
-from trainer.peft_learner import PeftLearner
+from trainer.jobs.publish import write_adapter
+from trainer.jobs.shrink import shrink
+from trainer.learners.decomposition import decomposed, rank_of, shrunk
+from trainer.learners.fused import FusedLearner
+from trainer.learners.peft_learner import PeftLearner
+from trainer.learners.shared import SharedLearner
 from trainer.profiles import Hyperparameters
-from trainer.publish import write_adapter
-from trainer.shared import SharedLearner
-from trainer.shrink import shrink
 
 LAYER = "base_model.model.model.layers.0.mlp.up_proj"
 A, B = f"{LAYER}.lora_A.weight", f"{LAYER}.lora_B.weight"
@@ -91,7 +91,7 @@ def test_decomposing_takes_one_core_and_leaves_other_threads_theirs(monkeypatch)
         threads.append((torch.ones(300, 300) @ torch.ones(300, 300), torch.get_num_threads())[1])
 
     threads, before = [], torch.get_num_threads()
-    monkeypatch.setattr("trainer.decomposition.Components.of", observed)
+    monkeypatch.setattr("trainer.learners.decomposition.Components.of", observed)
     torch.set_num_threads(2)
     try:
         decomposed(random_weights(rank=8, true_rank=8))

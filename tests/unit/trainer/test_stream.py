@@ -10,7 +10,7 @@ from lift.errors import EndpointUnavailable, TimedOut
 from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse, Plan, Sentence
 from storage.journal import Journal, Outcome, Pair
 from storage.memory import MemoryObjects
-from trainer.stream import PairStream
+from trainer.jobs.stream import PairStream
 
 KEPT = Pair(question="Who?", answer="Ada", sentence_index=0)
 PLAN = GenerateResponse(plan=Plan(sentences=[Sentence(document=0, start=0, end=4)]))
@@ -75,6 +75,6 @@ def test_an_error_in_place_of_the_plan_is_raised(said, resumed):
 
 
 def test_a_generator_that_never_says_its_plan_is_given_up(resumed, monkeypatch):
-    monkeypatch.setattr("trainer.stream.STALL_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.jobs.stream.STALL_SECONDS", 0.0)
     with pytest.raises(TimedOut):
         resumed.take(1, lambda: None)

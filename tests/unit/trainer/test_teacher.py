@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from trainer import teacher
-from trainer.peft_learner import PeftLearner
+from trainer.jobs import teacher
+from trainer.jobs.teacher import Teacher, passage
+from trainer.learners.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
-from trainer.teacher import Teacher, passage
 
 PASSAGE = "The bridge of Oss was built in 1802."
 ASKED = [(0, "When?", "1802"), (0, "What was built?", "The bridge"), (0, "Where is it?", "Oss")]

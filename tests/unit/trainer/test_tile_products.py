@@ -8,16 +8,16 @@ from structlog.testing import capture_logs
 
 from lift import native
 from lift.processor import processor as instructions
-from trainer import frozen
-from trainer.adapted_linear import Rows, adapted_linear
-from trainer.compiled import KERNELS
-from trainer.frozen import Group
-from trainer.fused import FusedLearner
-from trainer.lora import Adapted
+from trainer.learners import frozen
+from trainer.learners.adapted_linear import Rows, adapted_linear
+from trainer.learners.compiled import KERNELS
+from trainer.learners.frozen import Group
+from trainer.learners.fused import FusedLearner
+from trainer.learners.lora import Adapted
+from trainer.learners.tile_products import FILE, Panels
+from trainer.learners.tiles import tiles
+from trainer.learners.whitening import Whitener
 from trainer.profiles import Hyperparameters
-from trainer.tile_products import FILE, Panels
-from trainer.tiles import tiles
-from trainer.whitening import Whitener
 
 WIDTH, OUTPUTS = 64, (96, 32, 64)
 ROWS = [slice(0, 33), slice(33, 34), slice(34, 130)]

@@ -9,10 +9,10 @@ import pytest
 from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse, Pair
 from storage.journal import Journal
 from storage.memory import MemoryObjects
-from trainer.generation import Generation
+from trainer.jobs.generation import Generation
+from trainer.jobs.stream import PairStream
+from trainer.jobs.training import SMALLEST_BATCH, later_epochs, train
 from trainer.profiles import PROFILES, Hyperparameters
-from trainer.stream import PairStream
-from trainer.training import SMALLEST_BATCH, later_epochs, train
 
 
 @pytest.mark.parametrize("pairs", [1, 3, 20, 44, 100, 250])

@@ -8,11 +8,11 @@ from torch.testing import assert_close
 
 from lift.errors import InvalidOption
 from trainer import base_model
-from trainer.fused import FusedLearner
-from trainer.peft_learner import PeftLearner
+from trainer.learners.fused import FusedLearner
+from trainer.learners.peft_learner import PeftLearner
+from trainer.learners.spectra import KeptSpectra, Spectrum, spectra
+from trainer.learners.whitening import Whitener
 from trainer.profiles import Hyperparameters
-from trainer.spectra import KeptSpectra, Spectrum, spectra
-from trainer.whitening import Whitener
 
 LAYER = "model.layers.0.mlp.down_proj"
 WHITENED = Hyperparameters(rank=8, alpha=16, learning_rate=1e-3, warmup_steps=1, seed=3, whitening=30.0)
@@ -127,7 +127,7 @@ def _masters_of_a_fused_adapter(base, found, whitening, plain):
 
 def test_spectra_are_kept_in_a_folder_for_the_next_process(base, examples, tmp_path, monkeypatch):
     first = KeptSpectra.of(tmp_path / "cache", base, examples)
-    monkeypatch.setattr("trainer.spectra.spectra", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("trainer.learners.spectra.spectra", lambda *_: pytest.fail("made again"))
     for again in (KeptSpectra.of(tmp_path / "cache", base, examples), KeptSpectra.read(first.file)):
         assert again.spectra.keys() == first.spectra.keys()
         for name, spectrum in first.spectra.items():

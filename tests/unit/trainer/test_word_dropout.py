@@ -3,8 +3,8 @@
 import pytest
 
 from lift.template import TEMPLATES, PromptTemplate
-from trainer.batches import Encoder
-from trainer.word_dropout import SHORTEST, WHOLE, WordDropout
+from trainer.examples.batches import Encoder
+from trainer.examples.word_dropout import SHORTEST, WHOLE, WordDropout
 
 QUESTION = "In what year was the old lighthouse on the island of Sula lit?"
 

@@ -10,8 +10,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from lift.template import PromptTemplate
 from trainer import workshop
-from trainer.fused import FusedLearner
-from trainer.peft_learner import PeftLearner
+from trainer.learners.fused import FusedLearner
+from trainer.learners.peft_learner import PeftLearner
 from trainer.profiles import Hyperparameters
 from trainer.retention import own_answers
 from trainer.workshop import Workshop

@@ -1,0 +1,276 @@
+"""Turns a place in a sentence into the subject and helping verb of a question about it.
+
+"The lamp was built in Oss" asks about "Oss" with the subject "the lamp" and the helper "was". Where the rules are wrong
+a question is worse; the round trip of the grounded strategy drops those that an LLM makes of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from generator.english import words
+from generator.english.tagger import PARTICIPLES, Tag, Word, begins_anew
+from generator.english.verbs import base_form, form_of_be, is_past
+
+_ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
+_ANYBODY = words.ANYBODY | {"those"}
+_OBJECTS = frozenset({"them", "him", "us", "me", "whom"})
+_DENYING = frozenset({"not", "never"})
+SHOULD = "should"
+_OWNING = {"has": "does", "have": "do", "had": "did"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predication:
+    """Whom a verb is about, and the word that is put before that subject in a question: was, does, did, must.
+
+    `verb` is the full verb as it stands behind that subject ("built", "keep"), empty where there is none. `verb_end` is
+    where the verb of the sentence ends.
+    """
+
+    subject: str
+    helper: str
+    verb: str
+    subject_start: int
+    verb_start: int
+    verb_end: int
+
+
+def predication(found: Sequence[Word], place: int) -> Predication | None:
+    """The predication that the words at character `place` belong to; None where no verb stands before them."""
+    anchors = (at for at, word in enumerate(found) if word.start < place and _says(found, at))
+    at = max(anchors, default=None)
+    if at is None:
+        return None
+    if found[at].tag is Tag.NONFINITE:
+        return _reduced(found, at)
+    if _is_imperative(found, at):
+        return _told(found, at)
+    first = at
+    while first > 0 and (found[first - 1].tag is Tag.HELPER or words.is_adverb(found[first - 1].text)):
+        first -= 1
+    return _of_chain(found, first, at) if found[first].lower != "be" else None  # "has to be cleaned"
+
+
+def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
+    """What the helpers and the verb at words first..at say."""
+    end = first
+    while end > 0 and found[end - 1].lower in words.RELATIVE | {","}:
+        end -= 1
+    if end and found[end - 1].text == ")":  # "The Normans (Norman: Nourmands) were"
+        end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
+    begin = _subject_start(found, end, whole=end == first or _disagree(found[end - 1], found[first]))
+    if (told := _behind_relative(found, first) or _behind_apposition(found, first)) is not None:
+        begin, end = told
+    elif end == first - 1 and found[end].text == "," and _is_object(found, begin, end):
+        begin = end  # "kept bees, played the fiddle"
+    elif end < first and _is_one(found[first]) and _are_many(found[begin:end]):
+        return None  # "vinegar and sour foods, which creeps": about something further off
+    helper, verb = _parted(found[first : at + 1])
+    said = Predication(
+        subject=" ".join(word.text for word in found[begin:end]),
+        helper=helper,
+        verb=verb,
+        subject_start=found[begin].start,
+        verb_start=found[first].start,
+        verb_end=found[at].end,
+    )
+    if end < first and end and found[end - 1].lower == "of":
+        return None  # "photographs, most of which are kept"
+    if begin < end:
+        return _named(found, said) if said.subject.lower() == "it" else said
+    if end and found[end - 1].lower in _OBJECTS | {"as", "than"}:
+        return None  # "one of them bears", ", as is the custom"
+    earlier = predication(found, said.verb_start)  # "... and arrived by sledge" has the subject of the verb before
+    if earlier is not None and earlier.helper == SHOULD:
+        if base_form(found[at].lower) != found[at].lower:
+            return None  # "because this makes": that is not told
+        said = replace(said, helper=SHOULD, verb=_denied(earlier.verb.split(), found[at].lower))
+    if earlier is not None and earlier.verb.startswith("be ") and found[at].part in PARTICIPLES | {"VVD"}:
+        said = replace(said, helper=earlier.helper, verb=f"be {found[at].lower}")  # "must be covered and left alone"
+    return replace(said, subject=earlier.subject, subject_start=earlier.subject_start) if earlier else None
+
+
+def _named(found: Sequence[Word], said: Predication) -> Predication:
+    """What "it" does, with the subject of the verb before in its place: "the shed, which it rents", "and it goes"."""
+    earlier = predication(found, said.subject_start)
+    deed = said.verb.split()[-1] if said.verb else ""
+    if earlier is None or not deed or deed in words.IMPERSONAL or earlier.subject.lower() in words.PRONOUNS:
+        return said
+    return replace(said, subject=words.unowned(earlier.subject))
+
+
+def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | None:
+    """The subject's words where a relative clause stands between it and its verb at word `first`; None where none does.
+
+    "A pot that is under pressure must": all of it. "Prowse, who leads the violins, repairs", and "The train that
+    carried them was": what is before the clause.
+    """
+    apart = first > 0 and found[first - 1].text == ","
+    own_verb = False
+    for at in range(first - 1 - apart, 0, -1):
+        word, before = found[at], found[at - 1]
+        reduced = apart and before.text == "," and word.tag is Tag.NONFINITE  # "her thesis, published in 1916, was"
+        if word.lower in words.RELATIVE or reduced:
+            own_verb = own_verb or reduced
+            end = at - apart
+            fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY
+            begin = end - 1 if found[end - 1].lower in _ANYBODY else _subject_start(found, end, whole=apart)
+            leans = any(word.lower in words.PRONOUNS - words.RELATIVE for word in found[at:first])
+            return (begin, end if apart or leans else first) if own_verb and fits and begin < end else None
+        if word.text in {",", ";", ":", "("} or word.lower in {"and", "or", "but"}:
+            return None
+        own_verb = own_verb or _says(found, at)
+    return None
+
+
+def _behind_apposition(found: Sequence[Word], first: int) -> tuple[int, int] | None:
+    """The subject's words where ", a town on the coast," stands between it and its verb at word `first`."""
+    comma = next((at for at in range(first - 2, 0, -1) if not _goes_on(found[at])), 0)
+    if not comma or found[first - 1].text != "," or found[comma].text != "," or found[first - 2].is_capital:
+        return None  # "The pilot, Tobias Renn, wears": of the name
+    if found[comma + 1].lower not in words.ARTICLES and found[comma + 1].tag is not Tag.NUMBER:
+        return None
+    begin = _subject_start(found, comma, whole=True)
+    return (begin, comma) if begin < comma else None
+
+
+def _goes_on(word: Word) -> bool:
+    """Whether a word may stand in what a comma adds: no mark and no verb."""
+    return not word.is_verbal and word.tag is not Tag.MARK
+
+
+def _is_object(found: Sequence[Word], begin: int, end: int) -> bool:
+    """Whether nothing parts the phrase of words begin..end from a verb before it."""
+    before = next((word for word in reversed(found[:begin]) if not _goes_on(word)), None)
+    return begin < end and before is not None and before.tag is not Tag.MARK
+
+
+def _told(found: Sequence[Word], at: int) -> Predication:
+    """What an imperative asks for: "what should you rinse?", "what should you never rinse?"."""
+    start, end = found[at].start, found[at].end
+    verb = _denied([word.lower for word in found[max(0, at - 1) : at]], found[at].lower)
+    return Predication(subject="you", helper=SHOULD, verb=verb, subject_start=start, verb_start=start, verb_end=end)
+
+
+def _denied(before: Sequence[str], verb: str) -> str:
+    """The verb of a command with the "not" or "never" of the words before it."""
+    return " ".join([*(word for word in before if word in _DENYING), verb])
+
+
+def _says(found: Sequence[Word], at: int) -> bool:
+    """Whether a word says something of a noun: a helper, a full verb, or a participle ("a hut made of turf")."""
+    if found[at].tag is not Tag.NONFINITE:
+        return found[at].is_verbal
+    return at > 0 and found[at].part in PARTICIPLES and found[at - 1].part.startswith("NN")
+
+
+def _reduced(found: Sequence[Word], at: int) -> Predication | None:
+    """What a participle says of the noun before it, as a clause of its own: "the hut was made of turf"."""
+    begin = _subject_start(found, at, whole=False)
+    if begin == at or found[at].lower in words.NAMING:
+        return None
+    phrase = [word.text for word in found[begin:at]]
+    if phrase[0].lower() in words.ARTICLES:
+        phrase[0] = "the"
+    past = any(word.lower in words.PAST_HELPERS or word.part == "VVD" for word in found)
+    return Predication(
+        subject=" ".join(phrase),
+        helper=form_of_be(past=past, many=found[at - 1].part == "NN2"),
+        verb=found[at].lower,
+        subject_start=found[begin].start,
+        verb_start=found[at].start,
+        verb_end=found[at].end,
+    )
+
+
+def _is_imperative(found: Sequence[Word], at: int) -> bool:
+    """Whether a verb says what to do: at the beginning, or behind words that say when ("If it rains, ...")."""
+    told = found[at].tag is Tag.VERB and base_form(found[at].lower) == found[at].lower
+    if told and at > 1 and found[at - 1].lower == "not" and found[at - 2].lower == "do":
+        at -= 2  # "Do not open it"
+    if at == 0 or not told:
+        return told
+    if found[at - 1].text == "," and _is_imperative(found, 0):
+        return True  # "Dissolve the salt in water, pour it into the tank"
+    adverbial = found[0].lower in words.PREPOSITIONS | words.CONJUNCTIONS or words.is_adverb(found[0].text)
+    return adverbial and (found[at - 1].text == "," or all(words.is_adverb(word.text) for word in found[:at]))
+
+
+def _are_many(phrase: Sequence[Word]) -> bool:
+    nouns = [word for word in phrase if word.part.startswith("N")]
+    return bool(nouns) and all(noun.part == "NN2" for noun in nouns)
+
+
+def _is_one(verb: Word) -> bool:
+    return verb.lower in {"is", "was", "has", "does"} or verb.part == "VVZ"
+
+
+def _disagree(noun: Word, verb: Word) -> bool:
+    """Whether a verb is about another noun than the one before it: "sheep with horns that eats seaweed"."""
+    one = _is_one(verb)
+    many = verb.lower in {"are", "were", "have", "do"}
+    return (one and noun.part == "NN2") or (many and noun.part == "NN1")
+
+
+def _parted(chain: Sequence[Word]) -> tuple[str, str]:
+    """The helper before the subject of a question, and what of the verb stands behind it: did, build."""
+    last, helpers = chain[-1], [word for word in chain if word.tag is Tag.HELPER]
+    if last.tag is Tag.VERB:
+        return (chain[0].lower if chain[0] in helpers else _helper_of(last)), _behind_subject(chain)
+    if len(helpers) > 1:
+        return helpers[0].lower, " ".join(word.lower for word in chain if word is not helpers[0])
+    return _OWNING.get(last.lower, last.lower), "have" if last.lower in _OWNING else ""
+
+
+def _helper_of(verb: Word) -> str:
+    if is_past(verb):
+        return "did"
+    return "does" if verb.lower.endswith("s") else "do"
+
+
+def _behind_subject(chain: Sequence[Word]) -> str:
+    """What of a verb stands behind the subject of a question: of "has not been built" it is "not been built"."""
+    if chain[0].tag is Tag.HELPER:
+        return " ".join(word.lower for word in chain[1:])
+    return " ".join([*(word.lower for word in chain[:-1]), base_form(chain[-1].lower)])
+
+
+def _subject_start(found: Sequence[Word], end: int, *, whole: bool) -> int:
+    """Where the noun phrase that ends before word `end` begins; `end` itself where there is none.
+
+    `whole` takes in what a preposition adds to it ("children under eight"); before "who" only the last noun counts.
+    """
+    at = end
+    while at > 0:
+        word = found[at - 1]
+        if at < end and begins_anew(found, at):
+            break
+        if word.is_nominal or word.lower in {"of", "most", "least", "last", "next"}:
+            at -= 1
+        elif word.lower in words.DETERMINERS and word.part not in {"CJT", "PNQ"}:  # "that", where it is one
+            at -= 1
+            if not (at > 0 and _adds(found[at - 1]) and at > 1 and found[at - 2].is_nominal):
+                break
+        elif whole and _adds(word) and at > 1 and found[at - 2].is_nominal:
+            at -= 1
+        else:
+            break
+    if at == end and end > 0 and found[end - 1].lower in words.SUBJECT_PRONOUNS:
+        return end - 1
+    return at if any(word.is_nominal for word in found[at:end]) else end
+
+
+def _adds(word: Word) -> bool:
+    """Whether a preposition may add something to a noun, and begins no clause: no "until the light turns"."""
+    return word.lower in words.PREPOSITIONS - {"until", "till", "since", "before", "after"}
+
+
+def clause_end(found: Sequence[Word], place: int, end: int) -> int:
+    """Where the clause around `place` ends: before a conjunction or a mark, or "and" with a verb soon behind it."""
+    for at, word in enumerate(found):
+        if word.start < place:
+            continue
+        new_verb = word.lower in {"and", "but", "or"} and any(later.is_verbal for later in found[at + 1 : at + 4])
+        if word.lower in _ENDS_CLAUSE or new_verb:
+            return word.start
+    return end
