@@ -1,0 +1,1 @@
+"""What rules know of English: words and their forms, phrases, numbers, dates, colours."""

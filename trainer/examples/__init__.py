@@ -1,0 +1,1 @@
+"""Turns pairs into examples, and says what stands beside them in a step."""

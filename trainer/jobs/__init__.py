@@ -1,0 +1,1 @@
+"""One job: claimed, trained while its pairs come, published, loaded, measured, committed."""

@@ -225,9 +225,7 @@ class Watched(FusedLearner):
 
 
 def test_the_same_jobs_are_measured_one_after_the_other_and_side_by_side(base, examples, monkeypatch):
-    monkeypatch.setattr(
-        "trainer.learners.shared.GRACE_SECONDS", 1.0
-    )  # also where the machine is busy, steps are shared
+    monkeypatch.setattr("trainer.learners.shared.GRACE_SECONDS", 1.0)  # steps are shared on a busy machine as well
     learner, device = Watched(base.model), base.model.device
     shares = [examples[job::3] for job in range(3)]
     small = replace(SMALL, batch_size=4)
