@@ -37,6 +37,15 @@ def wait_until_fixture() -> Callable[..., None]:
     return wait_until
 
 
+@pytest.fixture(scope="session", autouse=True)
+def past_any_proxy() -> Iterator[None]:
+    """Everything that tests talk to is on this machine, whatever proxy leads out of it."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("NO_PROXY", "no_proxy"):
+            environment.setenv(name, "127.0.0.1,localhost")
+        yield
+
+
 @pytest.fixture
 def logged() -> Callable[[Path, str], dict[str, Any] | None]:
     """logged(file, event): that event as a role wrote it down, such as with the ports that it was given; else None."""
