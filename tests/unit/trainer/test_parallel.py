@@ -146,7 +146,8 @@ def test_an_adapter_of_a_lost_group_does_no_harm_to_the_next_group(parallel, exa
             assert new.step(examples) < first
 
 
-def test_a_process_that_cannot_start_is_said_at_once(exact, examples):
+def test_a_process_that_cannot_start_is_said_at_once(exact, examples, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # nobody is asked for it
     workers = [dataclasses.replace(worker, base_model="nowhere/at-all") for worker in Worker.beside(exact, 2)]
     with pytest.raises(WorkerLost, match="while it started"), ParallelLearner(exact.model, workers).adapter(SMALL):
         pass
