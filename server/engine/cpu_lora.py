@@ -4,7 +4,7 @@ The entry point is `vllm.general_plugins` in pyproject.toml. Nothing heavy is im
 other platforms.
 """
 
-OPERATOR = "server.engine.segmented_lora.SegmentedLora"
+OPERATOR = "server.engine.cpu.segmented_lora.SegmentedLora"
 
 
 def register() -> None:
@@ -16,11 +16,11 @@ def register() -> None:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
-        from server.engine import cpu_norms, cpu_sampling, decoder, lora_layers
+        from server.engine.cpu import decoder, lora_layers, norms, sampling
 
         type(current_platform).get_punica_wrapper = classmethod(lambda _: OPERATOR)
         type(current_platform).simple_compile_backend = "eager"
-        cpu_norms.register()
-        cpu_sampling.register()
+        norms.register()
+        sampling.register()
         decoder.register()
         lora_layers.register()

@@ -37,7 +37,7 @@ LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 """What `storage.validation` lets through. Without it vLLM also keeps buffers for the embeddings and the head, and works
 through them at each step; and a head with LoRA would not know the rows of prompts' log-probabilities."""
 
-PRELOADING = "server.engine.preloading.Preloading"
+PRELOADING = "server.engine.cpu.preloading.Preloading"
 READ_SECONDS = 0.02  # between questions whether an adapter has been read, each of which the engine's loop answers
 WATCH_SECONDS = 0.5
 BASE = 0
@@ -54,7 +54,7 @@ def engine_args(folder: Path, engine: EngineSettings, model: ModelSettings) -> A
     }
     if current_platform.is_cpu():
         device = {
-            "max_loras": engine.slots + own,  # which take no memory there (server/engine/lora_layers.py)
+            "max_loras": engine.slots + own,  # which take no memory there (server/engine/cpu/lora_layers.py)
             "block_size": CPU_BLOCK_TOKENS,
             "kv_cache_memory_bytes": int(engine.cpu_kv_cache_gib * (1 << 30)),
             "distributed_executor_backend": UniProcExecutor,  # for a worker's process a core would do nothing but wait

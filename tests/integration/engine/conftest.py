@@ -33,7 +33,7 @@ from storage.s3 import S3Objects
 os.environ.update({name: value for name, value in environment(Settings()).items() if name.startswith("VLLM_")})
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch warns about itself while vLLM imports it
-    import server.engine.segmented_lora  # noqa: F401 - so that the tests that import it are not warned
+    import server.engine.cpu.segmented_lora  # noqa: F401 - so that the tests that import it are not warned
     from server.engine.vllm_engine import VllmEngine
 
 NODE_TOKEN = "node-token"

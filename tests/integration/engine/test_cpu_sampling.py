@@ -5,8 +5,8 @@ import pytest
 import torch
 from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
 
-from server.engine import cpu_sampling
-from server.engine.cpu_sampling import BLOCK, drawn
+from server.engine.cpu import sampling
+from server.engine.cpu.sampling import BLOCK, drawn
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -47,7 +47,7 @@ def test_a_row_that_is_no_number_gets_some_token_and_others_theirs():
 def sampler(monkeypatch) -> TopKTopPSampler:
     """vLLM's, with ours before it, as in the engine's processes."""
     monkeypatch.setattr(TopKTopPSampler, "forward_cpu", TopKTopPSampler.forward_cpu)
-    cpu_sampling.register()
+    sampling.register()
     return TopKTopPSampler()
 
 

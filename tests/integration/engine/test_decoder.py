@@ -30,10 +30,10 @@ from vllm.model_executor.models.qwen3 import Qwen3DecoderLayer
 
 from lift.native import COMPILERS
 from lift.processor import processor
-from server.engine import decoder, lora_layers
-from server.engine.decoder import DecoderKernel
-from server.engine.decoder_kernel import TileLinear, usable
-from server.engine.segmented_lora import SegmentedLora
+from server.engine.cpu import decoder, lora_layers
+from server.engine.cpu.decoder import DecoderKernel
+from server.engine.cpu.decoder_kernel import TileLinear, usable
+from server.engine.cpu.segmented_lora import SegmentedLora
 
 HAS_TILES = "avx512_bf16" in processor() and any(map(shutil.which, COMPILERS))
 

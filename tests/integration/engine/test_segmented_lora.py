@@ -12,10 +12,10 @@ from vllm.lora.layers import LoRAMapping
 
 from lift import native
 from lift.processor import processor
-from server.engine import lora_layers, segmented_lora
-from server.engine.lora_kernel import KERNEL, TILES, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
-from server.engine.lora_layers import Layer, Scaled, Stack
-from server.engine.segmented_lora import Batch, SegmentedLora, Split, segments
+from server.engine.cpu import lora_layers, segmented_lora
+from server.engine.cpu.lora_kernel import KERNEL, TILES, KernelLayer, KernelRows, LoraKernel, lora_kernel, lora_tiles
+from server.engine.cpu.lora_layers import Layer, Scaled, Stack
+from server.engine.cpu.segmented_lora import Batch, SegmentedLora, Split, segments
 
 HIDDEN = 64
 MAX_RANK = 32

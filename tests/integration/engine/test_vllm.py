@@ -151,7 +151,7 @@ async def test_our_operator_is_installed_for_every_vllm_process_and_nothing_is_c
     from vllm.platforms import current_platform
 
     assert "lift_cpu_lora" in entry_points(group="vllm.general_plugins").names
-    assert current_platform.get_punica_wrapper() == "server.engine.segmented_lora.SegmentedLora"
+    assert current_platform.get_punica_wrapper() == "server.engine.cpu.segmented_lora.SegmentedLora"
     assert current_platform.simple_compile_backend == "eager"
 
 

@@ -12,8 +12,8 @@ import torch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch warns about itself while vLLM imports it
-    from server.engine import preloading
-    from server.engine.preloading import Preloading
+    from server.engine.cpu import preloading
+    from server.engine.cpu.preloading import Preloading
 
 
 class Worker(Preloading):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lift.native import TILE_SIDE, NotCompiled
-from server.engine.lora_kernel import KernelLayer, lora_kernel, lora_tiles, tiles
+from server.engine.cpu.lora_kernel import KernelLayer, lora_kernel, lora_tiles, tiles
 
 FILE = "decoder.cpp"
 

@@ -1,4 +1,4 @@
-// What lora_kernel.cpp and lora_tiles.cpp are called with, as server/engine/lora_kernel.py lays it out. Numbers are bf16.
+// What lora_kernel.cpp and lora_tiles.cpp are called with, as lora_kernel.py lays it out. Numbers are bf16.
 
 #pragma once
 

@@ -1,6 +1,6 @@
 // Decoder layers of Llama's shape on tiles (lift/tiles.h): all that stands before and behind attention in one call
-// each, with the LoRA deltas of a batch's adapters. server/engine/decoder_kernel.py compiles this file and lays out what it
-// is called with; server/engine/decoder.py puts it in the place of vLLM's layers, which define what is right.
+// each, with the LoRA deltas of a batch's adapters. decoder_kernel.py compiles this file and lays out what it is called
+// with; decoder.py puts it in the place of vLLM's layers, which define what is right.
 //
 // Widths are multiples of 32. Numbers are bf16 in memory and fp32 in between; all pointers are to contiguous rows.
 

@@ -1,5 +1,5 @@
 // The LoRA deltas of adapters with many rows in a batch, on tiles (lift/tiles.h): y += scale * B A x, as
-// lora_kernel.cpp has it, whose arguments these are. server/engine/lora_kernel.py compiles this file and calls it.
+// lora_kernel.cpp has it, whose arguments these are. lora_kernel.py compiles this file and calls it.
 //
 // Widths are multiples of 32; each projection's rank is rounded up to one.
 

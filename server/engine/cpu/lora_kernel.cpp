@@ -1,6 +1,5 @@
 // The LoRA deltas of a batch on CPUs: y += scale * B A x for each row x and the adapter that it belongs to, for all
-// projections that read x, in one pass. server/engine/lora_kernel.py compiles this file, calls it and says what its
-// arguments are.
+// projections that read x, in one pass. lora_kernel.py compiles this file, calls it and says what its arguments are.
 //
 // Numbers are bf16 in memory, two of them a word, and sums are fp32; A x is rounded once, and y. Threads share the rows
 // of A, then those of B, so that an adapter with one row in the batch is read by all of them, as fast as memory allows.

@@ -15,7 +15,7 @@ from vllm.lora.layers import MergedColumnParallelLinearWithLoRA
 from vllm.lora.layers.base_linear import BaseLinearLayerWithLoRA
 from vllm.lora.model_manager import LoRAModelManager
 
-from server.engine.lora_kernel import KernelLayer, LoraKernel, lora_tiles
+from server.engine.cpu.lora_kernel import KernelLayer, LoraKernel, lora_tiles
 
 FEW = 2048
 """An adapter whose rows, times its rank, are not more is faster through the kernel than otherwise (docs/why.md)."""

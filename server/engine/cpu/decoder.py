@@ -23,9 +23,9 @@ from vllm.model_executor.models.llama import LlamaDecoderLayer
 from vllm.model_executor.models.mistral import MistralDecoderLayer
 from vllm.model_executor.models.qwen2 import Qwen2DecoderLayer
 
-from server.engine.decoder_kernel import Decoder, Deltas, Step, TileLinear, run, usable
-from server.engine.lora_layers import Layer
-from server.engine.segmented_lora import Batch, SegmentedLora
+from server.engine.cpu.decoder_kernel import Decoder, Deltas, Step, TileLinear, run, usable
+from server.engine.cpu.lora_layers import Layer
+from server.engine.cpu.segmented_lora import Batch, SegmentedLora
 
 DECODER_LAYERS = (LlamaDecoderLayer, MistralDecoderLayer, Qwen2DecoderLayer)
 KERNEL = "_lift_kernel"

@@ -21,8 +21,8 @@ from torch.nn.functional import linear
 from vllm.lora.layers import LoRAMapping
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-from server.engine.lora_kernel import KernelRows, Numbers, lora_kernel, lora_tiles
-from server.engine.lora_layers import Layer, Stack
+from server.engine.cpu.lora_kernel import KernelRows, Numbers, lora_kernel, lora_tiles
+from server.engine.cpu.lora_layers import Layer, Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

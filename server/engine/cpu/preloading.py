@@ -10,7 +10,7 @@ from typing import Any
 
 from vllm.lora.request import LoRARequest
 
-from server.engine.lora_layers import Scaled, registered
+from server.engine.cpu.lora_layers import Scaled, registered
 
 
 class Preloading:
