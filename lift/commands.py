@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import typer
 
+from lift import proxies
 from lift.errors import InvalidOption, LiftError, StackFailed
 
 INTERRUPTED = 130
@@ -13,6 +14,7 @@ INTERRUPTED = 130
 
 def run(app: typer.Typer) -> NoReturn:
     """Runs one command of the app and ends the process."""
+    proxies.pass_by()
     try:
         sys.exit(app(standalone_mode=False, prog_name=app.info.name))
     except typer.TyperException as error:

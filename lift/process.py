@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from lift import logs
+from lift import logs, proxies
 from lift.errors import LiftError, Unavailable
 from lift.settings import Settings
 
@@ -14,6 +14,7 @@ def run_role(role: str, run: Callable[[Settings], int]) -> NoReturn:
 
     Of what cannot be reached the sentence has the reason as well, which tenants are not shown.
     """
+    proxies.pass_by()
     try:
         settings = Settings.read()
         logs.configure(level=settings.log.level, as_json=settings.log.json_lines, role=role)

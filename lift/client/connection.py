@@ -8,6 +8,7 @@ from typing import Any
 
 from lift.errors import CredentialMissing, CredentialWrong, GatewayUnavailable
 from lift.kept import write_privately
+from lift.proxies import is_here
 
 CLIENT_FILE = "client.json"
 
@@ -83,7 +84,7 @@ class Connection:
 
     @property
     def channel_options(self) -> list[tuple[str, Any]]:
-        """gRPC's own retries, and a keepalive that notices a gateway that vanished."""
+        """gRPC's own retries, a keepalive that notices a gateway that vanished, and no proxy on this machine."""
         names = [
             {"service": service, "method": method} for service, methods in IDEMPOTENT.items() for method in methods
         ]
@@ -92,6 +93,7 @@ class Connection:
             ("grpc.per_rpc_retry_buffer_size", RETRY_BUFFER_BYTES),
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.enable_http_proxy", int(not is_here(self.address))),
         ]
 
 
