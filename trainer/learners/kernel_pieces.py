@@ -3,7 +3,6 @@
 `TorchPieces` is the reference.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lift.native import TILE_SIDE
 from trainer.learners.frozen import Block, FrozenModel, Turns
 from trainer.learners.kernels import MOST_CHOICES, WIDEST_HEAD, Kernels, kernels
+from trainer.learners.layout import Layout
 from trainer.learners.pieces import Pieces, TorchPieces
 from trainer.learners.prefixes import Forest
-from trainer.learners.tiles import fit, tiles
 
 
 def pieces(base: FrozenModel, grown: Forest, turns: Turns) -> Pieces:
@@ -31,7 +29,7 @@ class KernelPieces:
 
     def __init__(self, run: Kernels, base: FrozenModel, grown: Forest, turns: Turns) -> None:
         self._run, self._base = run, base
-        self._layout = _Layout(base, grown, turns)
+        self._layout = Layout(base, grown, turns)
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         normed: Tensor = _Norm.apply(x, None, weight, self._base.epsilon, self._run)  # type: ignore[no-untyped-call]
@@ -53,63 +51,6 @@ class KernelPieces:
     def divergence(self, logits: Tensor, targets: Tensor, chances: Tensor, losses: Tensor) -> Tensor:
         self._run("divergence", logits, targets, chances, losses, *logits.shape, targets.shape[1])
         return logits
-
-
-class _Layout:
-    """Where the nodes of a forest stand, and how they are turned.
-
-    Sequences lie one behind the other, P places in all: as long as they are where there are tiles, and as the longest
-    where torch's products, which take one size, compute attention.
-    """
-
-    def __init__(self, base: FrozenModel, grown: Forest, turns: Turns) -> None:
-        self.turns = tuple(turn.contiguous() for turn in turns)
-        self.heads, self.key_heads, self.size, self.epsilon = base.heads, base.key_heads, base.head_size, base.epsilon
-        self.tiles = tiles("tile_attention.cpp") if fit(base.embedding, base.head_size) else None
-        self.count, self.width = grown.nodes.shape
-        lengths = grown.lengths if self.tiles else torch.full_like(grown.lengths, self.width)
-        self.starts = _starts(lengths)
-        self.sequences = torch.arange(self.count).repeat_interleave(lengths)
-        self.nodes = grown.nodes[torch.arange(self.width) < lengths.unsqueeze(1)]
-        self.first_chances = _starts(self._chances(lengths))
-        self.places, sharing = (self._moved(places, lengths) for places in (grown.places, grown.sharing))
-        own = torch.arange(len(self.places))
-        self.owners = own.new_full((len(self.nodes),), -1)
-        self.owners[self.places] = own
-        standing, order = torch.cat((own, grown.shared)).sort(stable=True)
-        self.firsts = torch.searchsorted(standing, torch.arange(len(own) + 1))
-        self.standing = torch.cat((self.places, sharing))[order]
-
-    def _chances(self, lengths: Tensor) -> Tensor:
-        """How many chances tiles have of each sequence: rows and columns of products up to multiples of 32."""
-        queries = self.heads // self.key_heads * lengths
-        rows, columns = (-(-number // TILE_SIDE) * TILE_SIDE for number in (queries, lengths))
-        return self.key_heads * rows * columns
-
-    def _moved(self, places: Tensor, lengths: Tensor) -> Tensor:
-        """Places of the forest as those here; the one of no node, behind the last sequence's, is the last."""
-        sequences = places // self.width
-        return self.starts[sequences] + torch.minimum(places % self.width, lengths[sequences] - 1)
-
-    @property
-    def where(self) -> tuple[Tensor, Tensor]:
-        """The first place of each sequence and of what is behind the last; the sequence of each place."""
-        return self.starts, self.sequences
-
-    @property
-    def scale(self) -> float:
-        """Of scores."""
-        return 1 / math.sqrt(self.size)
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Heads of queries, heads of keys, numbers of each."""
-        return self.heads, self.key_heads, self.size
-
-
-def _starts(sizes: Tensor) -> Tensor:
-    """Where each of some pieces begins that lie one behind the other, and where the last ends."""
-    return torch.cat((sizes.new_zeros(1), sizes.cumsum(0)))
 
 
 class _Norm(torch.autograd.Function):
@@ -167,7 +108,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, norms: tuple[Tensor | None, Tensor | None], layout: _Layout, run: Kernels
+        ctx: Any, qkv: Tensor, norms: tuple[Tensor | None, Tensor | None], layout: Layout, run: Kernels
     ) -> Tensor:
         q, k, v = _placed(qkv, layout)
         at, sizes = (layout.nodes, *layout.where), (len(layout.nodes), *layout.sizes)
@@ -190,37 +131,24 @@ class _Attention(torch.autograd.Function):
         sizes = len(layout.owners), layout.heads, layout.size
         run("from_places_back", by_attended.contiguous(), layout.owners, *layout.where, by, *sizes)
         given = q, k, v, chances, by, layout
-        by_q, by_k, by_v = _unmixed_on_tiles(*given, layout.tiles) if layout.tiles else _unmixed(*given, run)
+        by_placed = _unmixed_on_tiles(*given, layout.tiles) if layout.tiles else _unmixed(*given, run)
         nodes, width = len(by_attended), (layout.heads + 2 * layout.key_heads) * layout.size
         by_qkv = q.new_empty(nodes, width)
         qkv, *norms = normed or (by_qkv, None, None)  # of what is turned only norms ask what it was before
+        before = qkv, *layout.turns, *norms, layout.epsilon
         at = layout.firsts, layout.standing, *layout.where
-        run(
-            "to_places_back",
-            by_q,
-            by_k,
-            by_v,
-            qkv,
-            *layout.turns,
-            *norms,
-            layout.epsilon,
-            *at,
-            by_qkv,
-            nodes,
-            *layout.sizes,
-        )
+        run("to_places_back", *by_placed, *before, *at, by_qkv, nodes, *layout.sizes)
         return by_qkv, None, None, None
 
 
-def _placed(qkv: Tensor, layout: _Layout) -> tuple[Tensor, Tensor, Tensor]:
+def _placed(qkv: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
     """Memory for queries [P · heads · d], keys and values [P · kv · d]: of each sequence [heads or kv, length, d]."""
-    q, k, v = (
-        qkv.new_empty(len(layout.nodes) * heads * layout.size) for heads in (layout.heads, *[layout.key_heads] * 2)
-    )
-    return q, k, v
+    places, size = len(layout.nodes), layout.size
+    k, v = (qkv.new_empty(places * layout.key_heads * size) for _ in range(2))
+    return qkv.new_empty(places * layout.heads * size), k, v
 
 
-def _mixed(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tuple[Tensor, Tensor]:
+def _mixed(q: Tensor, k: Tensor, v: Tensor, layout: Layout, run: Kernels) -> tuple[Tensor, Tensor]:
     """P V of each product, and P."""
     q, k, v = _as_products(layout, q, k, v)
     chances = q @ k.transpose(1, 2)
@@ -229,7 +157,7 @@ def _mixed(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tu
 
 
 def _unmixed(  # noqa: PLR0917 - as `_Attention` has them
-    q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: _Layout, run: Kernels
+    q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: Layout, run: Kernels
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dQ, dK and dV."""
     q, k, v, by = _as_products(layout, q, k, v, by)
@@ -238,13 +166,13 @@ def _unmixed(  # noqa: PLR0917 - as `_Attention` has them
     return by_scores @ k, by_scores.transpose(1, 2) @ q, chances.transpose(1, 2) @ by
 
 
-def _as_products(layout: _Layout, *placed: Tensor) -> Iterator[Tensor]:
+def _as_products(layout: Layout, *placed: Tensor) -> Iterator[Tensor]:
     """Queries [B · kv, heads / kv · L, d], keys and values [B · kv, L, d]."""
     products = layout.count * layout.key_heads
     return (each.view(products, -1, layout.size) for each in placed)
 
 
-def _mixed_on_tiles(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kernels) -> tuple[Tensor, Tensor]:
+def _mixed_on_tiles(q: Tensor, k: Tensor, v: Tensor, layout: Layout, run: Kernels) -> tuple[Tensor, Tensor]:
     """`_mixed`, but that P of each sequence has rows and columns up to multiples of 32, and all lie in one row."""
     mixed, chances = torch.empty_like(q), q.new_empty(int(layout.first_chances[-1]))
     at = layout.starts, layout.first_chances
@@ -253,7 +181,7 @@ def _mixed_on_tiles(q: Tensor, k: Tensor, v: Tensor, layout: _Layout, run: Kerne
 
 
 def _unmixed_on_tiles(  # noqa: PLR0917 - as `_Attention` has them
-    q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: _Layout, run: Kernels
+    q: Tensor, k: Tensor, v: Tensor, chances: Tensor, by: Tensor, layout: Layout, run: Kernels
 ) -> tuple[Tensor, Tensor, Tensor]:
     by_q, by_k, by_v = map(torch.empty_like, (q, k, v))
     at = layout.starts, layout.first_chances

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from trainer.examples.batches import Example
-from trainer.learners import kernel_pieces
+from trainer.learners import layout
 from trainer.learners.compiled import KERNELS
 from trainer.learners.kernel_pieces import KernelPieces, pieces
 from trainer.learners.kernels import SOURCE, kernels
@@ -34,7 +34,7 @@ def dtype(request, monkeypatch):
     """Tiles are those of a processor that has them; on another one the two of bf16 are the same."""
     name, *without = request.param.split()
     if without:
-        monkeypatch.setattr(kernel_pieces, "tiles", lambda _: None)
+        monkeypatch.setattr(layout, "tiles", lambda _: None)
     return getattr(torch, name)
 
 
@@ -126,14 +126,14 @@ def test_attention(both, normed):
 
 
 def test_on_tiles_a_sequence_has_its_own_places_alone(both):
-    layout = both.ours._layout
+    laid_out = both.ours._layout
     own = [
         *(len(example.tokens) for example in EXAMPLES[:-1]),
         len(EXAMPLES[-1].tokens) + 1,
     ]  # the last one's is of no node
-    wanted = own if layout.tiles else [48] * len(EXAMPLES)
-    assert layout.starts.diff().tolist() == wanted
-    assert len(layout.nodes) == sum(wanted)
+    wanted = own if laid_out.tiles else [48] * len(EXAMPLES)
+    assert laid_out.starts.diff().tolist() == wanted
+    assert len(laid_out.nodes) == sum(wanted)
 
 
 def test_a_nan_stays_in_its_tree(both):
