@@ -20,6 +20,7 @@ class Growth:
     x: str
     y: str
     lines: Mapping[str, Line]
+    proportional: bool = False
 
 
 def of_serving(result: Result) -> Growth:
@@ -72,7 +73,7 @@ def of_pipeline(result: Result) -> Growth:
         name: [(float(length), found[kind]["median"]) for length, found in result["sentences"].items()]
         for name, kind in kinds.items()
     }
-    return Growth(title="From document to answer", x="sentences", y="seconds", lines=lines)
+    return Growth(title="From document to answer", x="sentences", y="seconds", lines=lines, proportional=True)
 
 
 def of_catalogue(result: Result) -> Growth:
@@ -99,4 +100,5 @@ def of_breakeven(result: Result) -> Growth:
 
 def draw(file: Path, growth: Growth) -> None:
     """InvalidOption: no picture can be made. OSError."""
-    plot(file, title=growth.title, x=growth.x, y=growth.y, lines=growth.lines)
+    lines, proportional = growth.lines, growth.proportional
+    plot(file, title=growth.title, x=growth.x, y=growth.y, lines=lines, proportional=proportional)

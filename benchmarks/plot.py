@@ -1,4 +1,4 @@
-"""Draws figures as lines over a logarithmic axis: what something costs against how much of it there is."""
+"""Draws figures as lines: what something costs against how much of it there is."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +12,12 @@ WIDTH, HEIGHT = 9.0, 4.8
 Line = Sequence[tuple[float, float]]
 
 
-def plot(file: Path, *, title: str, x: str, y: str, lines: Mapping[str, Line]) -> None:
-    """One line of points (x above 0, y) for each name. InvalidOption: no picture can be made. OSError."""
+def plot(file: Path, *, title: str, x: str, y: str, lines: Mapping[str, Line], proportional: bool = False) -> None:
+    """One line of points (x above 0, y) for each name, over a logarithmic axis.
+
+    `proportional`: over a linear one, where what grows with x is straight. InvalidOption: no picture can be made.
+    OSError.
+    """
     if not any(lines.values()):
         raise InvalidOption(option=OPTION, problem="there is nothing to draw")
     xs = sorted({across for line in lines.values() for across, _ in line})
@@ -22,7 +26,8 @@ def plot(file: Path, *, title: str, x: str, y: str, lines: Mapping[str, Line]) -
         drawn.set_prop_cycle(color=COLOURS)
         for name, line in lines.items():
             drawn.plot(*zip(*sorted(line), strict=True), marker="o", label=name)
-        drawn.set_xscale("log", base=2)
+        if not proportional:
+            drawn.set_xscale("log", base=2)
         drawn.set_xticks(xs, [f"{across:,.12g}" for across in xs])
         drawn.set_xlabel(x)
         drawn.set_ylabel(y)

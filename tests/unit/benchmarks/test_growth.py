@@ -1,5 +1,7 @@
 """Plots: which lines the figures make, and that a picture comes of them."""
 
+import re
+
 import pytest
 from PIL import Image
 
@@ -87,6 +89,17 @@ def test_a_picture_comes_of_it_also_where_there_is_one_point(growth, tmp_path):
     draw(tmp_path / "growth.svg", growth)
     shown = (tmp_path / "growth.svg").read_text()
     assert all(f">{text}</text>" in shown for text in (growth.title, growth.x, growth.y, *growth.lines))
+
+
+def test_what_grows_as_documents_do_is_straight(tmp_path):
+    kinds = "accepted_to_first_token", "generation_alone", "training_alone"
+    lengths = {str(length): {f"{kind}_seconds": {"median": 2 * length} for kind in kinds} for length in (10, 20, 80)}
+    draw(tmp_path / "growth.svg", of_pipeline({"sentences": lengths}))
+    paths = re.findall(r'<path d="([^"z]+)"', (tmp_path / "growth.svg").read_text())
+    lines = [list(map(float, of_three)) for path in paths if len(of_three := re.findall(r"[\d.]+", path)) == 6]
+    assert len(lines) == 2 * len(kinds)  # those of the legend are flat
+    for a_x, a_y, b_x, b_y, c_x, c_y in lines:
+        assert (b_y - a_y) * (c_x - b_x) == pytest.approx((c_y - b_y) * (b_x - a_x), rel=1e-3)
 
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path):
