@@ -7,14 +7,14 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks.environment import become_role
 from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_registered, of_serving
 from lift import logs
-from lift.cli.options import DEFAULT_STATE, Json, State, numbers
+from lift.cli.options import DEFAULT_STATE, Device, Json, State, numbers
 from lift.commands import run
 from lift.pictures import checked
 
@@ -34,7 +34,7 @@ def train(
     model: Model = "",
     *,
     shape: Annotated[str, typer.Option(help="A random model of this shape instead, such as llama-3-8b.")] = "",
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    device: Device = "auto",
     profile: Annotated[str, typer.Option(help="Training profile.")] = "embedded",
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 128,
     pairs: Annotated[str, typer.Option(help="Pairs per optimizer step of our learner, each number in turn.")] = "128",

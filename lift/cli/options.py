@@ -1,7 +1,7 @@
 """The options that many commands share, and how those of several numbers are read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ State = Annotated[
 NewFolder = Annotated[Path, typer.Option(help="Folder to write; it must not be there yet.")]
 BaseModelName = Annotated[str, typer.Option(help="Base model; default: the embedded one.")]
 ManifestName = Annotated[str, typer.Option(help="What the manifest calls the base model.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU where there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT_STATE = Path(".lift")
 
