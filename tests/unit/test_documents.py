@@ -24,7 +24,15 @@ ROOT = Path(__file__).parents[2]
 PAST = {"CHANGELOG.md", "why.md"}  # what was so when it was written
 DOCUMENTS = sorted(
     document
-    for folder in (".", "docs", "evals/data/invented", "generator/question_writer", "teaching", "trainer/primers")
+    for folder in (
+        ".",
+        "docs",
+        "deploy/kubernetes",
+        "evals/data/invented",
+        "generator/question_writer",
+        "teaching",
+        "trainer/primers",
+    )
     for document in (ROOT / folder).glob("*.md")
     if document.name not in PAST
 )
