@@ -92,11 +92,10 @@ async def test_a_gateway_does_what_it_can_without_its_neighbours_and_stops_when_
     catalogue.close()
 
 
-async def test_a_catalogue_that_cannot_be_reached_at_the_start_is_said_with_the_reason(ports):
-    url = "postgresql+psycopg://lift:secret@127.0.0.1:1/lift"
-    failed = gateway_process(url, ports, stderr=subprocess.PIPE, text=True)
-    _, said = await asyncio.to_thread(failed.communicate, timeout=60)
-    assert failed.returncode == 1
+async def test_a_catalogue_that_cannot_be_reached_at_the_start_is_said_with_the_reason(tmp_path):
+    failed = gateway_process("postgresql+psycopg://lift:secret@127.0.0.1:1/lift", tmp_path / "log")
+    assert await asyncio.to_thread(failed.wait, 120) == 1
+    said = (tmp_path / "log").read_text()
     assert said.startswith("The catalogue's database cannot be reached: ")
     assert "refused" in said
     assert "secret" not in said
