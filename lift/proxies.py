@@ -12,8 +12,9 @@ def pass_by() -> None:
     gRPC, httpx and urllib go by the list in NO_PROXY; where it is in small letters too, by that alone.
     """
     if any(name.lower().endswith("_proxy") for name in os.environ):
-        listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, (listed, *THIS_MACHINE)))
+        listed = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+        once = dict.fromkeys(filter(None, (*listed, *THIS_MACHINE)))  # whoever started this process may have added them
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(once)
 
 
 def is_here(address: str) -> bool:
