@@ -94,7 +94,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return " ".join(f"{name}={_part(held)}" for name, held in value.items() if _part(held) != "-") or "-"
+        parts = {name: _part(held) for name, held in value.items()}
+        return " ".join(f"{name}={part}" for name, part in parts.items() if part != "-") or "-"
     if isinstance(value, list):
         return " ".join(map(_cell, value)) or "-"
     return str(value).replace("\n", " ") or "-"
