@@ -17,10 +17,12 @@ app.add_typer(keys, name="keys")
 app.add_typer(nodes, name="nodes")
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Its id.")]
-Limit = Annotated[int, typer.Option(min=0, max=limits.MAX_INT32, help="0 is no limit.")]
-Bytes = Annotated[int, typer.Option(min=0, max=limits.MAX_INT64, help="0 is no limit.")]
-OtherLimit = Annotated[int | None, typer.Option(min=0, max=limits.MAX_INT32, help="0 is no limit.")]
-OtherBytes = Annotated[int | None, typer.Option(min=0, max=limits.MAX_INT64, help="0 is no limit.")]
+OF_LIMIT = typer.Option(min=0, max=limits.MAX_INT32, help="0 is no limit.")
+OF_BYTES = typer.Option(min=0, max=limits.MAX_INT64, help="0 is no limit.")
+Limit = Annotated[int, OF_LIMIT]
+Bytes = Annotated[int, OF_BYTES]
+OtherLimit = Annotated[int | None, OF_LIMIT]
+OtherBytes = Annotated[int | None, OF_BYTES]
 
 
 @tenants.command("create")
