@@ -66,10 +66,10 @@ def document_of(
     try:
         return documents.CreateDocument(request, metadata=credential, timeout=30).name
     except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+            raise
         info = error_details_pb2.ErrorInfo()  # every error has one
-        if error.code() is not grpc.StatusCode.ALREADY_EXISTS or not rpc_status.from_call(error).details[0].Unpack(
-            info
-        ):
+        if not rpc_status.from_call(error).details[0].Unpack(info):
             raise
         return f"documents/{info.metadata['document']}"
 
