@@ -72,24 +72,25 @@ class Residency:
 
     def _wanted(self) -> tuple[RevisionRef, ...]:
         """What the node last reported, else its share of the newest revisions."""
-        self._warn_of_namesake()
+        listed = self._catalogue.nodes.list()
+        self._warn_of_namesake(listed)
         before = self._catalogue.nodes.residents(self._identity.id)
         if before:
             return before[-self._identity.slots :]
-        nodes: list[Node | Identity] = [*self._others(), self._identity]
+        nodes: list[Node | Identity] = [*self._others(listed), self._identity]
         newest = self._catalogue.revisions.current(self._identity.base_model, self._identity.slots * len(nodes))
         mine = [ref for ref in newest if self._identity in place(ref.digest, nodes, 1)]
         return tuple(mine[: self._identity.slots])
 
-    def _warn_of_namesake(self) -> None:
+    def _warn_of_namesake(self, listed: Sequence[Node]) -> None:
         """Two living engines of one name report in each other's place, and a deletion reaches one of them."""
-        for node in self._catalogue.nodes.list():
+        for node in listed:
             alive = is_alive(node, self._node_timeout_seconds)
             if alive and node.id == self._identity.id and node.address != self._address:
                 log.warning("node_name_taken", node=node.id, address=node.address)
 
-    def _others(self) -> list[Node]:
-        others = (node for node in self._catalogue.nodes.list() if node.id != self._identity.id)
+    def _others(self, listed: Sequence[Node]) -> list[Node]:
+        others = (node for node in listed if node.id != self._identity.id)
         base = self._identity.base_model_revision
         return usable(others, silent_below_seconds=self._node_timeout_seconds, base_model_revision=base)
 
