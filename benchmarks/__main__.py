@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.environment import become_role
-from benchmarks.growth import Growth, draw, of_breakeven, of_catalogue, of_load, of_pipeline, of_registered, of_serving
+from benchmarks.growth import of_breakeven, of_catalogue, of_load, of_pipeline, of_registered, of_serving
+from benchmarks.plot import Growth, draw
 from lift import logs
 from lift.cli.options import DEFAULT_STATE, Device, Json, State, numbers
 from lift.commands import run

@@ -1,26 +1,13 @@
 """Turns the results of benchmarks into the lines of a plot: cost against the amount of work."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmarks.plot import Line, plot
+from benchmarks.plot import Growth
 
 MOST_QUESTIONS = 4096
 
 Result = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
-    """What a plot shows."""
-
-    title: str
-    x: str
-    y: str
-    lines: Mapping[str, Line]
-    proportional: bool = False
 
 
 def of_serving(result: Result) -> Growth:
@@ -96,9 +83,3 @@ def of_breakeven(result: Result) -> Growth:
         once += found["training_seconds"]["median"] if name == "adapter" else 0.0
         lines[name] = [(questions, once + (questions - 1) * seconds["median"]) for questions in asked]
     return Growth(title=f"{length} sentences, {level} at once", x="questions", y="seconds in all", lines=lines)
-
-
-def draw(file: Path, growth: Growth) -> None:
-    """InvalidOption: no picture can be made. OSError."""
-    lines, proportional = growth.lines, growth.proportional
-    plot(file, title=growth.title, x=growth.x, y=growth.y, lines=lines, proportional=proportional)

@@ -5,7 +5,8 @@ import re
 import pytest
 from PIL import Image
 
-from benchmarks.growth import draw, of_breakeven, of_load, of_pipeline, of_registered, of_serving
+from benchmarks.growth import of_breakeven, of_load, of_pipeline, of_registered, of_serving
+from benchmarks.plot import draw
 from lift.errors import InvalidOption
 
 SERVING = {
