@@ -26,8 +26,8 @@ from lift.training import training_options
 from trainer.profiles import hyperparameters
 
 ROWS = "recipes.jsonl"
-NOT_HERE = ("distil_share", "second_round", "abstained_share", "min_recall", "scope")
-"""Options that need more than the pairs, such as the document, or that work behind training alone."""
+NOT_HERE = ("second_round", "abstained_share", "min_recall", "scope")
+"""Options that need more than a document and its pairs, such as other questions, or that work behind training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,9 @@ class Plan:
         """Every combination of values, as training options. InvalidOption: one cannot be used."""
         refused = [name for name in self.values if name in NOT_HERE]
         if refused:
-            raise InvalidOption(option="set", value=refused[0], problem="pairs alone do not say what it does")
+            raise InvalidOption(
+                option="set", value=refused[0], problem="a document and its pairs do not say what it does"
+            )
         combinations = [dict(zip(self.values, each, strict=True)) for each in product(*self.values.values())]
         return tuple(_set(combination) for combination in combinations)
 

@@ -16,13 +16,14 @@ from evals.datasets.forgetting import GENERAL
 from evals.datasets.reading import questions_of
 from evals.scores import contains
 from lift.errors import GeneratorUnavailable
-from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse
+from lift.internal.v1.generator_pb2 import Coverage, GenerateResponse, Plan
 from lift.kept import written_whole
 from lift.settings import Settings
 from storage.memory import MemoryObjects
 from trainer.jobs.generation import Generator, Source
 from trainer.jobs.shrink import shrink
 from trainer.jobs.stream import PairStream
+from trainer.jobs.teacher import Teacher
 from trainer.jobs.training import train
 from trainer.learners.decomposition import rank_of
 from trainer.profiles import hyperparameters
@@ -77,9 +78,10 @@ class Trials:
         stream = self._pairs(case.document, choice)
         encoder = self._workshop.encoder(chosen.max_pair_tokens)
         beside = self._workshop.beside(chosen)
+        teacher = Teacher.of(self._workshop.base, encoder, [_source(case.document)], stream, chosen.distil_share)
         with stream, self._workshop.learner.adapter(chosen, self._workshop.primer) as adapter:
             began_at = time.perf_counter()
-            training = train(stream, encoder, adapter, chosen, Unwatched(), beside=beside)
+            training = train(stream, encoder, adapter, chosen, Unwatched(), beside=beside, teacher=teacher)
             weights = shrink(adapter, training.examples, chosen)
             seconds = time.perf_counter() - began_at
         with merged(self._workshop, weights, chosen.scaling):
@@ -118,22 +120,24 @@ class Trials:
             self._write(document, _of_writing(choice), file)
         objects = MemoryObjects()
         objects.put(f"{PREFIX}0000000001-00000000.jsonl", file.read_bytes())
-        return replayed([GenerateResponse(coverage=Coverage())], objects)
+        plan = Plan.FromString(_plan_beside(file).read_bytes())
+        return replayed([GenerateResponse(plan=plan), GenerateResponse(coverage=Coverage())], objects)
 
     def _write(self, document: Document, writing: Choice, file: Path) -> None:
+        """Keeps the pairs in the file, and beside it where each sentence stands."""
         objects = MemoryObjects()
         address, token = self._settings.generator.address, self._settings.node_token.get_secret_value()
-        source = Source(title=document.title, text=document.text)
         with (
             closing(Generator(address, token)) as generator,
-            PairStream(journal(objects), lambda done: generator.generate([source], writing, done)) as stream,
+            PairStream(journal(objects), lambda done: generator.generate([_source(document)], writing, done)) as stream,
         ):
             while not stream.exhausted:
                 stream.take(1, lambda: None)
         chunks = [objects.get(key) for key in objects.list(PREFIX)]
         if not chunks:
             raise GeneratorUnavailable(problem="it wrote nothing")
-        with written_whole(file) as unfinished:
+        _plan_beside(file).write_bytes(Plan(sentences=stream.plan).SerializeToString())
+        with written_whole(file) as unfinished:  # last, since it says that both are there
             unfinished.write_bytes(b"\n".join(chunks))
 
 
@@ -146,3 +150,11 @@ def writing(choice: Choice, settings: Settings) -> dict[str, Any]:
 
 def _of_writing(choice: Choice) -> Choice:
     return {name: choice[name] for name in WRITING if name in choice}
+
+
+def _source(document: Document) -> Source:
+    return Source(title=document.title, text=document.text)
+
+
+def _plan_beside(pairs: Path) -> Path:
+    return pairs.with_suffix(".plan")

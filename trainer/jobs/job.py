@@ -34,8 +34,6 @@ from storage.objects import ObjectStore
 from storage.records import Job, Lease, Revision, RevisionRef
 from storage.s3 import S3Objects
 from storage.text import read_text
-from trainer.base_model import BaseModel
-from trainer.examples.batches import Encoder
 from trainer.jobs.engines import Engines
 from trainer.jobs.examination import Examiner, Material
 from trainer.jobs.generation import Generator, Source
@@ -44,7 +42,7 @@ from trainer.jobs.publish import Made, publish
 from trainer.jobs.scope import scope_of
 from trainer.jobs.shrink import shrink
 from trainer.jobs.stream import PairStream
-from trainer.jobs.teacher import Teacher, passage
+from trainer.jobs.teacher import Teacher
 from trainer.jobs.training import train
 from trainer.learners.shared import SharedLearner
 from trainer.profiles import Hyperparameters, hyperparameters
@@ -254,7 +252,7 @@ class Trainer:
                 chosen,
                 hold,
                 beside=beside,
-                teacher=_teacher(workshop.base, encoder, sources, stream, chosen.distil_share),
+                teacher=Teacher.of(workshop.base, encoder, sources, stream, chosen.distil_share),
                 again=lambda weak: self._again(journal, sources, job, set(range(stream.sentences)) - weak),
             )
             plan = stream.plan
@@ -277,18 +275,6 @@ class Trainer:
     def _again(self, journal: Journal, sources: Sequence[Source], job: Job, known: Collection[int]) -> PairStream:
         """More pairs about every sentence but those that are known."""
         return PairStream(journal, lambda _: self._generator.generate(sources, job.options, sorted(known)))
-
-
-def _teacher(
-    base: BaseModel, encoder: Encoder, sources: Sequence[Source], stream: PairStream, share: float
-) -> Teacher | None:
-    """Who says what to expect besides the pairs' own answers; nobody where its share is 0."""
-
-    def shown(index: int) -> str:
-        place = stream.plan[index]
-        return passage(sources[place.document].text, place.start, place.end)
-
-    return Teacher(base, encoder, shown, share) if share else None
 
 
 def _sentences(

@@ -8,12 +8,15 @@ Of an answer token t they are taught to expect, with the share d of the hyperpar
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Self
 
 import torch
 
 from trainer.base_model import BaseModel
 from trainer.examples.batches import Encoder, Example, Likely
 from trainer.examples.expectations import likeliest
+from trainer.jobs.generation import Source
+from trainer.jobs.stream import PairStream
 from trainer.learners.padding import padded
 from trainer.learners.peft_learner import without_adapter
 
@@ -30,6 +33,18 @@ class Teacher:
         self._encoder = encoder
         self._shown = shown
         self._share = share
+
+    @classmethod
+    def of(
+        cls, base: BaseModel, encoder: Encoder, sources: Sequence[Source], stream: PairStream, share: float
+    ) -> Self | None:
+        """One that is shown the documents which the stream is about; None where its share is 0."""
+
+        def shown(index: int) -> str:
+            place = stream.plan[index]
+            return passage(sources[place.document].text, place.start, place.end)
+
+        return cls(base, encoder, shown, share) if share else None
 
     def taught(self, examples: Sequence[tuple[int, str, Example]]) -> Iterator[Example]:
         """The examples, each given with its sentence's index and its question, with what is to be expected."""

@@ -85,6 +85,13 @@ def test_what_an_adapter_learned_is_told_from_what_it_did_not(tried):
     assert taught["final_loss"] < untaught["final_loss"]
 
 
+def test_what_the_base_model_says_with_the_passage_takes_the_answers_place(tried):
+    own, distilled = tried(distil_share=("0", "1"), learning_rate=("0.01",), alpha=("16",), epochs=("40",))
+    assert own["right"] == 2
+    assert distilled["right"] == 0  # an untaught model says nothing that is right
+    assert distilled["expected"] < own["expected"] / 10
+
+
 def test_every_combination_is_tried_on_pairs_that_were_written_once(tried, generator):
     found = tried(rank=("8",), epochs=("1", "2"), seed=("0", "1"))
     assert [recipe["set"] for recipe in found] == [
