@@ -132,6 +132,19 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobOverview:
+    """A job as operators see it: also which worker holds it (empty where none does), until when, and since when it ran.
+
+    One that runs and whose lease is over was left by a worker that died. `started_at` is of the first attempt.
+    """
+
+    job: Job
+    worker: str
+    started_at: datetime | None
+    lease_expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A worker's hold on a job. The token grows with every claim: a write with an older one is refused (fencing)."""
 

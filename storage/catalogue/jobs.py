@@ -1,7 +1,10 @@
-"""Jobs as a tenant sees them, and as adapters make, resume and cancel them. `leases` has how workers hold them."""
+"""Jobs as tenants and operators see them, and as adapters make, resume and cancel them.
+
+`leases` has how workers hold them.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -14,7 +17,7 @@ from lift.values import AdapterState, JobKind, JobState, Stage
 from storage.catalogue import schema, tenants
 from storage.catalogue.database import Database, now
 from storage.catalogue.pages import page_of
-from storage.records import ACTIVE, Job, Page, Progress
+from storage.records import ACTIVE, Job, JobOverview, Page, Progress
 
 FREE: Mapping[str, Any] = {"worker": "", "lease_expires_at": None, "next_attempt_at": None}
 """What a job that no worker holds has in place of a lease."""
@@ -44,6 +47,42 @@ class Jobs:
                 page_size=page_size,
                 page_token=page_token,
                 record=record,
+            )
+
+    def overview(self, tenant: str, id: str) -> JobOverview:
+        """One job as operators see it. JobMissing."""
+        with self._database.read() as connection:
+            return _overview(_visible(connection, tenant, id))
+
+    def overviews(
+        self,
+        states: Collection[JobState] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        *,
+        tenant: str | None = None,
+        newest_first: bool = False,
+    ) -> Page[JobOverview]:
+        """One page of the jobs in such states (in any), of all tenants or of one, oldest first or newest first.
+
+        TenantMissing, InvalidOption, MalformedPageToken.
+        """
+        j = schema.jobs
+        query = select(j).where(j.c.hidden == false())
+        # Apart by what stands before the time in the index that leases have, so that each is read in order.
+        parts = [and_(j.c.state == state, j.c.kind == kind) for state in states or JobState for kind in JobKind]
+        with self._database.read() as connection:
+            if tenant is not None:
+                query = query.where(j.c.tenant == tenants.get(connection, tenant).id)
+            return page_of(
+                connection,
+                query,
+                (j.c.created_at, j.c.id),
+                page_size=page_size,
+                page_token=page_token,
+                record=_overview,
+                ascending=not newest_first,
+                parts=parts,
             )
 
     def of_adapter(self, tenant: str, adapter: str) -> tuple[str, ...]:
@@ -185,6 +224,12 @@ def record(row: Row[Any]) -> Job:
         created_at=row.created_at,
         ended_at=row.ended_at,
         next_attempt_at=row.next_attempt_at,
+    )
+
+
+def _overview(row: Row[Any]) -> JobOverview:
+    return JobOverview(
+        job=record(row), worker=row.worker, started_at=row.started_at, lease_expires_at=row.lease_expires_at
     )
 
 

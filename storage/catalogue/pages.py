@@ -1,6 +1,6 @@
-"""Turns a query into one page of its rows, newest first, and into the token of the next.
+"""Turns a query into one page of its rows and into the token of the next.
 
-A token says where the page before ended (time and id), so that a page costs the same wherever it is in the listing.
+A token says where the page before ended, so that a page costs the same wherever it is in the listing.
 """
 
 import base64
@@ -10,41 +10,51 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Row, Select, literal, tuple_
+from sqlalchemy import BindParameter, Column, ColumnElement, Connection, Row, Select, literal, select, tuple_, union_all
 
 from lift.errors import InvalidOption, MalformedPageToken
+from storage.catalogue.schema import UtcTime
 from storage.records import Page
 
 T = TypeVar("T")
 
 _DEFAULT_SIZE = 50
 _MAX_SIZE = 1000
-_ID = re.compile(r"[a-z0-9-]{1,128}")
 
 
 def page_of(
     connection: Connection,
     query: Select[Any],
-    order: tuple[Column[datetime], Column[str]],
+    order: Sequence[Column[Any]],
     *,
     page_size: int,
     page_token: str,
     record: Callable[[Row[Any]], T],
+    ascending: bool = False,
+    parts: Sequence[ColumnElement[bool]] = (),
 ) -> Page[T]:
     """The rows after `page_token` (from the first where it is empty), at most `page_size` (0 means 50, at most 1000).
 
-    `order` is the query's creation time and id, which an index must have. InvalidOption, MalformedPageToken.
+    `order`: the query's creation time and id, or its id alone, which an index must have; the newest first, or, where
+    `ascending`, the oldest. `parts`: conditions of which each row that is wanted meets one, where the index has order
+    only within each of them; all rows where there is none. InvalidOption, MalformedPageToken.
     """
-    created_at, id_ = order
     size = _checked_size(page_size)
     if page_token:
-        time, last = _parsed(page_token)
-        query = query.where(tuple_(created_at, id_) < tuple_(literal(time, created_at.type), literal(last, id_.type)))
-    rows = connection.execute(query.order_by(created_at.desc(), id_.desc()).limit(size + 1)).all()
-    more = len(rows) > size
-    rows = rows[:size]
-    last_place = (getattr(rows[-1], created_at.key), getattr(rows[-1], id_.key)) if more else None
-    return Page(items=tuple(map(record, rows)), next_token=_token(*last_place) if last_place else "")
+        here, place = tuple_(*order), tuple_(*_place(page_token, order))
+        query = query.where(here > place if ascending else here < place)
+
+    def first(rows: Select[Any], by: Sequence[ColumnElement[Any]]) -> Select[Any]:
+        return rows.order_by(*(column.asc() if ascending else column.desc() for column in by)).limit(size + 1)
+
+    if parts:
+        firsts = union_all(*(first(query.where(part), order).subquery().select() for part in parts)).subquery()
+        query = first(select(firsts), [firsts.c[column.key] for column in order])
+    else:
+        query = first(query, order)
+    rows = connection.execute(query).all()
+    last = [getattr(rows[size - 1], column.key) for column in order] if len(rows) > size else None
+    return Page(items=tuple(map(record, rows[:size])), next_token=_token(last) if last else "")
 
 
 def page_at(items: Sequence[T], page_size: int, page_token: str) -> Page[T]:
@@ -66,17 +76,28 @@ def _checked_size(page_size: int) -> int:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _token(created_at: datetime, id_: str) -> str:
-    place = [(created_at - _EPOCH) // timedelta(microseconds=1), id_]
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+def _token(place: Sequence[datetime | str]) -> str:
+    """Values of a row, times as microseconds since 1970."""
+    kept = [(part - _EPOCH) // timedelta(microseconds=1) if isinstance(part, datetime) else part for part in place]
+    return base64.urlsafe_b64encode(json.dumps(kept).encode()).decode().rstrip("=")
 
 
-def _parsed(token: str) -> tuple[datetime, str]:
+def _place(token: str, order: Sequence[Column[Any]]) -> list[BindParameter[Any]]:
+    """The values of a token, as `order` compares them. MalformedPageToken."""
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        microseconds, id_ = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if type(microseconds) is int and _ID.fullmatch(id_):
-            return _EPOCH + timedelta(microseconds=microseconds), id_
+        kept = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        kinds = [int if isinstance(column.type, UtcTime) else str for column in order]
+        if not isinstance(kept, list) or [type(part) for part in kept] != kinds:
+            raise MalformedPageToken()
+        return [literal(_value(part), column.type) for part, column in zip(kept, order, strict=True)]
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MalformedPageToken() from error
-    raise MalformedPageToken()
+
+
+def _value(kept: int | str) -> datetime | str:
+    if isinstance(kept, int):
+        return _EPOCH + timedelta(microseconds=kept)
+    if not kept.isprintable():
+        raise MalformedPageToken()
+    return kept

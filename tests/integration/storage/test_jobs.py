@@ -1,18 +1,22 @@
 """How jobs are held, handed on and ended, on SQLite and on PostgreSQL."""
 
 import math
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from lift.errors import JobActive, JobCancelled, JobMissing, LeaseLost
+from lift.errors import JobActive, JobCancelled, JobMissing, LeaseLost, TenantMissing
 from lift.values import AdapterState, JobKind, JobState, Quotas, Stage
 from storage.catalogue import Catalogue, schema
-from storage.records import Job, Lease, Progress, Revision, RevisionRef
+from storage.records import ACTIVE, Job, Lease, Progress, Revision, RevisionRef
 
 EXPIRED = 0.0  # a lease of no length: its worker is dead at once
 
@@ -375,3 +379,77 @@ def test_tenants_of_whom_fewer_deletions_are_under_way_come_first(catalogue: Cat
     assert catalogue.leases.due(JobKind.DELETE, 10, 0) == tuple(deletions)
     assert catalogue.leases.claim(deletions[0], JobKind.DELETE, "gateway", 60)
     assert catalogue.leases.due(JobKind.DELETE, 2, 0) == (deletions[3], deletions[1])
+
+
+# Jobs of all tenants, for operators
+
+
+def listed_ids(catalogue: Catalogue, *states: JobState, page_size: int = 0, **wanted: Any) -> list[str]:
+    """The ids of a listing, page by page."""
+    ids, token = [], ""
+    while True:
+        page = catalogue.jobs.overviews(states, page_size, token, **wanted)
+        assert len(page.items) <= (page_size or 50)
+        ids += [found.job.id for found in page.items]
+        token = page.next_token
+        if not token:
+            return ids
+
+
+def test_operators_see_who_holds_a_job_and_since_when(catalogue: Catalogue, job: Job) -> None:
+    [queued] = catalogue.jobs.overviews().items
+    assert (queued.job, queued.worker, queued.started_at, queued.lease_expires_at) == (job, "", None, None)
+    lease = claimed(catalogue, job, worker="gpu-7")
+    [held] = catalogue.jobs.overviews().items
+    assert (held.job.tenant, held.job.state, held.worker) == ("acme", JobState.RUNNING, "gpu-7")
+    assert held.started_at is not None
+    assert held.lease_expires_at is not None
+    assert job.created_at <= held.started_at < held.lease_expires_at
+    catalogue.leases.wait(lease, "The generator cannot be reached", 60)
+    waiting = catalogue.jobs.overview("acme", job.id)
+    assert (waiting.worker, waiting.lease_expires_at, waiting.started_at) == ("", None, held.started_at)
+    assert waiting.job.reason == "The generator cannot be reached"
+    with pytest.raises(JobMissing):
+        catalogue.jobs.overview("other", job.id)
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 0])
+def test_jobs_of_all_tenants_are_listed_by_state_in_the_order_of_their_creation(
+    catalogue: Catalogue, job: Job, page_size: int
+) -> None:
+    catalogue.tenants.create("other", "", Quotas())
+    running = another_job(catalogue, "1", tenant="other")
+    waiting, failed, forgotten, queued = (another_job(catalogue, content) for content in "2345")
+    claimed(catalogue, running)
+    catalogue.leases.wait(claimed(catalogue, waiting), "away", 60)
+    catalogue.leases.fail(claimed(catalogue, failed), "no")
+    catalogue.jobs.request_cancel("acme", forgotten.id)
+    catalogue.jobs.delete("acme", forgotten.id)
+    deletion = catalogue.adapters.start_deletion("acme", failed.adapter)
+    made = [found.id for found in (job, running, waiting, failed, queued, deletion)]
+    active = [found.id for found in (job, running, waiting, queued, deletion)]
+    listed = partial(listed_ids, catalogue, page_size=page_size)
+    assert listed(*ACTIVE) == active
+    assert listed() == made
+    assert listed(newest_first=True) == made[::-1]
+    assert listed(JobState.FAILED) == [failed.id]
+    assert listed(JobState.SUCCEEDED) == []
+    assert listed(*ACTIVE, tenant="other") == [running.id]
+
+
+def test_a_page_of_jobs_is_read_in_order_from_an_index(
+    sqlite_url: str, statements_of: Callable[[Catalogue], AbstractContextManager[list[str]]]
+) -> None:
+    catalogue = Catalogue(sqlite_url)
+    with statements_of(catalogue) as sent:
+        catalogue.jobs.overviews(ACTIVE)
+    catalogue.close()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as file:
+        plan = file.execute(f"EXPLAIN QUERY PLAN {sent[-1]}", [None] * sent[-1].count("?")).fetchall()
+    reads = [step for *_, step in plan if " jobs" in step]
+    assert reads == ["SEARCH jobs USING INDEX jobs_by_state_kind_created_at (state=? AND kind=?)"] * 6
+
+
+def test_jobs_of_a_tenant_that_there_is_none_of_are_not_listed(catalogue: Catalogue) -> None:
+    with pytest.raises(TenantMissing):
+        catalogue.jobs.overviews(tenant="nobody")
