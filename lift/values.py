@@ -192,6 +192,32 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobOverview:
+    """A job of any tenant as operators see it.
+
+    `crashes` are attempts that took it over from a worker that had died. `worker` holds it until `lease_expires_at`,
+    or later where it reports again; empty where none does. `started_at` is of the first attempt.
+    """
+
+    tenant: str
+    id: str
+    kind: JobKind
+    adapter: str
+    state: JobState
+    stage: Stage
+    reason: str
+    attempts: int
+    crashes: int
+    worker: str
+    lease_expires_at: datetime | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
     """How a job writes questions and trains; None leaves a choice to the profile, and the profile to the server."""
 

@@ -1,4 +1,4 @@
-"""`lift admin`: what an operator does: tenants, their keys, and the engine nodes."""
+"""`lift admin`: what an operator does: tenants, their keys and jobs, and the engine nodes."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -7,13 +7,16 @@ import typer
 
 from lift import limits
 from lift.cli import options, output
+from lift.values import JobState
 
-app = typer.Typer(help="Tenants, keys and nodes, with the operator's key.", no_args_is_help=True)
+app = typer.Typer(help="Tenants, keys, jobs and nodes, with the operator's key.", no_args_is_help=True)
 tenants = typer.Typer(help="Create, list, show, change and delete tenants.", no_args_is_help=True)
 keys = typer.Typer(help="Create, list and revoke keys.", no_args_is_help=True)
+jobs = typer.Typer(help="List and cancel jobs of all tenants.", no_args_is_help=True)
 nodes = typer.Typer(help="List and drain engine nodes.", no_args_is_help=True)
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
+app.add_typer(jobs, name="jobs")
 app.add_typer(nodes, name="nodes")
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Its id.")]
@@ -23,6 +26,20 @@ Limit = Annotated[int, OF_LIMIT]
 Bytes = Annotated[int, OF_BYTES]
 OtherLimit = Annotated[int | None, OF_LIMIT]
 OtherBytes = Annotated[int | None, OF_BYTES]
+
+JOB_COLUMNS = (
+    "tenant",
+    "id",
+    "kind",
+    "adapter",
+    "state",
+    "attempts",
+    "crashes",
+    "worker",
+    "created_at",
+    "started_at",
+    "reason",
+)
 
 
 @tenants.command("create")
@@ -148,6 +165,38 @@ def revoke_key(
     with AdminClient(state_dir=state) as client:
         client.keys.revoke(tenant, key)
     output.print_nothing(as_json)
+
+
+@jobs.command("list")
+def list_jobs(
+    states: Annotated[
+        list[JobState] | None, typer.Argument(metavar="[STATE]...", help="queued, waiting or running where absent.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only jobs of this one.")] = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """List jobs of all tenants, oldest first; newest first where ended ones are among them."""
+    from lift.client import AdminClient
+
+    wanted = states or [known for known in JobState if known.active]
+    with AdminClient(state_dir=state) as client:
+        listed = client.jobs.list(wanted, tenant=tenant, newest_first=any(known.ended for known in wanted))
+        output.print_rows("jobs", listed, JOB_COLUMNS, as_json)
+
+
+@jobs.command("cancel")
+def cancel_job(
+    tenant: Tenant,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id.")],
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Ask a tenant's training to stop."""
+    from lift.client import AdminClient
+
+    with AdminClient(state_dir=state) as client:
+        output.print_object(client.jobs.cancel(tenant, job), as_json)
 
 
 @nodes.command("list")

@@ -1,6 +1,6 @@
-"""`AdminClient`: an operator's calls: tenants, their keys and quotas, and the engine nodes."""
+"""`AdminClient`: an operator's calls: tenants, their keys, quotas and jobs, and the engine nodes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from lift.client.connection import operator_connection
 from lift.client.synchronous import Channel
 from lift.ids import name_of
 from lift.v1 import admin_pb2 as pb
+from lift.v1.adapters_pb2 import TrainingMetadata
 from lift.v1.admin_pb2_grpc import AdminServiceStub
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class AdminClient:
         self._channel = Channel(operator_connection(address, key, folder))
         self.tenants = Tenants(self._channel)
         self.keys = Keys(self._channel)
+        self.jobs = Jobs(self._channel)
         self.nodes = Nodes(self._channel)
 
     def close(self) -> None:
@@ -113,6 +115,35 @@ class Keys:
         """Makes calls with a key fail from now on. KeyMissing."""
         request = pb.RevokeKeyRequest(name=name_of("tenants", tenant, "keys", key))
         self._channel.value(_call("RevokeKey", request, reading.nothing))
+
+
+class Jobs:
+    """Trainings and deletions of all tenants."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def list(
+        self, states: Iterable[values.JobState] = (), *, tenant: str | None = None, newest_first: bool = False
+    ) -> Iterator[values.JobOverview]:
+        """All jobs in such states (in any), of all tenants or of one, oldest first or newest first. TenantMissing."""
+        parent = name_of("tenants", tenant or "-")
+        wanted = [TrainingMetadata.State.Value(f"STATE_{state.name}") for state in states]
+
+        def page(token: str) -> Call[Page[values.JobOverview]]:
+            request = pb.ListJobsRequest(parent=parent, states=wanted, newest_first=newest_first, page_token=token)
+            return _call(
+                "ListJobs",
+                request,
+                lambda response: reading.page(response.jobs, reading.job_overview, response.next_page_token),
+            )
+
+        return self._channel.items(page)
+
+    def cancel(self, tenant: str, job: str) -> values.JobOverview:
+        """The job, a training that is asked to stop; one that has ended and a deletion stay as they are. JobMissing."""
+        request = pb.CancelJobRequest(name=name_of("tenants", tenant, "jobs", job))
+        return self._channel.value(_call("CancelJob", request, reading.job_overview))
 
 
 class Nodes:

@@ -27,7 +27,16 @@ IDEMPOTENT = {
     ),
     "lift.v1.QueryService": ("Query", "StreamQuery"),
     "google.longrunning.Operations": ("GetOperation", "ListOperations", "CancelOperation"),
-    "lift.v1.AdminService": ("GetTenant", "ListTenants", "UpdateTenant", "ListKeys", "ListNodes", "DrainNode"),
+    "lift.v1.AdminService": (
+        "GetTenant",
+        "ListTenants",
+        "UpdateTenant",
+        "ListKeys",
+        "ListJobs",
+        "CancelJob",
+        "ListNodes",
+        "DrainNode",
+    ),
 }
 """What may be sent twice: reads, writes that end in the same state, and creations, which carry a request id."""
 

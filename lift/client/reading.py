@@ -97,16 +97,15 @@ def job(operation: operations_pb2.Operation) -> values.Job:
 
 
 def _training(operation: operations_pb2.Operation, message: adapters_pb2.TrainingMetadata) -> values.Job:
-    stage = _word(adapters_pb2.TrainingMetadata.Stage.Name(message.stage))
     return values.Job(
         id=_id(operation.name),
         kind=values.JobKind.TRAIN,
         adapter=_id(message.adapter),
-        state=values.JobState(_word(adapters_pb2.TrainingMetadata.State.Name(message.state))),
+        state=_state(message.state),
         reason=message.reason,
         attempts=message.attempts,
         progress=values.Progress(
-            stage=values.Stage.NONE if stage == "unspecified" else values.Stage(stage),
+            stage=_stage(message.stage),
             sentences=message.sentences,
             sentences_done=message.sentences_done,
             pairs=message.pairs,
@@ -121,6 +120,38 @@ def _training(operation: operations_pb2.Operation, message: adapters_pb2.Trainin
         ended_at=_time(message.end_time) if message.HasField("end_time") else None,
         next_attempt_at=_time(message.next_attempt_time) if message.HasField("next_attempt_time") else None,
     )
+
+
+def job_overview(message: admin_pb2.Job) -> values.JobOverview:
+    """A job of any tenant."""
+    _, tenant, _, id_ = message.name.split("/")
+    return values.JobOverview(
+        tenant=tenant,
+        id=id_,
+        kind=values.JobKind(_word(admin_pb2.Job.Kind.Name(message.kind))),
+        adapter=_id(message.adapter),
+        state=_state(message.state),
+        stage=_stage(message.stage),
+        reason=message.reason,
+        attempts=message.attempts,
+        crashes=message.crashes,
+        worker=message.worker,
+        lease_expires_at=_time(message.lease_expire_time) if message.HasField("lease_expire_time") else None,
+        cancel_requested=message.cancel_requested,
+        created_at=_time(message.create_time),
+        started_at=_time(message.start_time) if message.HasField("start_time") else None,
+        ended_at=_time(message.end_time) if message.HasField("end_time") else None,
+        next_attempt_at=_time(message.next_attempt_time) if message.HasField("next_attempt_time") else None,
+    )
+
+
+def _state(state: adapters_pb2.TrainingMetadata.State.ValueType) -> values.JobState:
+    return values.JobState(_word(adapters_pb2.TrainingMetadata.State.Name(state)))
+
+
+def _stage(stage: adapters_pb2.TrainingMetadata.Stage.ValueType) -> values.Stage:
+    word = _word(adapters_pb2.TrainingMetadata.Stage.Name(stage))
+    return values.Stage.NONE if word == "unspecified" else values.Stage(word)
 
 
 def _deletion(operation: operations_pb2.Operation) -> values.Job:

@@ -536,7 +536,7 @@ class TrainingMetadata(_message.Message):
         STATE_FAILED: TrainingMetadata._State.ValueType  # 5
         """Gave up; the operation's error says why."""
         STATE_CANCELLED: TrainingMetadata._State.ValueType  # 6
-        """Cancelled by the tenant."""
+        """Cancelled by the tenant or an operator."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a job stands."""
@@ -554,7 +554,7 @@ class TrainingMetadata(_message.Message):
     STATE_FAILED: TrainingMetadata.State.ValueType  # 5
     """Gave up; the operation's error says why."""
     STATE_CANCELLED: TrainingMetadata.State.ValueType  # 6
-    """Cancelled by the tenant."""
+    """Cancelled by the tenant or an operator."""
 
     class _Stage:
         ValueType = _typing.NewType("ValueType", _builtins.int)

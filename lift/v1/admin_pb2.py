@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from lift.v1 import adapters_pb2 as lift_dot_v1_dot_adapters__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13lift/v1/admin.proto\x12\x07lift.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x06Quotas\x12\x15\n\rmax_documents\x18\x01 \x01(\x05\x12\x1a\n\x12max_document_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cmax_adapters\x18\x03 \x01(\x05\x12\x17\n\x0fmax_active_jobs\x18\x04 \x01(\x05\x12\x1e\n\x16max_concurrent_queries\x18\x05 \x01(\x05\"\x83\x01\n\x06Tenant\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x1f\n\x06quotas\x18\x03 \x01(\x0b\x32\x0f.lift.v1.Quotas\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x84\x01\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nbase_model\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x10\n\x08resident\x18\x05 \x01(\x05\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\r\n\x05\x61live\x18\x07 \x01(\x08\x12\x32\n\x0eheartbeat_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x13\x43reateTenantRequest\x12\x1f\n\x06tenant\x18\x01 \x01(\x0b\x32\x0f.lift.v1.Tenant\x12\x11\n\ttenant_id\x18\x02 \x01(\t\"&\n\x10GetTenantRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x13ListTenantsResponse\x12 \n\x07tenants\x18\x01 \x03(\x0b\x32\x0f.lift.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x13UpdateTenantRequest\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x0f.lift.v1.TenantB\x04\xe2\x41\x01\x02\")\n\x13\x44\x65leteTenantRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"7\n\x10\x43reateKeyRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05title\x18\x02 \x01(\t\">\n\x11\x43reateKeyResponse\x12\x19\n\x03key\x18\x01 \x01(\x0b\x32\x0c.lift.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\'\n\x0fListKeysRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\".\n\x10ListKeysResponse\x12\x1a\n\x04keys\x18\x01 \x03(\x0b\x32\x0c.lift.v1.Key\"&\n\x10RevokeKeyRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x12\n\x10ListNodesRequest\"1\n\x11ListNodesResponse\x12\x1c\n\x05nodes\x18\x01 \x03(\x0b\x32\r.lift.v1.Node\"5\n\x10\x44rainNodeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05\x64rain\x18\x02 \x01(\x08\x32\x95\x05\n\x0c\x41\x64minService\x12=\n\x0c\x43reateTenant\x12\x1c.lift.v1.CreateTenantRequest\x1a\x0f.lift.v1.Tenant\x12\x37\n\tGetTenant\x12\x19.lift.v1.GetTenantRequest\x1a\x0f.lift.v1.Tenant\x12H\n\x0bListTenants\x12\x1b.lift.v1.ListTenantsRequest\x1a\x1c.lift.v1.ListTenantsResponse\x12=\n\x0cUpdateTenant\x12\x1c.lift.v1.UpdateTenantRequest\x1a\x0f.lift.v1.Tenant\x12\x44\n\x0c\x44\x65leteTenant\x12\x1c.lift.v1.DeleteTenantRequest\x1a\x16.google.protobuf.Empty\x12\x42\n\tCreateKey\x12\x19.lift.v1.CreateKeyRequest\x1a\x1a.lift.v1.CreateKeyResponse\x12?\n\x08ListKeys\x12\x18.lift.v1.ListKeysRequest\x1a\x19.lift.v1.ListKeysResponse\x12>\n\tRevokeKey\x12\x19.lift.v1.RevokeKeyRequest\x1a\x16.google.protobuf.Empty\x12\x42\n\tListNodes\x12\x19.lift.v1.ListNodesRequest\x1a\x1a.lift.v1.ListNodesResponse\x12\x35\n\tDrainNode\x12\x19.lift.v1.DrainNodeRequest\x1a\r.lift.v1.Nodeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13lift/v1/admin.proto\x12\x07lift.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16lift/v1/adapters.proto\"\x8a\x01\n\x06Quotas\x12\x15\n\rmax_documents\x18\x01 \x01(\x05\x12\x1a\n\x12max_document_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cmax_adapters\x18\x03 \x01(\x05\x12\x17\n\x0fmax_active_jobs\x18\x04 \x01(\x05\x12\x1e\n\x16max_concurrent_queries\x18\x05 \x01(\x05\"\x83\x01\n\x06Tenant\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\r\n\x05title\x18\x02 \x01(\t\x12\x1f\n\x06quotas\x18\x03 \x01(\x0b\x32\x0f.lift.v1.Quotas\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x84\x01\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbe\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x02 \x01(\t\x12\x1f\n\x04kind\x18\x03 \x01(\x0e\x32\x11.lift.v1.Job.Kind\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.lift.v1.TrainingMetadata.State\x12.\n\x05stage\x18\x05 \x01(\x0e\x32\x1f.lift.v1.TrainingMetadata.Stage\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\x0f\n\x07\x63rashes\x18\x08 \x01(\x05\x12\x0e\n\x06worker\x18\t \x01(\t\x12\x35\n\x11lease_expire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x0b \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_TRAIN\x10\x01\x12\x0f\n\x0bKIND_DELETE\x10\x02\"\xaf\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nbase_model\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x10\n\x08resident\x18\x05 \x01(\x05\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\r\n\x05\x61live\x18\x07 \x01(\x08\x12\x32\n\x0eheartbeat_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x13\x43reateTenantRequest\x12\x1f\n\x06tenant\x18\x01 \x01(\x0b\x32\x0f.lift.v1.Tenant\x12\x11\n\ttenant_id\x18\x02 \x01(\t\"&\n\x10GetTenantRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x13ListTenantsResponse\x12 \n\x07tenants\x18\x01 \x03(\x0b\x32\x0f.lift.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x13UpdateTenantRequest\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x0f.lift.v1.TenantB\x04\xe2\x41\x01\x02\")\n\x13\x44\x65leteTenantRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"7\n\x10\x43reateKeyRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05title\x18\x02 \x01(\t\">\n\x11\x43reateKeyResponse\x12\x19\n\x03key\x18\x01 \x01(\x0b\x32\x0c.lift.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\'\n\x0fListKeysRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\".\n\x10ListKeysResponse\x12\x1a\n\x04keys\x18\x01 \x03(\x0b\x32\x0c.lift.v1.Key\"&\n\x10RevokeKeyRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x95\x01\n\x0fListJobsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x06states\x18\x02 \x03(\x0e\x32\x1f.lift.v1.TrainingMetadata.State\x12\x14\n\x0cnewest_first\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"G\n\x10ListJobsResponse\x12\x1a\n\x04jobs\x18\x01 \x03(\x0b\x32\x0c.lift.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x10\x43\x61ncelJobRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x12\n\x10ListNodesRequest\"1\n\x11ListNodesResponse\x12\x1c\n\x05nodes\x18\x01 \x03(\x0b\x32\r.lift.v1.Node\"5\n\x10\x44rainNodeRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05\x64rain\x18\x02 \x01(\x08\x32\x8c\x06\n\x0c\x41\x64minService\x12=\n\x0c\x43reateTenant\x12\x1c.lift.v1.CreateTenantRequest\x1a\x0f.lift.v1.Tenant\x12\x37\n\tGetTenant\x12\x19.lift.v1.GetTenantRequest\x1a\x0f.lift.v1.Tenant\x12H\n\x0bListTenants\x12\x1b.lift.v1.ListTenantsRequest\x1a\x1c.lift.v1.ListTenantsResponse\x12=\n\x0cUpdateTenant\x12\x1c.lift.v1.UpdateTenantRequest\x1a\x0f.lift.v1.Tenant\x12\x44\n\x0c\x44\x65leteTenant\x12\x1c.lift.v1.DeleteTenantRequest\x1a\x16.google.protobuf.Empty\x12\x42\n\tCreateKey\x12\x19.lift.v1.CreateKeyRequest\x1a\x1a.lift.v1.CreateKeyResponse\x12?\n\x08ListKeys\x12\x18.lift.v1.ListKeysRequest\x1a\x19.lift.v1.ListKeysResponse\x12>\n\tRevokeKey\x12\x19.lift.v1.RevokeKeyRequest\x1a\x16.google.protobuf.Empty\x12?\n\x08ListJobs\x12\x18.lift.v1.ListJobsRequest\x1a\x19.lift.v1.ListJobsResponse\x12\x34\n\tCancelJob\x12\x19.lift.v1.CancelJobRequest\x1a\x0c.lift.v1.Job\x12\x42\n\tListNodes\x12\x19.lift.v1.ListNodesRequest\x1a\x1a.lift.v1.ListNodesResponse\x12\x35\n\tDrainNode\x12\x19.lift.v1.DrainNodeRequest\x1a\r.lift.v1.Nodeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,44 +51,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTKEYSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002'
   _globals['_REVOKEKEYREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_REVOKEKEYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_LISTJOBSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTJOBSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002'
+  _globals['_CANCELJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CANCELJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_DRAINNODEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DRAINNODEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
-  _globals['_QUOTAS']._serialized_start=128
-  _globals['_QUOTAS']._serialized_end=266
-  _globals['_TENANT']._serialized_start=269
-  _globals['_TENANT']._serialized_end=400
-  _globals['_KEY']._serialized_start=403
-  _globals['_KEY']._serialized_end=535
-  _globals['_NODE']._serialized_start=538
-  _globals['_NODE']._serialized_end=713
-  _globals['_CREATETENANTREQUEST']._serialized_start=715
-  _globals['_CREATETENANTREQUEST']._serialized_end=788
-  _globals['_GETTENANTREQUEST']._serialized_start=790
-  _globals['_GETTENANTREQUEST']._serialized_end=828
-  _globals['_LISTTENANTSREQUEST']._serialized_start=830
-  _globals['_LISTTENANTSREQUEST']._serialized_end=889
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=891
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=971
-  _globals['_UPDATETENANTREQUEST']._serialized_start=973
-  _globals['_UPDATETENANTREQUEST']._serialized_end=1033
-  _globals['_DELETETENANTREQUEST']._serialized_start=1035
-  _globals['_DELETETENANTREQUEST']._serialized_end=1076
-  _globals['_CREATEKEYREQUEST']._serialized_start=1078
-  _globals['_CREATEKEYREQUEST']._serialized_end=1133
-  _globals['_CREATEKEYRESPONSE']._serialized_start=1135
-  _globals['_CREATEKEYRESPONSE']._serialized_end=1197
-  _globals['_LISTKEYSREQUEST']._serialized_start=1199
-  _globals['_LISTKEYSREQUEST']._serialized_end=1238
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1240
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1286
-  _globals['_REVOKEKEYREQUEST']._serialized_start=1288
-  _globals['_REVOKEKEYREQUEST']._serialized_end=1326
-  _globals['_LISTNODESREQUEST']._serialized_start=1328
-  _globals['_LISTNODESREQUEST']._serialized_end=1346
-  _globals['_LISTNODESRESPONSE']._serialized_start=1348
-  _globals['_LISTNODESRESPONSE']._serialized_end=1397
-  _globals['_DRAINNODEREQUEST']._serialized_start=1399
-  _globals['_DRAINNODEREQUEST']._serialized_end=1452
-  _globals['_ADMINSERVICE']._serialized_start=1455
-  _globals['_ADMINSERVICE']._serialized_end=2116
+  _globals['_QUOTAS']._serialized_start=152
+  _globals['_QUOTAS']._serialized_end=290
+  _globals['_TENANT']._serialized_start=293
+  _globals['_TENANT']._serialized_end=424
+  _globals['_KEY']._serialized_start=427
+  _globals['_KEY']._serialized_end=559
+  _globals['_JOB']._serialized_start=562
+  _globals['_JOB']._serialized_end=1136
+  _globals['_JOB_KIND']._serialized_start=1075
+  _globals['_JOB_KIND']._serialized_end=1136
+  _globals['_NODE']._serialized_start=1139
+  _globals['_NODE']._serialized_end=1314
+  _globals['_CREATETENANTREQUEST']._serialized_start=1316
+  _globals['_CREATETENANTREQUEST']._serialized_end=1389
+  _globals['_GETTENANTREQUEST']._serialized_start=1391
+  _globals['_GETTENANTREQUEST']._serialized_end=1429
+  _globals['_LISTTENANTSREQUEST']._serialized_start=1431
+  _globals['_LISTTENANTSREQUEST']._serialized_end=1490
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=1492
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=1572
+  _globals['_UPDATETENANTREQUEST']._serialized_start=1574
+  _globals['_UPDATETENANTREQUEST']._serialized_end=1634
+  _globals['_DELETETENANTREQUEST']._serialized_start=1636
+  _globals['_DELETETENANTREQUEST']._serialized_end=1677
+  _globals['_CREATEKEYREQUEST']._serialized_start=1679
+  _globals['_CREATEKEYREQUEST']._serialized_end=1734
+  _globals['_CREATEKEYRESPONSE']._serialized_start=1736
+  _globals['_CREATEKEYRESPONSE']._serialized_end=1798
+  _globals['_LISTKEYSREQUEST']._serialized_start=1800
+  _globals['_LISTKEYSREQUEST']._serialized_end=1839
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1841
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1887
+  _globals['_REVOKEKEYREQUEST']._serialized_start=1889
+  _globals['_REVOKEKEYREQUEST']._serialized_end=1927
+  _globals['_LISTJOBSREQUEST']._serialized_start=1930
+  _globals['_LISTJOBSREQUEST']._serialized_end=2079
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2081
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2152
+  _globals['_CANCELJOBREQUEST']._serialized_start=2154
+  _globals['_CANCELJOBREQUEST']._serialized_end=2192
+  _globals['_LISTNODESREQUEST']._serialized_start=2194
+  _globals['_LISTNODESREQUEST']._serialized_end=2212
+  _globals['_LISTNODESRESPONSE']._serialized_start=2214
+  _globals['_LISTNODESRESPONSE']._serialized_end=2263
+  _globals['_DRAINNODEREQUEST']._serialized_start=2265
+  _globals['_DRAINNODEREQUEST']._serialized_end=2318
+  _globals['_ADMINSERVICE']._serialized_start=2321
+  _globals['_ADMINSERVICE']._serialized_end=3101
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """Administers tenants and nodes. Every call needs the operator's key.
+    """Administers tenants, their jobs, and nodes. Every call needs the operator's key.
     """
 
     def __init__(self, channel):
@@ -76,6 +76,16 @@ class AdminServiceStub(object):
                 request_serializer=lift_dot_v1_dot_admin__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/lift.v1.AdminService/ListJobs',
+                request_serializer=lift_dot_v1_dot_admin__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=lift_dot_v1_dot_admin__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/lift.v1.AdminService/CancelJob',
+                request_serializer=lift_dot_v1_dot_admin__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=lift_dot_v1_dot_admin__pb2.Job.FromString,
+                _registered_method=True)
         self.ListNodes = channel.unary_unary(
                 '/lift.v1.AdminService/ListNodes',
                 request_serializer=lift_dot_v1_dot_admin__pb2.ListNodesRequest.SerializeToString,
@@ -89,7 +99,7 @@ class AdminServiceStub(object):
 
 
 class AdminServiceServicer(object):
-    """Administers tenants and nodes. Every call needs the operator's key.
+    """Administers tenants, their jobs, and nodes. Every call needs the operator's key.
     """
 
     def CreateTenant(self, request, context):
@@ -143,6 +153,21 @@ class AdminServiceServicer(object):
 
     def RevokeKey(self, request, context):
         """Revokes a key: calls with it fail at once, at other gateways a second later at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """Lists jobs of all tenants or of one, oldest first. Nothing of their documents is in it but what an error says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJob(self, request, context):
+        """Asks a training to stop, as its tenant may; a deletion goes on. Responds with the job as it is now: one that no
+        trainer holds is cancelled at once, one that has ended stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,6 +230,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=lift_dot_v1_dot_admin__pb2.RevokeKeyRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=lift_dot_v1_dot_admin__pb2.ListJobsRequest.FromString,
+                    response_serializer=lift_dot_v1_dot_admin__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=lift_dot_v1_dot_admin__pb2.CancelJobRequest.FromString,
+                    response_serializer=lift_dot_v1_dot_admin__pb2.Job.SerializeToString,
+            ),
             'ListNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodes,
                     request_deserializer=lift_dot_v1_dot_admin__pb2.ListNodesRequest.FromString,
@@ -224,7 +259,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """Administers tenants and nodes. Every call needs the operator's key.
+    """Administers tenants, their jobs, and nodes. Every call needs the operator's key.
     """
 
     @staticmethod
@@ -433,6 +468,60 @@ class AdminService(object):
             '/lift.v1.AdminService/RevokeKey',
             lift_dot_v1_dot_admin__pb2.RevokeKeyRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lift.v1.AdminService/ListJobs',
+            lift_dot_v1_dot_admin__pb2.ListJobsRequest.SerializeToString,
+            lift_dot_v1_dot_admin__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lift.v1.AdminService/CancelJob',
+            lift_dot_v1_dot_admin__pb2.CancelJobRequest.SerializeToString,
+            lift_dot_v1_dot_admin__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,

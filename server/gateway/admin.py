@@ -1,6 +1,7 @@
-"""Serves lift.v1.AdminService to operators: tenants, their keys, and the nodes."""
+"""Serves lift.v1.AdminService to operators: tenants, their keys and jobs, and the nodes."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import grpc
@@ -104,6 +105,26 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         self._tenant_keys.forget()
         log.info("key_revoked", tenant=tenant, key=key)
         return empty_pb2.Empty()
+
+    async def ListJobs(
+        self, request: pb.ListJobsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListJobsResponse:
+        """A page of jobs, of whichever tenant."""
+        listed = partial(
+            self._catalogue.jobs.overviews,
+            translate.job_states(request.states),
+            tenant=translate.tenant_or_all(request.parent),
+            newest_first=request.newest_first,
+        )
+        rows, token = await listings.page(request, listed, listings.each(translate.job))
+        return pb.ListJobsResponse(jobs=rows, next_page_token=token)
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Job:
+        """The job, asked to stop."""
+        tenant, job = map(checked_id, ids_in(request.name, "tenants", "jobs"))
+        await asyncio.to_thread(self._catalogue.jobs.request_cancel, tenant, job)
+        log.info("job_cancel_requested", tenant=tenant, job=job)
+        return translate.job(await asyncio.to_thread(self._catalogue.jobs.overview, tenant, job))
 
     async def ListNodes(
         self, request: pb.ListNodesRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -1,5 +1,6 @@
 """Turns records into the messages of lift.v1, and requests into plain values: the one place for both."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lift import errors, status
 from lift.ids import checked_id, ids_in, name_of
 from lift.v1 import adapters_pb2, admin_pb2, documents_pb2, queries_pb2
-from lift.values import JobKind, JobState, Quotas
+from lift.values import JobKind, JobState, Quotas, Stage
 from server.gateway.answers import Answered, Question
 from server.gateway.downloads import FilePiece
 from storage import records
@@ -22,6 +23,11 @@ from storage.knowledge import SentenceKnowledge
 def id_in(name: str, collection: str) -> str:
     """The id in `collection/ID`. MalformedName."""
     return checked_id(ids_in(name, collection)[0])
+
+
+def tenant_or_all(parent: str) -> str | None:
+    """The id in `tenants/ID`; None for `tenants/-`, which stands for all of them (AIP-159). MalformedName."""
+    return None if parent == "tenants/-" else id_in(parent, "tenants")
 
 
 def revision_in(name: str) -> tuple[str, str]:
@@ -123,6 +129,19 @@ def operation(job: records.Job, adapter_record: records.Adapter | None) -> opera
 
 
 _STAGES = adapters_pb2.StageSeconds.DESCRIPTOR.fields_by_name.keys()
+_STATES = {state: adapters_pb2.TrainingMetadata.State.Value(f"STATE_{state.name}") for state in JobState}
+_STATE_OF = {value: state for state, value in _STATES.items()}
+
+
+def job_states(values: Iterable[adapters_pb2.TrainingMetadata.State.ValueType]) -> tuple[JobState, ...]:
+    """States of jobs, each once. InvalidOption: a value that is none."""
+    if wrong := [value for value in values if value not in _STATE_OF]:
+        raise errors.InvalidOption(option="states", value=wrong[0])
+    return tuple(dict.fromkeys(_STATE_OF[value] for value in values))
+
+
+def _stage(stage: Stage) -> adapters_pb2.TrainingMetadata.Stage.ValueType:
+    return adapters_pb2.TrainingMetadata.Stage.Value(f"STAGE_{stage.name if stage else 'UNSPECIFIED'}")
 
 
 def _metadata(job: records.Job) -> adapters_pb2.TrainingMetadata | adapters_pb2.DeleteAdapterMetadata:
@@ -130,11 +149,10 @@ def _metadata(job: records.Job) -> adapters_pb2.TrainingMetadata | adapters_pb2.
     if job.kind is JobKind.DELETE:
         return adapters_pb2.DeleteAdapterMetadata(adapter=name)
     progress = job.progress
-    stage = f"STAGE_{progress.stage.name if progress.stage else 'UNSPECIFIED'}"
     return adapters_pb2.TrainingMetadata(
         adapter=name,
-        state=adapters_pb2.TrainingMetadata.State.Value(f"STATE_{job.state.name}"),
-        stage=adapters_pb2.TrainingMetadata.Stage.Value(stage),
+        state=_STATES[job.state],
+        stage=_stage(progress.stage),
         reason=job.reason,
         attempts=job.attempts,
         sentences=progress.sentences,
@@ -235,6 +253,28 @@ def key(record: records.Key) -> admin_pb2.Key:
         title=record.title,
         create_time=_time(record.created_at),
         revoke_time=_time(record.revoked_at),
+    )
+
+
+def job(record: records.JobOverview) -> admin_pb2.Job:
+    """tenants/{tenant}/jobs/{job}. Of options and documents it has nothing."""
+    job = record.job
+    return admin_pb2.Job(
+        name=name_of("tenants", job.tenant, "jobs", job.id),
+        adapter=name_of("tenants", job.tenant, "adapters", job.adapter),
+        kind=admin_pb2.Job.Kind.Value(f"KIND_{job.kind.name}"),
+        state=_STATES[job.state],
+        stage=_stage(job.progress.stage),
+        reason=job.reason,
+        attempts=job.attempts,
+        crashes=job.crashes,
+        worker=record.worker,
+        lease_expire_time=_time(record.lease_expires_at),
+        cancel_requested=job.cancel_requested,
+        create_time=_time(job.created_at),
+        start_time=_time(record.started_at),
+        end_time=_time(job.ended_at),
+        next_attempt_time=_time(job.next_attempt_at),
     )
 
 

@@ -1,13 +1,17 @@
-"""Administration over gRPC: tenants, keys and nodes."""
+"""Administration over gRPC: tenants, keys, jobs and nodes."""
 
 from datetime import timedelta
 
 import pytest
+from google.longrunning import operations_pb2
 
-from lift import errors
+from lift import errors, status
 from lift.v1 import admin_pb2 as pb
 from lift.v1 import documents_pb2
+from lift.v1.adapters_pb2 import TrainingMetadata as Metadata
+from lift.values import JobKind, Stage
 from storage.catalogue.database import now
+from storage.records import Progress
 
 
 @pytest.fixture
@@ -121,6 +125,72 @@ async def test_nodes_are_listed_and_drained(gateway, operator):
     assert not (await operator.DrainNode(pb.DrainNodeRequest(name=node.name))).draining
 
 
+async def test_jobs_of_all_tenants_are_listed_in_pages(gateway, operator):
+    for tenant in ("acme", "other"):
+        gateway.tenant(tenant)
+    held, queued = gateway.training("acme", "tides"), gateway.training("other", "bells")
+    lease = gateway.catalogue.leases.claim(held, JobKind.TRAIN, "gpu-7", 60)
+    gateway.catalogue.leases.heartbeat(lease, 60, Progress(stage=Stage.GENERATE, pairs=4))
+    page = await operator.ListJobs(pb.ListJobsRequest(parent="tenants/-", page_size=1))
+    (job,) = page.jobs
+    assert (job.name, job.adapter) == (f"tenants/acme/jobs/{held}", "tenants/acme/adapters/tides")
+    assert (job.kind, job.state, job.stage) == (pb.Job.KIND_TRAIN, Metadata.STATE_RUNNING, Metadata.STAGE_GENERATE)
+    assert (job.worker, job.attempts, job.crashes, job.reason) == ("gpu-7", 1, 0, "")
+    assert job.create_time.ToDatetime() <= job.start_time.ToDatetime() < job.lease_expire_time.ToDatetime()
+    request = pb.ListJobsRequest(parent="tenants/-", page_size=1, page_token=page.next_page_token)
+    rest = await operator.ListJobs(request)
+    assert ([job.name for job in rest.jobs], rest.next_page_token) == ([f"tenants/other/jobs/{queued}"], "")
+    assert not rest.jobs[0].HasField("start_time")
+
+
+async def test_jobs_are_listed_of_one_tenant_by_state_and_from_either_end(gateway, operator):
+    for tenant in ("acme", "other"):
+        gateway.tenant(tenant)
+    first, second = gateway.training("acme", "tides"), gateway.training("acme", "bells", "It rang.")
+    gateway.training("other", "bells")
+    gateway.catalogue.jobs.request_cancel("acme", first)
+
+    async def listed(**wanted):
+        response = await operator.ListJobs(pb.ListJobsRequest(parent="tenants/acme", **wanted))
+        return [job.name.rpartition("/")[2] for job in response.jobs]
+
+    assert await listed() == [first, second]
+    assert await listed(newest_first=True) == [second, first]
+    assert await listed(states=[Metadata.STATE_CANCELLED, Metadata.STATE_CANCELLED]) == [first]
+    assert await listed(states=[Metadata.STATE_QUEUED, Metadata.STATE_RUNNING]) == [second]
+
+
+async def test_an_operator_reads_nothing_of_what_tenants_wrote(gateway, operator):
+    gateway.tenant("acme")
+    document = gateway.document("acme", "The tide bell of Brinmoor rings.")
+    options = {"custom_prompt": "Ask about Brinmoor."}
+    gateway.catalogue.adapters.create(
+        "acme", id="tides", title="Brinmoor", documents=[document], base_model="tiny", options=options
+    )
+    listed = await operator.ListJobs(pb.ListJobsRequest(parent="tenants/-"))
+    assert len(listed.jobs) == 1
+    assert "Brinmoor" not in str(listed)
+
+
+async def test_an_operator_cancels_a_tenants_training(gateway, operator):
+    client = gateway.tenant("acme")
+    job = gateway.training("acme", "tides")
+    cancelled = await operator.CancelJob(pb.CancelJobRequest(name=f"tenants/acme/jobs/{job}"))
+    assert (cancelled.state, cancelled.HasField("end_time")) == (Metadata.STATE_CANCELLED, True)
+    assert await operator.CancelJob(pb.CancelJobRequest(name=cancelled.name)) == cancelled
+    operation = await client.operations.GetOperation(operations_pb2.GetOperationRequest(name=f"operations/{job}"))
+    assert type(status.from_proto(operation.error)) is errors.JobCancelled
+
+
+async def test_a_trainer_hears_that_an_operator_cancels_its_job(gateway, operator):
+    gateway.tenant("acme")
+    job = gateway.training("acme", "tides")
+    lease = gateway.catalogue.leases.claim(job, JobKind.TRAIN, "gpu-7", 60)
+    asked = await operator.CancelJob(pb.CancelJobRequest(name=f"tenants/acme/jobs/{job}"))
+    assert (asked.state, asked.cancel_requested) == (Metadata.STATE_RUNNING, True)
+    assert gateway.catalogue.leases.heartbeat(lease, 60)
+
+
 async def test_bad_administration_is_refused(gateway, operator, refused):
     gateway.tenant("acme")
     for call, kind in (
@@ -141,6 +211,14 @@ async def test_bad_administration_is_refused(gateway, operator, refused):
         (operator.RevokeKey(pb.RevokeKeyRequest(name="tenants/acme/keys/none")), errors.KeyMissing),
         (operator.RevokeKey(pb.RevokeKeyRequest(name="tenants/acme")), errors.MalformedName),
         (operator.DrainNode(pb.DrainNodeRequest(name="nodes/none")), errors.NodeMissing),
+        (operator.ListJobs(pb.ListJobsRequest()), errors.MalformedName),
+        (operator.ListJobs(pb.ListJobsRequest(parent="tenants/none")), errors.TenantMissing),
+        (operator.ListJobs(pb.ListJobsRequest(parent="tenants/-", states=[0])), errors.InvalidOption),
+        (operator.ListJobs(pb.ListJobsRequest(parent="tenants/-", states=[99])), errors.InvalidOption),
+        (operator.ListJobs(pb.ListJobsRequest(parent="tenants/-", page_token="nonsense")), errors.MalformedPageToken),
+        (operator.CancelJob(pb.CancelJobRequest(name="tenants/acme/jobs/job-none")), errors.JobMissing),
+        (operator.CancelJob(pb.CancelJobRequest(name="tenants/-/jobs/job-none")), errors.MalformedName),
+        (operator.CancelJob(pb.CancelJobRequest(name="operations/job-none")), errors.MalformedName),
         (operator.ListTenants(pb.ListTenantsRequest(page_token="nonsense")), errors.MalformedPageToken),
     ):
         assert type(await refused(call)) is kind

@@ -286,6 +286,27 @@ def test_an_operator_changes_what_is_given_of_a_tenant_and_nothing_else(lift):
     assert lift("admin", "tenants", "update", "theirs", "--title", "", "--json").json["title"] == ""
 
 
+def test_an_operator_sees_whose_jobs_do_not_end_and_cancels_one(lift, gateway, ready, tmp_path):
+    ended = lift("adapters", "show", ready, "--json").json["job"]
+    file = tmp_path / "bells.txt"
+    file.write_text("The fog bell rings.")
+    held, queued = (lift("ingest", str(file), "--adapter", id_, "--json").json["job"] for id_ in ("bells", "gulls"))
+    gateway.claim(held)
+    said = lift("admin", "jobs", "list").out
+    assert [line.split()[:7] for line in said.splitlines()[1:]] == [
+        ["mine", held, "train", "bells", "running", "1", "0"],
+        ["mine", queued, "train", "gulls", "queued", "0", "0"],
+    ]
+    [shown] = lift("admin", "jobs", "list", "running", "--json").json["jobs"]
+    assert (shown["tenant"], shown["id"], shown["worker"], shown["reason"]) == ("mine", held, "trainer", "")
+    assert shown["lease_expires_at"] > shown["started_at"]
+    both = lift("admin", "jobs", "list", "queued", "succeeded", "--tenant", "mine", "--json").json["jobs"]
+    assert [row["id"] for row in both] == [queued, ended]
+    assert lift("admin", "jobs", "cancel", "mine", queued, "--json").json["state"] == "cancelled"
+    assert lift("jobs", "show", queued, "--json").json["state"] == "cancelled"
+    assert lift("admin", "jobs", "list", "--tenant", "nobody").err == "No tenant with this id (tenant: nobody)\n"
+
+
 def test_what_is_nothing_is_left_out_for_people(lift, ready):
     lift("admin", "tenants", "create", "theirs", "--max-documents", "3")
     assert "quotas      max_documents=3\n" in lift("admin", "tenants", "show", "theirs").out

@@ -384,6 +384,22 @@ def test_an_operator_makes_tenants_and_keys(gateway):
         assert not admin.nodes.drain("engine-1", False).draining
 
 
+def test_an_operator_pages_through_the_jobs_of_all_tenants(gateway):
+    document = gateway.catalogue.documents.create(
+        "mine", title="", media_type="text/plain", sha256="a" * 64, size_bytes=1, put=lambda _: None
+    )
+    adapter = {"title": "", "documents": [document.id], "base_model": "tiny", "options": {}}
+    made = [gateway.catalogue.adapters.create("mine", id=None, **adapter)[1].id for _ in range(51)]
+    with AdminClient(gateway.admin_address, "operator-key") as admin:
+        assert [job.id for job in admin.jobs.list()] == made
+        assert [job.id for job in admin.jobs.list([values.JobState.QUEUED], newest_first=True)] == made[::-1]
+        cancelled = admin.jobs.cancel("mine", made[0])
+        assert (cancelled.tenant, cancelled.id, cancelled.state) == ("mine", made[0], values.JobState.CANCELLED)
+        assert list(admin.jobs.list([values.JobState.CANCELLED], tenant="mine")) == [cancelled]
+        with pytest.raises(errors.TenantMissing):
+            next(admin.jobs.list(tenant="nobody"))
+
+
 CLIENT_FILE = ClientFile(address="a:1", key="a-secret", http_url="http://a:2/v1", admin_address="a:3", operator_key="o")
 
 
