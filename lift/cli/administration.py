@@ -7,6 +7,7 @@ import typer
 
 from lift import limits
 from lift.cli import options, output
+from lift.cli.jobs import JobId, print_cancelled
 from lift.values import JobState
 
 app = typer.Typer(help="Tenants, keys, jobs and nodes, with the operator's key.", no_args_is_help=True)
@@ -188,15 +189,15 @@ def list_jobs(
 @jobs.command("cancel")
 def cancel_job(
     tenant: Tenant,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id.")],
+    job: JobId,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Ask a tenant's training to stop."""
+    """Ask a tenant's training to stop, and say whether it does."""
     from lift.client import AdminClient
 
     with AdminClient(state_dir=state) as client:
-        output.print_object(client.jobs.cancel(tenant, job), as_json)
+        print_cancelled(client.jobs.cancel(tenant, job), as_json)
 
 
 @nodes.command("list")

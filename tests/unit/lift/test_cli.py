@@ -208,11 +208,39 @@ def test_jobs_are_listed_cancelled_and_retried(lift, tmp_path):
     file = tmp_path / "tides.txt"
     file.write_text("The tide bell rings.")
     job = lift("ingest", str(file), "--json").json["job"]
-    assert lift("jobs", "cancel", job, "--json").json == {}
+    assert lift("jobs", "cancel", job, "--json").json["state"] == "cancelled"
     watched = lift("jobs", "watch", job)
     assert (watched.code, watched.err.splitlines()[-1]) == (1, "The job was cancelled")
     assert lift("jobs", "retry", job, "--json").json["state"] == "queued"
     assert [row["id"] for row in lift("jobs", "list", "--json").json["jobs"]] == [job]
+
+
+def test_a_cancellation_says_what_became_of_the_job(lift, gateway, ready, tmp_path):
+    def said(job):
+        told = lift("jobs", "cancel", job)
+        assert (told.code, told.err, told) == (0, "", lift("admin", "jobs", "cancel", "mine", job))
+        return told.out
+
+    trained = lift("adapters", "show", ready, "--json").json["job"]
+    assert said(trained) == "The job had ended before it could be cancelled: succeeded\n"
+    failed, held, queued = (
+        lift("ingest", str(tmp_path / "tides.txt"), "--adapter", id_, "--json").json["job"] for id_ in ("a", "b", "c")
+    )
+    gateway.catalogue.leases.fail(gateway.claim(failed), "no")
+    assert said(failed) == "The job had ended before it could be cancelled: failed\n"
+    gateway.claim(held)
+    assert said(held) == "The job has been asked to stop\n"
+    assert said(queued) == "The job is cancelled\n"
+    assert said(queued) == "The job is cancelled\n"
+
+
+def test_a_deletion_goes_on_and_says_so(lift, gateway, tmp_path):
+    file = tmp_path / "tides.txt"
+    file.write_text("The tide bell rings.")
+    made = lift("ingest", str(file), "--json").json
+    gateway.claim(made["job"])  # for which the deletion waits
+    deletion = lift("adapters", "delete", made["adapter"], "--json").json["id"]
+    assert lift("jobs", "cancel", deletion).out == "The job goes on: it deletes an adapter, which is not cancelled\n"
 
 
 def test_a_jobs_stages_are_drawn_also_before_it_has_ended(lift, gateway, tmp_path):
