@@ -132,7 +132,9 @@ def begins_anew(found: Sequence[Word], at: int) -> bool:
 
 def verb_start(sentence: str) -> int:
     """Where the first verb begins; 0 where there is none."""
-    return next((word.start for word in tagged_words(sentence) if word.is_verbal), 0)
+    found = tagged_words(sentence)
+    at = first_verb(found)
+    return 0 if at is None else found[at].start
 
 
 def first_verb(found: Sequence[Word], place: int = 0) -> int | None:

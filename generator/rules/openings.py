@@ -70,8 +70,8 @@ def openings(sentence: str, span: AnswerSpan) -> tuple[Opening, ...]:
 
 def tense(found: Sequence[Word], *, many: bool = False) -> str:
     """ "is" or "was", of many "are" or "were", as the sentence's first verb has it."""
-    verb = next((word for word in found if word.is_verbal), None)
-    past = verb is not None and (verb.lower in words.PAST_HELPERS or is_past(verb))
+    at = first_verb(found)
+    past = at is not None and (found[at].lower in words.PAST_HELPERS or is_past(found[at]))
     return form_of_be(past=past, many=many)
 
 
