@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lift import values
 from lift.client import reading
-from lift.client.call import Call, Page
+from lift.client.call import Call, Listing, Page
 from lift.client.connection import operator_connection
 from lift.client.synchronous import Channel
 from lift.ids import name_of
@@ -67,15 +68,7 @@ class Tenants:
 
     def list(self) -> Iterator[values.Tenant]:
         """All tenants, newest first."""
-
-        def page(token: str) -> Call[Page[values.Tenant]]:
-            return _call(
-                "ListTenants",
-                pb.ListTenantsRequest(page_token=token),
-                lambda response: reading.page(response.tenants, reading.tenant, response.next_page_token),
-            )
-
-        return self._channel.items(page)
+        return self._channel.items(_listing("ListTenants", pb.ListTenantsRequest, "tenants", reading.tenant))
 
     def update(self, tenant: str, *, title: str, quotas: values.Quotas) -> values.Tenant:
         """The tenant with another title and other quotas."""
@@ -106,10 +99,10 @@ class Keys:
             )
         )
 
-    def list(self, tenant: str) -> tuple[values.Key, ...]:
+    def list(self, tenant: str) -> Iterator[values.Key]:
         """All keys of a tenant, newest first, without secrets."""
-        request = pb.ListKeysRequest(parent=name_of("tenants", tenant))
-        return self._channel.value(_call("ListKeys", request, lambda response: tuple(map(reading.key, response.keys))))
+        request = partial(pb.ListKeysRequest, parent=name_of("tenants", tenant))
+        return self._channel.items(_listing("ListKeys", request, "keys", reading.key))
 
     def revoke(self, tenant: str, key: str) -> None:
         """Makes calls with a key fail from now on. KeyMissing."""
@@ -127,18 +120,10 @@ class Jobs:
         self, states: Iterable[values.JobState] = (), *, tenant: str | None = None, newest_first: bool = False
     ) -> Iterator[values.JobOverview]:
         """All jobs in such states (in any), of all tenants or of one, oldest first or newest first. TenantMissing."""
-        parent = name_of("tenants", tenant or "-")
         wanted = [TrainingMetadata.State.Value(f"STATE_{state.name}") for state in states]
-
-        def page(token: str) -> Call[Page[values.JobOverview]]:
-            request = pb.ListJobsRequest(parent=parent, states=wanted, newest_first=newest_first, page_token=token)
-            return _call(
-                "ListJobs",
-                request,
-                lambda response: reading.page(response.jobs, reading.job_overview, response.next_page_token),
-            )
-
-        return self._channel.items(page)
+        parent = name_of("tenants", tenant or "-")
+        request = partial(pb.ListJobsRequest, parent=parent, states=wanted, newest_first=newest_first)
+        return self._channel.items(_listing("ListJobs", request, "jobs", reading.job_overview))
 
     def cancel(self, tenant: str, job: str) -> values.JobOverview:
         """The job, a training that is asked to stop; one that has ended and a deletion stay as they are. JobMissing."""
@@ -152,11 +137,9 @@ class Nodes:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    def list(self) -> tuple[values.Node, ...]:
-        """All engines that reported."""
-        return self._channel.value(
-            _call("ListNodes", pb.ListNodesRequest(), lambda response: tuple(map(reading.node, response.nodes)))
-        )
+    def list(self) -> Iterator[values.Node]:
+        """All engines that reported, by their ids."""
+        return self._channel.items(_listing("ListNodes", pb.ListNodesRequest, "nodes", reading.node))
 
     def drain(self, node: str, drain: bool = True) -> values.Node:
         """The node, which gets no new queries and adapters, or gets them again. NodeMissing."""
@@ -166,6 +149,19 @@ class Nodes:
 
 def _call(method: str, request: Any, read: Callable[[Any], T]) -> Call[T]:
     return Call(stub=AdminServiceStub, method=method, request=lambda: request, read=read)
+
+
+def _listing(method: str, request: Callable[..., Any], rows: str, read: Callable[[Any], T]) -> Listing[T]:
+    """The pages of a listing; `request` makes that of a `page_token`, `rows` is the response's field."""
+
+    def page(token: str) -> Call[Page[T]]:
+        return _call(
+            method,
+            request(page_token=token),
+            lambda response: reading.page(getattr(response, rows), read, response.next_page_token),
+        )
+
+    return page
 
 
 def _tenant(title: str, quotas: values.Quotas | None) -> pb.Tenant:

@@ -47,7 +47,7 @@ class AdminServiceStub:
     CreateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]
     """Creates a key. The response is the only place where its secret is ever shown."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]
-    """Lists a tenant's keys, without their secrets."""
+    """Lists a tenant's keys, newest first, without their secrets."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _empty_pb2.Empty]
     """Revokes a key: calls with it fail at once, at other gateways a second later at most."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListJobsRequest, _admin_pb2.ListJobsResponse]
@@ -57,7 +57,7 @@ class AdminServiceStub:
     trainer holds is cancelled at once, one that has ended stays as it is.
     """
     ListNodes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]
-    """Lists the engine nodes."""
+    """Lists the engine nodes by their names."""
     DrainNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DrainNodeRequest, _admin_pb2.Node]
     """Drains a node: it gets no new queries and no new adapters. Undrains it with drain = false."""
 
@@ -79,7 +79,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     CreateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateKeyRequest, _admin_pb2.CreateKeyResponse]  # type: ignore[assignment]
     """Creates a key. The response is the only place where its secret is ever shown."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKeysRequest, _admin_pb2.ListKeysResponse]  # type: ignore[assignment]
-    """Lists a tenant's keys, without their secrets."""
+    """Lists a tenant's keys, newest first, without their secrets."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Revokes a key: calls with it fail at once, at other gateways a second later at most."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListJobsRequest, _admin_pb2.ListJobsResponse]  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     trainer holds is cancelled at once, one that has ended stays as it is.
     """
     ListNodes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListNodesRequest, _admin_pb2.ListNodesResponse]  # type: ignore[assignment]
-    """Lists the engine nodes."""
+    """Lists the engine nodes by their names."""
     DrainNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.DrainNodeRequest, _admin_pb2.Node]  # type: ignore[assignment]
     """Drains a node: it gets no new queries and no new adapters. Undrains it with drain = false."""
 
@@ -150,7 +150,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListKeysResponse, _abc.Awaitable[_admin_pb2.ListKeysResponse]]:
-        """Lists a tenant's keys, without their secrets."""
+        """Lists a tenant's keys, newest first, without their secrets."""
 
     @_abc_1.abstractmethod
     def RevokeKey(
@@ -184,7 +184,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListNodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListNodesResponse, _abc.Awaitable[_admin_pb2.ListNodesResponse]]:
-        """Lists the engine nodes."""
+        """Lists the engine nodes by their names."""
 
     @_abc_1.abstractmethod
     def DrainNode(

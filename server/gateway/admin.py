@@ -92,9 +92,10 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def ListKeys(
         self, request: pb.ListKeysRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListKeysResponse:
-        """All keys of a tenant."""
-        id_ = translate.id_in(request.parent, "tenants")
-        return pb.ListKeysResponse(keys=map(translate.key, await asyncio.to_thread(self._catalogue.keys.list, id_)))
+        """A page of a tenant's keys."""
+        listed = partial(self._catalogue.keys.list, translate.id_in(request.parent, "tenants"))
+        rows, token = await listings.page(request, listed, listings.each(translate.key))
+        return pb.ListKeysResponse(keys=rows, next_page_token=token)
 
     async def RevokeKey(
         self, request: pb.RevokeKeyRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -129,8 +130,9 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def ListNodes(
         self, request: pb.ListNodesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListNodesResponse:
-        """All nodes."""
-        return pb.ListNodesResponse(nodes=map(self._node, await asyncio.to_thread(self._catalogue.nodes.list)))
+        """A page of nodes."""
+        rows, token = await listings.page(request, self._catalogue.nodes.page, listings.each(self._node))
+        return pb.ListNodesResponse(nodes=rows, next_page_token=token)
 
     async def DrainNode(self, request: pb.DrainNodeRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Node:
         """The node, taken out of placement or put back."""

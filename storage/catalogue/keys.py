@@ -14,7 +14,8 @@ from lift.ids import new_id
 from storage.catalogue import schema, tenants
 from storage.catalogue.checks import checked_title
 from storage.catalogue.database import Database, now
-from storage.records import Key, Tenant
+from storage.catalogue.pages import MAX_SIZE, page_of
+from storage.records import Key, Page, Tenant
 
 
 class Keys:
@@ -32,13 +33,22 @@ class Keys:
             query = insert(schema.keys).values(**values, created_at=now(connection)).returning(schema.keys)
             return _record(connection.execute(query).one()), secret
 
-    def list(self, tenant: str) -> tuple[Key, ...]:
-        """All keys of the tenant, revoked ones too, newest first. TenantMissing."""
+    def list(self, tenant: str, page_size: int = 0, page_token: str = "") -> Page[Key]:
+        """One page of the tenant's keys, revoked ones too, newest first; a size of 0 is the largest.
+
+        TenantMissing, InvalidOption, MalformedPageToken.
+        """
         k = schema.keys
         with self._database.read() as connection:
             tenants.get(connection, tenant)
-            query = select(k).where(k.c.tenant == tenant).order_by(k.c.created_at.desc(), k.c.id.desc())
-            return tuple(map(_record, connection.execute(query)))
+            return page_of(
+                connection,
+                select(k).where(k.c.tenant == tenant),
+                (k.c.created_at, k.c.id),
+                page_size=page_size or MAX_SIZE,
+                page_token=page_token,
+                record=_record,
+            )
 
     def revoke(self, tenant: str, key: str) -> None:
         """Makes the key useless at once; one that was revoked stays as it is. KeyMissing."""

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from lift.errors import NodeMissing
 from storage.catalogue import schema
 from storage.catalogue.database import Database, now
-from storage.records import Node, RevisionRef
+from storage.catalogue.pages import MAX_SIZE, page_of
+from storage.records import Node, Page, RevisionRef
 
 
 class Nodes:
@@ -67,12 +68,24 @@ class Nodes:
 
     def list(self) -> tuple[Node, ...]:
         """All nodes, by id, also those that have long been silent."""
-        n, r = schema.nodes, schema.residents
-        resident = select(func.count()).where(r.c.node == n.c.id).scalar_subquery().label("resident")
         with self._database.read() as connection:
-            rows = connection.execute(select(n, resident).order_by(n.c.id)).all()
+            rows = connection.execute(_counted().order_by(schema.nodes.c.id)).all()
             time = now(connection)
         return tuple(_record(row, row.resident, time) for row in rows)
+
+    def page(self, page_size: int = 0, page_token: str = "") -> Page[Node]:
+        """One page of `list`; a size of 0 is the largest. InvalidOption, MalformedPageToken."""
+        with self._database.read() as connection:
+            time = now(connection)
+            return page_of(
+                connection,
+                _counted(),
+                (schema.nodes.c.id,),
+                page_size=page_size or MAX_SIZE,
+                page_token=page_token,
+                record=lambda row: _record(row, row.resident, time),
+                ascending=True,
+            )
 
     def drain(self, id: str, draining: bool) -> Node:
         """Says whether the node is to get new queries and adapters. NodeMissing."""
@@ -89,6 +102,12 @@ class Nodes:
         with self._database.write() as connection:
             silent = n.c.heartbeat_at < now(connection) - timedelta(seconds=silent_seconds)
             return tuple(connection.execute(delete(n).where(silent).returning(n.c.id)).scalars())
+
+
+def _counted() -> Select[Any]:
+    """Nodes with how many revisions each holds."""
+    n, r = schema.nodes, schema.residents
+    return select(n, select(func.count()).where(r.c.node == n.c.id).scalar_subquery().label("resident"))
 
 
 def _residents(connection: Connection, node: str) -> tuple[RevisionRef, ...]:

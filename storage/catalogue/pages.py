@@ -19,7 +19,7 @@ from storage.records import Page
 T = TypeVar("T")
 
 _DEFAULT_SIZE = 50
-_MAX_SIZE = 1000
+MAX_SIZE = 1000
 
 
 def page_of(
@@ -70,7 +70,7 @@ def page_at(items: Sequence[T], page_size: int, page_token: str) -> Page[T]:
 def _checked_size(page_size: int) -> int:
     if page_size < 0:
         raise InvalidOption(option="page_size", value=page_size)
-    return min(page_size or _DEFAULT_SIZE, _MAX_SIZE)
+    return min(page_size or _DEFAULT_SIZE, MAX_SIZE)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

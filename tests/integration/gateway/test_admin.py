@@ -1,6 +1,7 @@
 """Administration over gRPC: tenants, keys, jobs and nodes."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from google.longrunning import operations_pb2
@@ -191,6 +192,23 @@ async def test_a_trainer_hears_that_an_operator_cancels_its_job(gateway, operato
     assert gateway.catalogue.leases.heartbeat(lease, 60)
 
 
+async def test_keys_and_nodes_are_listed_in_pages(running):
+    async with running(engines=2) as gateway:
+        gateway.tenant("acme")
+        gateway.catalogue.keys.create("acme", "second")
+        operator = gateway.with_key("operator-key", admin=True).admin
+        for listed, request, rows in (
+            (operator.ListKeys, partial(pb.ListKeysRequest, parent="tenants/acme"), lambda page: list(page.keys)),
+            (operator.ListNodes, pb.ListNodesRequest, lambda page: list(page.nodes)),
+        ):
+            whole = await listed(request())
+            assert (len(rows(whole)), whole.next_page_token) == (2, "")
+            first = await listed(request(page_size=1))
+            rest = await listed(request(page_size=1, page_token=first.next_page_token))
+            assert rows(first) + rows(rest) == rows(whole)
+            assert rest.next_page_token == ""
+
+
 async def test_bad_administration_is_refused(gateway, operator, refused):
     gateway.tenant("acme")
     for call, kind in (
@@ -211,6 +229,8 @@ async def test_bad_administration_is_refused(gateway, operator, refused):
         (operator.RevokeKey(pb.RevokeKeyRequest(name="tenants/acme/keys/none")), errors.KeyMissing),
         (operator.RevokeKey(pb.RevokeKeyRequest(name="tenants/acme")), errors.MalformedName),
         (operator.DrainNode(pb.DrainNodeRequest(name="nodes/none")), errors.NodeMissing),
+        (operator.ListKeys(pb.ListKeysRequest(parent="tenants/acme", page_size=-1)), errors.InvalidOption),
+        (operator.ListNodes(pb.ListNodesRequest(page_token="nonsense")), errors.MalformedPageToken),
         (operator.ListJobs(pb.ListJobsRequest()), errors.MalformedName),
         (operator.ListJobs(pb.ListJobsRequest(parent="tenants/none")), errors.TenantMissing),
         (operator.ListJobs(pb.ListJobsRequest(parent="tenants/-", states=[0])), errors.InvalidOption),

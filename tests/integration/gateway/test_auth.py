@@ -81,7 +81,7 @@ async def test_no_method_works_with_a_revoked_key(gateway, channel_to, refused):
     listing = next(method for method in TENANT_METHODS if method.name == "ListDocuments")
     await call_of(channel, listing, f"Bearer {secret}")
     operator = gateway.with_key("operator-key", admin=True).admin
-    key = gateway.catalogue.keys.list("acme")[0]
+    key = gateway.catalogue.keys.list("acme").items[0]
     await operator.RevokeKey(admin_pb2.RevokeKeyRequest(name=f"tenants/acme/keys/{key.id}"))
     for method in TENANT_METHODS:
         assert type(await refused(call_of(channel, method, f"Bearer {secret}"))) is errors.CredentialWrong
@@ -90,7 +90,7 @@ async def test_no_method_works_with_a_revoked_key(gateway, channel_to, refused):
 async def test_a_key_that_another_gateway_revoked_stops_working_within_seconds(gateway):
     client = gateway.tenant("acme")
     await client.documents.ListDocuments(documents_pb2.ListDocumentsRequest())
-    gateway.catalogue.keys.revoke("acme", gateway.catalogue.keys.list("acme")[0].id)
+    gateway.catalogue.keys.revoke("acme", gateway.catalogue.keys.list("acme").items[0].id)
     with pytest.raises(grpc.aio.AioRpcError) as failed:  # noqa: PT012 - it works until the key is forgotten
         async with asyncio.timeout(30):
             while True:

@@ -180,10 +180,10 @@ def test_a_key_opens_its_tenant_until_it_is_revoked(catalogue: Catalogue) -> Non
     catalogue.keys.revoke("acme", key.id)
     with pytest.raises(CredentialWrong):
         catalogue.keys.tenant_of(secret)
-    (listed,) = catalogue.keys.list("acme")
+    (listed,) = catalogue.keys.list("acme").items
     assert listed.revoked_at is not None
     catalogue.keys.revoke("acme", key.id)
-    assert catalogue.keys.list("acme") == (listed,)
+    assert catalogue.keys.list("acme").items == (listed,)
 
 
 @pytest.mark.parametrize("secret", ["", "lift_", "lift_\0", "\udc80", "' OR 1=1 --"])
@@ -442,27 +442,44 @@ def test_every_listing_has_pages(catalogue: Catalogue) -> None:
     trained(catalogue, job, "d")
     trained(catalogue, catalogue.adapters.retrain("one", adapter.id), "e")
     an_adapter(catalogue, "one", content="b")
+    for _ in range(2):
+        catalogue.keys.create("one", "")
+    for node in ("engine-2", "GPU 1"):
+        catalogue.nodes.report(node, **REPORT, resident=[])
     listings: list[Callable[..., Page[Any]]] = [
         catalogue.tenants.list,
         lambda **page: catalogue.documents.list("one", **page),
         lambda **page: catalogue.adapters.list("one", **page),
         lambda **page: catalogue.jobs.list("one", **page),
         lambda **page: catalogue.revisions.list("one", adapter.id, **page),
+        lambda **page: catalogue.keys.list("one", **page),
+        catalogue.nodes.page,
     ]
     for listing in listings:
         whole = listing()
         first = listing(page_size=1)
         second = listing(page_size=1, page_token=first.next_token)
+        assert len(first.items) == len(second.items) == 1
         assert first.items + second.items == whole.items[:2]
 
 
 @pytest.mark.parametrize(
-    "token", ["x", "!!!", "ä", "bnVsbA", "W10", "WzEsMl0", "WzEsImFcdTAwMDAiXQ", "W1tbW1tbW1tbWw" * 999]
+    "token", ["x", "!!!", "ä", "bnVsbA", "W10", "WzEsMl0", "WzEsImFcdTAwMDAiXQ", "eyIxIjoyfQ", "W1tbW1tbW1tbWw" * 999]
 )
 def test_a_token_that_was_not_made_here_is_refused(catalogue: Catalogue, token: str) -> None:
     a_tenant(catalogue)
     with pytest.raises(MalformedPageToken):
         catalogue.documents.list("acme", page_token=token)
+
+
+def test_a_token_of_another_listing_is_refused(catalogue: Catalogue) -> None:
+    for tenant in ("one", "two"):
+        a_tenant(catalogue, tenant)
+        catalogue.nodes.report(tenant, **REPORT, resident=[])
+    with pytest.raises(MalformedPageToken):
+        catalogue.nodes.page(page_token=catalogue.tenants.list(page_size=1).next_token)
+    with pytest.raises(MalformedPageToken):
+        catalogue.tenants.list(page_token=catalogue.nodes.page(page_size=1).next_token)
 
 
 def test_a_negative_page_size_is_refused(catalogue: Catalogue) -> None:
@@ -774,6 +791,7 @@ def test_a_node_is_what_it_last_reported(catalogue: Catalogue) -> None:
     assert (first.id, first.address, first.slots, first.resident, first.draining) == ("engine-1", "host:1", 8, 2, False)
     catalogue.nodes.report("engine-1", **{**REPORT, "slots": 4}, resident=[refs[2], refs[0]])
     [second] = catalogue.nodes.list()
+    assert catalogue.nodes.page().items == (second,)
     assert (second.slots, second.heartbeat_at >= first.heartbeat_at) == (4, True)
     assert catalogue.nodes.residents("engine-1") == (refs[2], refs[0])
     assert catalogue.nodes.holding(refs[0]) == ("engine-1",)

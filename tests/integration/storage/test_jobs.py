@@ -364,7 +364,7 @@ def test_writers_on_one_file_wait_for_each_other(sqlite_url: str, tmp_path: Path
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(catalogues[0].keys.list("acme")) == 100
+    assert len(catalogues[0].keys.list("acme").items) == 100
     for catalogue in catalogues:
         catalogue.close()
 

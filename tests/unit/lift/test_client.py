@@ -377,7 +377,7 @@ def test_an_operator_makes_tenants_and_keys(gateway):
             admin.keys.revoke("theirs", made.key.id)
             with pytest.raises(errors.CredentialWrong):
                 next(client.documents.list())
-        assert admin.keys.list("theirs")[0].revoked_at is not None
+        assert next(admin.keys.list("theirs")).revoked_at is not None
         assert admin.tenants.update("theirs", title="New", quotas=values.Quotas()).title == "New"
         assert [(node.id, node.draining) for node in admin.nodes.list()] == [("engine-1", False)]
         assert admin.nodes.drain("engine-1").draining
@@ -398,6 +398,17 @@ def test_an_operator_pages_through_the_jobs_of_all_tenants(gateway):
         assert list(admin.jobs.list([values.JobState.CANCELLED], tenant="mine")) == [cancelled]
         with pytest.raises(errors.TenantMissing):
             next(admin.jobs.list(tenant="nobody"))
+
+
+def test_an_operator_pages_through_keys_and_nodes(gateway, monkeypatch):
+    for noun in ("keys", "nodes"):
+        monkeypatch.setattr(f"storage.catalogue.{noun}.MAX_SIZE", 1)
+    report = {"base_model": "tiny", "base_model_revision": "r", "slots": 4, "answers_at_once": 64, "resident": ()}
+    gateway.catalogue.nodes.report("engine-2", address="127.0.0.1:1", **report)
+    with AdminClient(gateway.admin_address, "operator-key") as admin:
+        made = [admin.keys.create("mine").key for _ in range(2)]
+        assert list(admin.keys.list("mine"))[:2] == made[::-1]
+        assert [node.id for node in admin.nodes.list()] == ["engine-1", "engine-2"]
 
 
 CLIENT_FILE = ClientFile(address="a:1", key="a-secret", http_url="http://a:2/v1", admin_address="a:3", operator_key="o")
