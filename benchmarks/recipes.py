@@ -98,7 +98,7 @@ def _digest(case: Case, choice: Choice, settings: Settings) -> str:
 
 
 def _set(values: Mapping[str, str]) -> Choice:
-    options = training_options(values)
+    options = training_options(values, "set")
     return {} if options is None else {name: value for name, value in asdict(options).items() if value is not None}
 
 

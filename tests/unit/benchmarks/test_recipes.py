@@ -156,9 +156,9 @@ def test_another_way_to_write_has_pairs_of_its_own(tried, generator):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"ranks": ("8",)}, "ranks"),
-        ({"rank": ("x",)}, "rank"),
-        ({"rank": ("7",)}, "rank"),
+        ({"ranks": ("8",)}, "option: set, value: ranks"),
+        ({"rank": ("x",)}, "option: set rank"),
+        ({"rank": ("7",)}, "option: rank"),
         ({"second_round": ("0.1",)}, "second_round"),
     ],
 )
