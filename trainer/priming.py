@@ -29,16 +29,17 @@ from lift.errors import InvalidOption
 from lift.settings import Settings
 from lift.teaching import Course, Lesson, Pair, lessons_of
 from lift.template import PromptTemplate
+from storage.base_model import folder_of
 from storage.files import MANIFEST
 from storage.revisions import Manifest, describe
-from trainer.base_model import BaseModel, embedded, load
+from trainer.base_model import embedded, load
 from trainer.examples.batches import Example, epoch
 from trainer.examples.beside import Beside
 from trainer.examples.word_dropout import WordDropout
 from trainer.jobs.publish import Made, write_adapter, write_system_adapter
 from trainer.learners.decomposition import rank_of, shrunk
 from trainer.learners.learner import Adapter
-from trainer.learners.primer import Primer, whitener_of
+from trainer.learners.primer import Primer, manifest_of, whitener_of
 from trainer.learners.whitening import Whitener, whiteners
 from trainer.profiles import PROFILES, Hyperparameters
 from trainer.workshop import Workshop
@@ -202,14 +203,15 @@ def teach(lessons: Course[Lesson], teaching: Teaching, begun: Primer, folder: Pa
     }
 
 
-def write_shrunk(folder: Path, rank: int, base: BaseModel, out: Path) -> Manifest:
+def write_shrunk(folder: Path, rank: int, base_model: str, out: Path) -> Manifest:
     """Writes the nearest primer of a smaller rank to a new folder; what else its manifest says of it stays.
 
-    PrimerRejected: the folder holds none of the base model. InvalidOption: the rank is above its own.
+    `base_model`: whose it has to be, where empty the embedded one; it is not loaded. PrimerRejected: the folder holds
+    none of it. InvalidOption: the rank is above its own. BaseModelMissing.
     """
-    primer = Primer.read(folder, base)
+    manifest = manifest_of(folder)
+    primer = Primer.read(folder, folder_of(base_model or embedded()))
     weights = shrunk(primer.weights, rank)
-    manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
     out.mkdir(parents=True)
     write_adapter(out, weights, base_model=manifest.base_model, scaling=primer.scaling)
     written = manifest.model_copy(update={"files": describe(out), "rank": rank, "alpha": primer.scaling * rank})
@@ -244,12 +246,14 @@ def train(
 ) -> None:
     """Teach a primer, and measure it on titles it has not seen."""
     must_be_new(out)
+    if begin:
+        manifest_of(begin)  # before the base model is loaded, which takes its time
     read = read_lessons(data, lessons, RECIPE.seed)
     base = load(base_model or str(embedded()), device, threads=0)
     template = PromptTemplate.for_vocabulary(base.tokenizer.get_vocab())
     workshop = Workshop(base, template, Settings.read().state_dir / "cache", devices=1)
     teaching = Teaching(workshop, RECIPE)
-    begun = Primer.read(begin, base) if begin else teaching.begun(rank)
+    begun = Primer.read(begin, base.folder) if begin else teaching.begun(rank)
     result = teach(read, teaching, begun, out, name or base.name)
     print_object(result, as_json)
 
@@ -265,7 +269,7 @@ def shrink(
 ) -> None:
     """Write the nearest primer of a smaller rank, which no adapter of that rank or a larger one has to wait for."""
     must_be_new(out)
-    manifest = write_shrunk(primer, rank, load(base_model or str(embedded()), "cpu", threads=0), out)
+    manifest = write_shrunk(primer, rank, base_model, out)
     result = {"folder": str(out), "rank": manifest.rank, "size_bytes": manifest.size_bytes}
     print_object(result, as_json)
 

@@ -69,7 +69,7 @@ class Workshop:
             if model.template == "auto"
             else PromptTemplate.named(model.template)
         )
-        primer = Primer.read(Path(trainer.primer), base) if trainer.primer else None
+        primer = Primer.read(Path(trainer.primer), base.folder) if trainer.primer else None
         devices = trainer.devices or _fast_devices(base)
         return cls(base, template, settings.state_dir / "cache", devices, primer)
 

@@ -305,7 +305,7 @@ class Follower:
     def __init__(self, base: BaseModel) -> None:
         self._spectra_file = Path()
         read = cache(KeptSpectra.read)  # the file is the same for every adapter, as is the primer's folder
-        self._read_primer = cache(lambda folder: Primer.read(Path(folder), base) if folder else None)
+        self._read_primer = cache(lambda folder: Primer.read(Path(folder), base.folder) if folder else None)
         self._learner = FusedLearner(base.model, lambda: read(self._spectra_file))
         self._adapters: dict[int, FusedAdapter] = {}
         self._held: dict[int, ExitStack] = {}

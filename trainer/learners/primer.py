@@ -5,7 +5,8 @@ enough for the questions that people ask. It is a revision's three files, of the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,11 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lift.errors import PrimerRejected, RevisionRejected
+from storage.base_model import identify
 from storage.files import MANIFEST, WEIGHTS
 from storage.revisions import Manifest
 from storage.tensor_names import is_a, layer_of
 from storage.validation import validate
-from trainer.base_model import BaseModel
 from trainer.learners.decomposition import rank_of, shrunk
 from trainer.learners.whitening import Whitener
 from trainer.profiles import Hyperparameters
@@ -33,17 +34,13 @@ class Primer:
     folder: Path | None = None
 
     @classmethod
-    def read(cls, folder: Path, base: BaseModel) -> Self:
-        """PrimerRejected: the folder holds none, or one of another base model."""
-        try:
-            manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
-            validate(folder, json.loads((base.folder / "config.json").read_bytes()), manifest.rank)
+    def read(cls, folder: Path, base_folder: Path) -> Self:
+        """PrimerRejected: the folder holds none, or one of another base model than the one in `base_folder`."""
+        manifest = manifest_of(folder)
+        with _rejected(folder):
+            validate(folder, json.loads((base_folder / "config.json").read_bytes()), manifest.rank)
             weights = load_file(folder / WEIGHTS)
-        except OSError as error:
-            raise PrimerRejected(folder=str(folder), problem=error.strerror or type(error).__name__) from error
-        except RevisionRejected as error:
-            raise PrimerRejected(folder=str(folder), problem=str(error)) from error
-        if manifest.base_model_revision != base.revision:
+        if manifest.base_model_revision != identify(base_folder):
             raise PrimerRejected(folder=str(folder), problem="it was taught for another base model")
         return cls(weights=weights, scaling=manifest.alpha / manifest.rank, folder=folder)
 
@@ -72,3 +69,19 @@ class Primer:
 def whitener_of(name: str, whiteners: Mapping[str, Whitener]) -> Whitener | None:
     """That of a weight under PEFT's name; none for a B, and for an A whose layer has none."""
     return whiteners.get(layer_of(name)) if is_a(name) else None
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """What a primer says of itself; takes no base model. PrimerRejected: the folder holds none."""
+    with _rejected(folder):
+        return Manifest.from_bytes((folder / MANIFEST).read_bytes())
+
+
+@contextmanager
+def _rejected(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PrimerRejected(folder=str(folder), problem=error.strerror or type(error).__name__) from error
+    except RevisionRejected as error:
+        raise PrimerRejected(folder=str(folder), problem=str(error)) from error

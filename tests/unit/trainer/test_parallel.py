@@ -87,7 +87,7 @@ def test_only_this_machine_reaches_the_processes(parallel):
 
 
 def test_two_processes_begin_at_one_primer(exact, parallel, examples, primer_folder):
-    primed, primer = dataclasses.replace(SMALL, primer=1.0), Primer.read(primer_folder, exact)
+    primed, primer = dataclasses.replace(SMALL, primer=1.0), Primer.read(primer_folder, exact.folder)
     losses = []
     for learner in (FusedLearner(exact.model), parallel):
         with learner.adapter(primed, primer) as adapter:

@@ -1,5 +1,7 @@
 """Adapters that begin at a primer."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -30,7 +32,7 @@ def kept(base, primed_examples, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(base, primer_folder):
     """What the primer says."""
-    return Primer.read(primer_folder, base).weights
+    return Primer.read(primer_folder, base.folder).weights
 
 
 @pytest.fixture(params=[FusedLearner, PeftLearner])
@@ -51,21 +53,21 @@ def change(weights, hyperparameters=PRIMED):
 )
 def test_an_adapter_begins_as_the_primer_changes_the_base(base, learner, primer_folder, trained, changed):
     hyperparameters = replace(PRIMED, **changed)
-    with learner.adapter(hyperparameters, Primer.read(primer_folder, base)) as adapter:
+    with learner.adapter(hyperparameters, Primer.read(primer_folder, base.folder)) as adapter:
         begun = adapter.weights()
     assert_close(change(begun, hyperparameters), hyperparameters.primer * change(trained), rtol=0.02, atol=0.002)
 
 
 def test_a_smaller_adapter_begins_at_the_nearest_of_its_rank(base, learner, primer_folder, trained):
     hyperparameters = replace(PRIMED, rank=4, alpha=8)
-    with learner.adapter(hyperparameters, Primer.read(primer_folder, base)) as adapter:
+    with learner.adapter(hyperparameters, Primer.read(primer_folder, base.folder)) as adapter:
         begun = change(adapter.weights(), hyperparameters)
     u, s, v = torch.linalg.svd(change(trained))
     assert_close(begun, (u[:, :4] * s[:4]) @ v[:4], rtol=0.05, atol=0.01)
 
 
 def test_an_adapter_that_begins_there_has_less_to_learn(base, kept, primer_folder, primed_examples):
-    with FusedLearner(base.model, kept).adapter(PRIMED, Primer.read(primer_folder, base)) as adapter:
+    with FusedLearner(base.model, kept).adapter(PRIMED, Primer.read(primer_folder, base.folder)) as adapter:
         primed = adapter.step(primed_examples)
     with FusedLearner(base.model, kept).adapter(PRIMED) as adapter:
         fresh = adapter.step(primed_examples)
@@ -79,7 +81,11 @@ def test_what_is_no_primer_of_the_base_is_rejected(base, primer_folder, tmp_path
         copied.mkdir()
         for file in primer_folder.iterdir():
             (copied / file.name).write_bytes(b"{}" if file.name == spoilt else file.read_bytes())
-    of = replace(base, revision="0" * 64) if spoilt == "other base" else base
+    of = base.folder
+    if spoilt == "other base":
+        of = shutil.copytree(base.folder, tmp_path / "other")
+        config = json.loads((of / "config.json").read_bytes())
+        (of / "config.json").write_text(json.dumps({**config, "rope_theta": 1.0}))
     with pytest.raises(PrimerRejected, match="copy"):
         Primer.read(copied, of)
 

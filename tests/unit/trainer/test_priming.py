@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lift.errors import InvalidOption, PrimerRejected
+from lift.errors import BaseModelMissing, InvalidOption, PrimerRejected
 from lift.teaching import Lesson, Pair
 from storage.files import MANIFEST
 from storage.revisions import Manifest
@@ -52,14 +52,14 @@ def test_what_is_written_is_a_primer_from_which_lessons_of_other_titles_are_lear
     validate(folder, json.loads((base.folder / "config.json").read_bytes()), 8)
     manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
     assert (manifest.base_model, manifest.rank, manifest.data_sha256) == ("tiny", 8, read.sha256)
-    assert Primer.read(folder, base).scaling == SMALL.scaling
+    assert Primer.read(folder, base.folder).scaling == SMALL.scaling
 
 
 def test_a_primer_goes_on_from_another_one(tmp_path, base, workshop):
     read = priming.read_lessons(write(tmp_path / "lessons.jsonl", *map(lesson, range(16))), 0, seed=0)
     teaching = priming.Teaching(workshop, SMALL)
     first = priming.teach(read, teaching, teaching.begun(8), tmp_path / "first", "tiny")
-    second = priming.teach(read, teaching, Primer.read(tmp_path / "first", base), tmp_path / "second", "tiny")
+    second = priming.teach(read, teaching, Primer.read(tmp_path / "first", base.folder), tmp_path / "second", "tiny")
     assert second["held_out_loss_before"] == pytest.approx(first["held_out_loss"], rel=0.05)
     assert second["held_out_loss"] < second["held_out_loss_before"]
 
@@ -117,17 +117,26 @@ def test_a_smaller_one_is_the_nearest_of_its_rank_and_says_the_rest_of_itself(tm
     read = priming.read_lessons(write(tmp_path / "lessons.jsonl", lesson(1), lesson(2)), 0, seed=0)
     teaching = priming.Teaching(workshop, SMALL)
     priming.teach(read, teaching, teaching.begun(8), tmp_path / "primer", "tiny")
-    priming.write_shrunk(tmp_path / "primer", 2, base, tmp_path / "smaller")
-    large, small = (Primer.read(tmp_path / name, base) for name in ("primer", "smaller"))
+    priming.write_shrunk(tmp_path / "primer", 2, str(base.folder), tmp_path / "smaller")
+    large, small = (Primer.read(tmp_path / name, base.folder) for name in ("primer", "smaller"))
     was, manifest = (Manifest.from_bytes((tmp_path / name / MANIFEST).read_bytes()) for name in ("primer", "smaller"))
     assert (manifest.rank, manifest.alpha, small.scaling) == (2, 4.0, large.scaling)
     assert (manifest.base_model, manifest.data_sha256, manifest.pairs) == ("tiny", was.data_sha256, was.pairs)
     for name, weight in shrunk(large.weights, 2).items():
         assert small.weights[name].equal(weight)
     with pytest.raises(InvalidOption, match="rank"):
-        priming.write_shrunk(tmp_path / "primer", 16, base, tmp_path / "larger")
-    with pytest.raises(PrimerRejected, match="No such file"):
-        priming.write_shrunk(tmp_path / "none", 2, base, tmp_path / "of-none")
+        priming.write_shrunk(tmp_path / "primer", 16, str(base.folder), tmp_path / "larger")
+
+
+def test_a_primer_that_is_none_is_said_before_a_base_model_is_looked_for(tmp_path):
+    nowhere = str(tmp_path / "no-model")
+    with pytest.raises(PrimerRejected, match=r"none.*No such file"):
+        priming.write_shrunk(tmp_path / "none", 2, nowhere, tmp_path / "out")
+    lessons = write(tmp_path / "lessons.jsonl", lesson(1))
+    with pytest.raises(PrimerRejected, match=r"none.*No such file"):
+        priming.train(lessons, tmp_path / "out", begin=tmp_path / "none", base_model=nowhere)
+    with pytest.raises(BaseModelMissing):
+        priming.train(lessons, tmp_path / "out", base_model=nowhere)
 
 
 def test_the_loss_is_that_after_the_pairs_were_learned(workshop):
