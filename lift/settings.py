@@ -27,6 +27,11 @@ LOCAL = "127.0.0.1"
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
 """0: the system chooses one."""
 
+MetricsHost: TypeAlias = Annotated[
+    str, Field(description="where HTTP listens, for Prometheus; empty: nowhere. What it says is of all tenants")
+]
+MetricsPort: TypeAlias = Annotated[Port, Field(description="of HTTP for Prometheus")]
+
 
 class Section(BaseModel):
     """One table of the TOML file; unknown names are errors."""
@@ -94,6 +99,8 @@ class GatewaySettings(Section):
     admin_port: Port = Field(default=7434, description="of gRPC for operators")
     http_host: str = Field(default=LOCAL, description="where HTTP listens, for OpenAI clients of tenants")
     http_port: Port = Field(default=7435, description="of HTTP")
+    metrics_host: MetricsHost = ""
+    metrics_port: MetricsPort = 7439
     operator_key: SecretStr = Field(default=SecretStr(""), description="empty turns administration off")
     max_document_bytes: int = Field(default=16 * MIB, gt=0, description="larger documents are refused")
     max_question_characters: int = Field(default=32_000, gt=0, description="of all turns of a conversation together")
@@ -115,6 +122,8 @@ class GeneratorSettings(Section):
     host: str = Field(default=LOCAL, description="where it listens")
     port: Port = Field(default=7436, description="of gRPC")
     address: str = Field(default="127.0.0.1:7436", description="where trainers find it")
+    metrics_host: MetricsHost = ""
+    metrics_port: MetricsPort = 7440
     endpoint: str = Field(default="http://127.0.0.1:8000/v1", description="of the LLM, up to /v1")
     api_key: SecretStr = Field(default=SecretStr(""), description="of the endpoint")
     model: str = Field(default="base", description="of the endpoint")
@@ -129,6 +138,8 @@ class GeneratorSettings(Section):
 class TrainerSettings(Section):
     """Where jobs are trained."""
 
+    metrics_host: MetricsHost = ""
+    metrics_port: MetricsPort = 7441
     profile: str = Field(default="paper", description="hyperparameters, where a training names none")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where there is one")
     threads: int = Field(default=0, ge=0, description="torch threads; 0 leaves the choice to torch")
@@ -160,6 +171,8 @@ class EngineSettings(Section):
     address: str = Field(default="127.0.0.1:7437", description="where gateways and trainers find it")
     http_host: str = Field(default=LOCAL, description="where HTTP listens, for a generator")
     http_port: Port = Field(default=7438, description="OpenAI-compatible endpoint of the base model, for the generator")
+    metrics_host: MetricsHost = ""
+    metrics_port: MetricsPort = 7442
     slots: int = Field(default=32, gt=0, description="adapters held in memory")
     batch_slots: int = Field(default=8, gt=0, description="distinct adapters in one step, on a GPU; a CPU takes all")
     writer: str = Field(default="", description="folder of a question writer, served to the generator as a model")

@@ -8,17 +8,26 @@ from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
 import structlog
+from prometheus_client import Histogram
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lift.errors import LiftError
 from lift.ids import new_id
 from lift.logs import bound
+from lift.serving.metrics import SECONDS
 from server.openai_errors import error_body
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+REQUEST_SECONDS = Histogram(
+    "lift_http_request_seconds",
+    "Requests by route, which is empty where there is none, and status; 499: the client left first.",
+    ["route", "status"],
+    buckets=SECONDS,
+)
 
 
 class EventStream(Response):
@@ -98,6 +107,10 @@ class RequestIds:
         with bound(request=request):
             try:
                 await self._app(scope, receive, send_with_id)
+            except Exception:
+                status = 500  # which is answered further out
+                raise
             finally:
-                seconds = round(time.monotonic() - began, 4)
-                log.info("request_ended", path=scope["path"][:200], status=status, seconds=seconds)
+                seconds = time.monotonic() - began
+                REQUEST_SECONDS.labels(getattr(scope.get("route"), "path", ""), status).observe(seconds)
+                log.info("request_ended", path=scope["path"][:200], status=status, seconds=round(seconds, 4))

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from lift.serving.grpc_server import DRAIN_SECONDS, cannot_listen
+from lift.serving.addresses import cannot_listen
+from lift.serving.grpc_server import DRAIN_SECONDS
 from server.http_heads import TimedHeads
 
 MAX_HEADER_BYTES = 64 << 10

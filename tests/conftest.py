@@ -9,13 +9,16 @@ import os
 import shutil
 import tempfile
 import time
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
 from lift.settings import ObjectSettings
@@ -56,6 +59,38 @@ def logged() -> Callable[[Path, str], dict[str, Any] | None]:
         return next(map(json.loads, whole), None)
 
     return found
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What a role says at /metrics."""
+
+    text: str
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of all samples of that name that have those labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    @property
+    def names(self) -> set[str]:
+        """Of all samples."""
+        return {sample.name for family in text_string_to_metric_families(self.text) for sample in family.samples}
+
+
+@pytest.fixture
+def scraped() -> Callable[[int], Scrape]:
+    """scraped(port): what the role whose metrics are at a port of this machine says."""
+
+    def scrape(port: int) -> Scrape:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            return Scrape(response.read().decode())
+
+    return scrape
 
 
 @contextmanager

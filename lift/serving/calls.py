@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 from grpc_status import rpc_status
+from prometheus_client import Histogram
 
 from lift import status
 from lift.errors import InternalError, InvalidOption, LiftError, TimedOut, Unavailable
 from lift.ids import new_id
 from lift.logs import bound
+from lift.serving.metrics import SECONDS
 
 log = structlog.get_logger()
 
@@ -24,6 +26,10 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 REQUEST_ID = "x-request-id"
 DEADLINE_SECONDS = 60.0
 """What a call may take, its request's way included, whatever its client says, where its server gives it no other."""
+
+CALL_SECONDS = Histogram(
+    "lift_grpc_call_seconds", "Calls by method and the status they ended with.", ["method", "code"], buckets=SECONDS
+)
 
 OPEN_SERVICES = ("/grpc.health.", "/grpc.reflection.")
 
@@ -120,7 +126,9 @@ class Calls(grpc.aio.ServerInterceptor):
                 failed = rpc_status.to_status(status.to_proto(known))
                 await context.abort(failed.code, failed.details, (*failed.trailing_metadata, *metadata))
             finally:
-                log.info("call_ended", method=method, code=code.name, seconds=round(time.monotonic() - began, 4), **why)
+                seconds = time.monotonic() - began
+                CALL_SECONDS.labels(method, code.name).observe(seconds)
+                log.info("call_ended", method=method, code=code.name, seconds=round(seconds, 4), **why)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from lift.errors import InvalidOption
+from lift.serving.addresses import cannot_listen
 from lift.serving.calls import Calls
 
 DRAIN_SECONDS = 20.0
@@ -27,11 +27,6 @@ OPTIONS: Mapping[str, int] = {
     "grpc.http2.max_ping_strikes": 3,
     "grpc.so_reuseport": 0,  # a second server on the port is an error, not a lottery
 }
-
-
-def cannot_listen(address: str) -> InvalidOption:
-    """What a server says whose host and port are not to be had."""
-    return InvalidOption(option="host and port", value=address, problem="taken, or none of this machine")
 
 
 class GrpcServer:

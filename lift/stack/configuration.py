@@ -17,7 +17,7 @@ from pydantic_settings import EnvSettingsSource
 
 from lift.errors import InvalidOption, StackFailed
 from lift.kept import write_privately
-from lift.settings import Settings
+from lift.settings import LOCAL, Settings
 from lift.stack.folder import StateFolder
 from lift.toml import revealed, to_toml
 from lift.writing import WRITER
@@ -26,9 +26,13 @@ PORTS = (
     "gateway",
     "admin",
     "http",
+    "gateway_metrics",
     "generator",
+    "generator_metrics",
+    "trainer_metrics",
     "engine",
     "engine_http",
+    "engine_metrics",
     "valkey",
     "s3",
     "s3.grpc",
@@ -116,6 +120,7 @@ def _embedded(
             "admin_port": ports["admin"],
             "http_port": ports["http"],
             "operator_key": secret["operator_key"],
+            **_metrics(ports["gateway_metrics"]),
         },
         "generator": {
             "port": ports["generator"],
@@ -124,15 +129,26 @@ def _embedded(
             "api_key": node_token,
             "strategy": "grounded+raw",
             "writer": WRITER if engine.get("writer", writer) and asks_own_engine else "",
+            **_metrics(ports["generator_metrics"]),
         },
-        "trainer": {"profile": "primed" if primer else "embedded", "primer": primer, "devices": 0},
+        "trainer": {
+            "profile": "primed" if primer else "embedded",
+            "primer": primer,
+            "devices": 0,
+            **_metrics(ports["trainer_metrics"]),
+        },
         "engine": {
             "port": ports["engine"],
             "http_port": ports["engine_http"],
             "address": f"{engine_host}:{engine.get('port', ports['engine'])}",
             "writer": writer,
+            **_metrics(ports["engine_metrics"]),
         },
     }
+
+
+def _metrics(port: int) -> dict[str, Any]:
+    return {"metrics_host": LOCAL, "metrics_port": port}
 
 
 def shipped(package: str, kind: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lift.errors import StackFailed
 from lift.kept import write_privately
+from lift.settings import EngineSettings, GatewaySettings, GeneratorSettings, TrainerSettings
 from lift.stack.children import Program
 from lift.stack.configuration import WEED_KEYS, Configuration, local
 from lift.stack.folder import StateFolder
@@ -176,7 +177,7 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
             log=state.log_of(name),
             after=after,
             environment=_environment(state) | of_roles.get(name, {}),
-            ports=ports,
+            ports=(*ports, *_metrics_of(getattr(settings, name))),
             ready_seconds=ready_seconds,
         )
 
@@ -185,6 +186,10 @@ def _roles(state: StateFolder, configuration: Configuration, after: tuple[str, .
     yield role("trainer", "trainer", Probe(kind=ProbeKind.FILE, target=str(state.trainer_ready)), (), 120)
     doors = (gateway.port, gateway.admin_port, gateway.http_port)
     yield role("gateway", "server.gateway", _health(gateway.host, gateway.port), doors, 60)
+
+
+def _metrics_of(role: GatewaySettings | GeneratorSettings | TrainerSettings | EngineSettings) -> tuple[int, ...]:
+    return (role.metrics_port,) if role.metrics_host else ()
 
 
 def _health(host: str, port: int) -> Probe:
