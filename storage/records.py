@@ -153,6 +153,16 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How many jobs of a kind are in an active state, over all tenants, and how long ago the oldest was made."""
+
+    kind: JobKind
+    state: JobState
+    jobs: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One engine process as it last reported, `silent_seconds` ago by the catalogue's clock when this was read."""
 

@@ -17,6 +17,16 @@ class Admission:
         self._running = 0
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
+    @property
+    def running(self) -> int:
+        """Queries that have a place; asked from any thread, as is the next."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """Queries in the line."""
+        return sum(map(len, tuple(self._lines.values())))  # a copy, which no other thread changes
+
     @asynccontextmanager
     async def admitted(self, tenant: str, room: int) -> AsyncIterator[None]:
         """Holds one of the places, of which there are `room` from now on. QueueFull."""
@@ -65,9 +75,9 @@ class Admission:
 
     def _make_room(self, tenant: str) -> None:
         """In a full line the tenant with the most queries gives up its newest; it may be the one that comes."""
-        if sum(map(len, self._lines.values())) >= self._max_waiting:
+        if self.waiting >= self._max_waiting:
             self._forget_the_gone()
-        if sum(map(len, self._lines.values())) < self._max_waiting:
+        if self.waiting < self._max_waiting:
             return
         longest = max(self._lines, key=lambda name: len(self._lines[name]), default=tenant)
         if len(self._lines.get(longest, ())) <= len(self._lines.get(tenant, ())) + 1:

@@ -15,6 +15,7 @@ from lift.internal.v1 import engine_pb2 as pb
 from lift.limits import MAX_TURNS
 from lift.settings import GatewaySettings
 from lift.values import AdapterState
+from server.gateway import metrics
 from server.gateway.admission import Admission
 from server.gateway.contexts import NO_CONTEXT, Contexts
 from server.gateway.evidence import Evidence, Witness
@@ -123,6 +124,8 @@ class Answers:
             end = errors.TimedOut(limit_seconds=limit)
         except Exception as error:  # raised where the pieces are read
             end = error
+            if isinstance(error, errors.Exhausted):
+                metrics.REFUSED.labels(error.reason()).inc()
         await unread.put(end)
 
     async def _answer(self, tenant: Tenant, question: Question) -> AsyncGenerator[Piece | Answered]:
@@ -146,13 +149,17 @@ class Answers:
             ended = time.monotonic()
             wants_evidence = question.max_evidence > 0 and not end.out_of_scope
             evidence = await self._evidence(request, question, text) if wants_evidence else ()
+        first_token_seconds = (first or ended) - began
+        metrics.FIRST_TOKEN_SECONDS.observe(first_token_seconds)
+        metrics.TOKENS.labels("prompt").inc(end.prompt_tokens)
+        metrics.TOKENS.labels("completion").inc(end.completion_tokens)
         yield Answered(
             adapter=question.adapter,
             revision=request.revision.digest or None,
             finish_reason=end.finish_reason,
             prompt_tokens=end.prompt_tokens,
             completion_tokens=end.completion_tokens,
-            first_token_seconds=(first or ended) - began,
+            first_token_seconds=first_token_seconds,
             total_seconds=ended - began,
             out_of_scope=end.out_of_scope,
             context_truncated=end.context_truncated,

@@ -13,6 +13,7 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from lift.errors import GatewayUnavailable
 from lift.serving.calls import Calls
 from lift.serving.grpc_server import GrpcServer
+from lift.serving.metrics import serving_metrics
 from lift.settings import Settings
 from lift.v1 import (
     adapters_pb2,
@@ -24,6 +25,7 @@ from lift.v1 import (
     queries_pb2,
     queries_pb2_grpc,
 )
+from server.gateway import metrics
 from server.gateway.adapters import AdapterService, Trainings
 from server.gateway.admin import AdminService
 from server.gateway.admission import Admission
@@ -71,11 +73,12 @@ SLOW_READS_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where a gateway listens."""
+    """Where a gateway listens; `metrics` is 0 where it says none."""
 
     tenants: int
     admin: int
     http: int
+    metrics: int
 
 
 @asynccontextmanager
@@ -132,11 +135,23 @@ async def serving(
     tenants = GrpcServer(limits.host, limits.port, calls, TENANT_SERVICES, add_tenant_services)
     admin = GrpcServer(limits.admin_host, limits.admin_port, admin_calls, ADMIN_SERVICES, add_admin_services)
     http = HttpServer(limits.http_host, limits.http_port, app)
+    metrics.RUNNING.set_function(lambda: admission.running)
+    metrics.WAITING.set_function(lambda: admission.waiting)
+    in_catalogue = metrics.CatalogueCollector(catalogue, limits.node_timeout_seconds)
     sweeping = asyncio.create_task(deletions.run())
     try:
-        ports = Ports(tenants=await tenants.start(), admin=await admin.start(), http=await http.start())
-        log.info("gateway_started", port=ports.tenants, admin_port=ports.admin, http_port=ports.http)
-        yield ports
+        with serving_metrics(limits.metrics_host, limits.metrics_port, in_catalogue) as metrics_port:
+            ports = Ports(
+                tenants=await tenants.start(), admin=await admin.start(), http=await http.start(), metrics=metrics_port
+            )
+            log.info(
+                "gateway_started",
+                port=ports.tenants,
+                admin_port=ports.admin,
+                http_port=ports.http,
+                metrics_port=ports.metrics,
+            )
+            yield ports
     finally:
         log.info("gateway_stopping")
         await asyncio.gather(tenants.stop(), admin.stop(), http.stop())
@@ -145,6 +160,7 @@ async def serving(
         await watches.close()
         await asyncio.to_thread(readers.shutdown, cancel_futures=True)
         await nodes.close()
+        in_catalogue.close()
         log.info("gateway_stopped")
 
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, update
 
 from lift.errors import JobActive, JobMissing
 from lift.ids import new_id
@@ -17,7 +17,7 @@ from lift.values import AdapterState, JobKind, JobState, Stage
 from storage.catalogue import schema, tenants
 from storage.catalogue.database import Database, now
 from storage.catalogue.pages import page_of
-from storage.records import ACTIVE, Job, JobOverview, Page, Progress
+from storage.records import ACTIVE, Backlog, Job, JobOverview, Page, Progress
 
 FREE: Mapping[str, Any] = {"worker": "", "lease_expires_at": None, "next_attempt_at": None}
 """What a job that no worker holds has in place of a lease."""
@@ -84,6 +84,23 @@ class Jobs:
                 ascending=not newest_first,
                 parts=parts,
             )
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """All tenants' active jobs, counted by kind and state; of those without any there is none."""
+        j = schema.jobs
+        query = select(j.c.kind, j.c.state, func.count().label("jobs"), func.min(j.c.created_at).label("oldest"))
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(j.c.state.in_(ACTIVE)).group_by(j.c.kind, j.c.state)).all()
+            time = now(connection)
+        return tuple(
+            Backlog(
+                kind=JobKind(row.kind),
+                state=JobState(row.state),
+                jobs=row.jobs,
+                oldest_seconds=(time - row.oldest).total_seconds(),
+            )
+            for row in rows
+        )
 
     def of_adapter(self, tenant: str, adapter: str) -> tuple[str, ...]:
         """Ids of all trainings of an adapter, also of deleted ones: their journals go with the adapter."""

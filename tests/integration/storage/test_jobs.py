@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -256,6 +256,21 @@ def test_the_sweep_wakes_a_job_once_in_a_while_only(catalogue: Catalogue, job: J
 def test_the_sweep_takes_no_more_than_it_is_asked_for(catalogue: Catalogue, job: Job) -> None:
     another_job(catalogue, "1")
     assert catalogue.leases.due(JobKind.TRAIN, 1, 0) == (job.id,)
+
+
+def test_active_jobs_are_counted_by_kind_and_state_with_the_age_of_the_oldest(catalogue: Catalogue, job: Job) -> None:
+    made = datetime.now(UTC) - timedelta(seconds=100)
+    with catalogue._database.write() as connection:
+        connection.execute(update(schema.jobs).where(schema.jobs.c.id == job.id).values(created_at=made))
+    another_job(catalogue, "1")
+    claimed(catalogue, another_job(catalogue, "2"))
+    lease = claimed(catalogue, another_job(catalogue, "3"))
+    catalogue.leases.fail(lease, "it went wrong")
+    queued, running = sorted(catalogue.jobs.backlog(), key=lambda some: some.state)
+    assert (queued.kind, queued.state, queued.jobs) == (JobKind.TRAIN, JobState.QUEUED, 2)
+    assert 100 <= queued.oldest_seconds < 160
+    assert (running.state, running.jobs) == (JobState.RUNNING, 1)
+    assert running.oldest_seconds < 60
 
 
 def test_only_what_nobody_took_and_nobody_died_over_may_join_a_busy_worker(catalogue: Catalogue, job: Job) -> None:
