@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import structlog
 
+from generator import metrics
 from generator.familiar import familiar_words
 from generator.llm import RequestFailed, Usage
 from generator.matching import normalised
@@ -179,9 +180,11 @@ async def _write_one(
             async for pair in written:
                 key = " ".join(normalised(pair.question)) or pair.answer  # raw text has no question
                 if key in asked:
+                    metrics.REFUSED.labels("repeated").inc()
                     continue
                 asked.add(key)
                 events.put_nowait(PairWritten(sentence_index=index, pair=pair))
+                metrics.PAIRS.labels(pair.kind).inc()
                 pairs += 1
     except (PassageFailed, RequestFailed) as failure:
         error = str(failure)
@@ -191,4 +194,5 @@ async def _write_one(
     except Exception:  # whatever a sentence trips over, it must not cost the others
         error = "internal error"
         log.exception("sentence_failed", sentence=index, pairs=pairs)
+    metrics.SENTENCES.labels("failed" if error else "covered" if pairs else "without_pair").inc()
     events.put_nowait(SentenceFinished(sentence_index=index, pairs=pairs, error=error))

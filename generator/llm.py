@@ -6,8 +6,9 @@ it is EndpointUnavailable and ends the stream.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,6 +16,7 @@ import openai
 from openai.types import Completion, CompletionChoice, CompletionUsage
 from openai.types.chat import ChatCompletionMessageParam
 
+from generator import metrics
 from lift.errors import EndpointUnavailable
 from lift.limits import MAX_LOGPROBS
 from lift.settings import GeneratorSettings
@@ -66,8 +68,11 @@ class Usage:
         """Counts one reply; an endpoint that does not say what a reply cost counts as a request alone."""
         self.requests += 1
         if usage is not None:
-            self.prompt_tokens += usage.prompt_tokens or 0  # some endpoints send null
-            self.completion_tokens += usage.completion_tokens or 0
+            prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0  # some endpoints send null
+            self.prompt_tokens += prompt
+            self.completion_tokens += completion
+            metrics.LLM_TOKENS.labels("prompt").inc(prompt)
+            metrics.LLM_TOKENS.labels("completion").inc(completion)
 
 
 class Endpoint:
@@ -174,21 +179,26 @@ class Endpoint:
     async def _requesting(self, replies: int = 1) -> AsyncIterator[None]:
         """Waits for room for so many replies; what goes wrong in the block becomes RequestFailed or the like."""
         async with self._places(replies):
-            try:
+            with _measured(), self._translated():
                 yield
-            except openai.APITimeoutError as error:
-                raise self._failed("the endpoint did not answer in time") from error
-            except openai.APIConnectionError as error:
-                raise EndpointUnavailable(cause="cannot be reached") from error
-            except openai.APIStatusError as error:
-                if error.status_code in _REFUSALS:
-                    raise EndpointUnavailable(cause="refuses requests", status=error.status_code) from error
-                if error.status_code < 500 and error.status_code != 429:
-                    raise RequestFailed(f"the endpoint answered {error.status_code}") from error
-                raise self._failed(f"the endpoint answered {error.status_code}") from error
-            except (openai.APIError, ValueError) as error:
-                raise RequestFailed("the endpoint's reply is not one of OpenAI's API") from error
-            self._failures_in_a_row = 0
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except openai.APITimeoutError as error:
+            raise self._failed("the endpoint did not answer in time") from error
+        except openai.APIConnectionError as error:
+            raise EndpointUnavailable(cause="cannot be reached") from error
+        except openai.APIStatusError as error:
+            if error.status_code in _REFUSALS:
+                raise EndpointUnavailable(cause="refuses requests", status=error.status_code) from error
+            if error.status_code < 500 and error.status_code != 429:
+                raise RequestFailed(f"the endpoint answered {error.status_code}") from error
+            raise self._failed(f"the endpoint answered {error.status_code}") from error
+        except (openai.APIError, ValueError) as error:
+            raise RequestFailed("the endpoint's reply is not one of OpenAI's API") from error
+        self._failures_in_a_row = 0
 
     @asynccontextmanager
     async def _places(self, number: int) -> AsyncIterator[None]:
@@ -209,6 +219,23 @@ class Endpoint:
         if self._failures_in_a_row >= FAILURES_THAT_MEAN_DOWN:
             return EndpointUnavailable(cause=why)
         return RequestFailed(why)
+
+
+@contextmanager
+def _measured() -> Iterator[None]:
+    """Counts a request by how it ended; one whose asker left first counts as left."""
+    began_at, outcome = time.monotonic(), "left"
+    try:
+        yield
+        outcome = "answered"
+    except RequestFailed:
+        outcome = "failed"
+        raise
+    except EndpointUnavailable:
+        outcome = "unavailable"
+        raise
+    finally:
+        metrics.LLM_CALL_SECONDS.labels(outcome).observe(time.monotonic() - began_at)
 
 
 def _weighed(choice: CompletionChoice) -> Weighed:

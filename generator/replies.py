@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from openai.types.chat import ChatCompletionMessageParam
 
+from generator import metrics
 from generator.json_pairs import PairReader
 from generator.llm import Endpoint, ReplyBroken, Sampling, Usage
 from generator.matching import leans_on_pronoun, near_duplicate, normalised, says_nothing_new
@@ -47,6 +48,7 @@ async def structured_pairs(
                         yield QuestionAnswer(question=question, answer=answer, kind=kind)
                     else:
                         left_out += 1
+                        metrics.REFUSED.labels("unfit").inc()
         except ReplyBroken:
             broken = True
             if attempt == ATTEMPTS and not asked:

@@ -15,6 +15,7 @@ from lift.internal.v1 import generator_pb2, generator_pb2_grpc
 from lift.limits import MAX_GENERATION_BYTES
 from lift.serving.calls import Calls
 from lift.serving.grpc_server import GrpcServer
+from lift.serving.metrics import serving_metrics
 from lift.serving.node_token import NodeToken
 from lift.settings import Settings
 
@@ -55,9 +56,16 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         rpc = GrpcServer(
             generator.host, generator.port, calls, (NAME,), add, options=OPTIONS, drain_seconds=DRAIN_SECONDS
         )
-        port = await rpc.start()
-        log.info("generator_started", port=port, strategy=generator.strategy, model=generator.model)
-        try:
-            yield port
-        finally:
-            await rpc.stop()
+        with serving_metrics(generator.metrics_host, generator.metrics_port) as metrics_port:
+            port = await rpc.start()
+            log.info(
+                "generator_started",
+                port=port,
+                metrics_port=metrics_port,
+                strategy=generator.strategy,
+                model=generator.model,
+            )
+            try:
+                yield port
+            finally:
+                await rpc.stop()

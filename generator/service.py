@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from generator import metrics
 from generator.generation import PairWritten, Reading, SentenceFinished, SourceText, generate
 from generator.llm import Endpoint, Usage
 from generator.strategies import strategy_of_request
@@ -35,11 +36,15 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         log.info("generation_started", sentences=len(reading.plan), todo=len(todo), strategy=strategy.name)
         yield _plan(reading)
         coverage, usage = pb.Coverage(sentences=len(todo)), Usage()
-        async with aclosing(generate(reading, todo, strategy, usage)) as events:
-            async for event in events:
-                yield _event(event)
-                if isinstance(event, SentenceFinished):
-                    _count(coverage, event)
+        metrics.DOCUMENTS.inc(len(request.documents))
+        try:
+            async with aclosing(generate(reading, todo, strategy, usage)) as events:
+                async for event in events:
+                    yield _event(event)
+                    if isinstance(event, SentenceFinished):
+                        _count(coverage, event)
+        finally:
+            metrics.DOCUMENTS.dec(len(request.documents))
         coverage.prompt_tokens, coverage.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         yield pb.GenerateResponse(coverage=coverage)
         log.info("generation_finished", pairs=coverage.pairs, covered=coverage.covered, failed=coverage.failed)

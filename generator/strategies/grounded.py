@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Self
 
-from generator import matching
+from generator import matching, metrics
 from generator.english import words
 from generator.english.tagger import tagged_words, verb_start
 from generator.familiar import stems_of
@@ -199,7 +199,10 @@ class GroundedStrategy:
                 asked.append(draft.question)
                 alone.append(draft)
         replies = await self._writer.answers(task.subject, [draft.question for draft in alone], usage)
-        return [draft for draft, reply in zip(alone, replies, strict=True) if _gives_back(reply, span, task)]
+        held = [draft for draft, reply in zip(alone, replies, strict=True) if _gives_back(reply, span, task)]
+        metrics.REFUSED.labels("unfit").inc(len(drafts) - len(alone))
+        metrics.REFUSED.labels("not_given_back").inc(len(alone) - len(held))
+        return held
 
 
 def _looks_english(text: str) -> bool:
