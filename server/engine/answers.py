@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from lift.errors import EngineUnavailable, InvalidOption, RevisionNotResident
 from lift.template import PromptTemplate
-from server.engine import prompts
+from server.engine import metrics, prompts
 from server.engine.llm import LLM, Adapter, Sampling
 from server.engine.prompts import Prompt
 from server.engine.slots import Slots
@@ -55,7 +55,7 @@ class Answers:
                 prompt.tokens, sampling, salt=self._salt(question.tenant), adapter=adapter if in_scope else None
             )
             echo = prompt.text if sampling.echo else ""
-            async with aclosing(writing) as deltas:
+            async with aclosing(metrics.counted(writing)) as deltas:
                 async for delta in deltas:
                     if delta.finish_reason not in FINISHED:
                         raise EngineUnavailable() if question.revision is None else RevisionNotResident()

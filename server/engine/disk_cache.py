@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from server.engine import metrics
 from server.engine.loading import Prepared
 from storage.records import RevisionRef
 
@@ -30,6 +31,14 @@ class DiskCache:
         self._max_bytes = max_bytes
         self._kept: OrderedDict[RevisionRef, _Kept] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all that are kept; asked from any thread."""
+        return sum(kept.size_bytes for kept in tuple(self._kept.values()))
+
     async def take(self, ref: RevisionRef) -> Prepared:
         """A revision for an engine; it is not kept any more. RevisionMissing, RevisionRejected, StoreUnavailable."""
         if (kept := self._kept.pop(ref, None)) is None:
@@ -39,7 +48,8 @@ class DiskCache:
     async def keep(self, prepared: Prepared) -> None:
         """Takes back a revision that no engine has any more."""
         self._kept[prepared.ref] = _Kept(prepared, await asyncio.to_thread(_size, prepared.folder))
-        while sum(kept.size_bytes for kept in self._kept.values()) > self._max_bytes:
+        while self.size_bytes > self._max_bytes:
+            metrics.EVICTIONS.labels("disk").inc()
             await self.forget(next(iter(self._kept)))
 
     async def forget(self, ref: RevisionRef) -> None:

@@ -16,10 +16,12 @@ from lift.ids import SYSTEM
 from lift.internal.v1 import engine_pb2, engine_pb2_grpc
 from lift.serving.calls import Calls
 from lift.serving.grpc_server import GrpcServer
+from lift.serving.metrics import serving_metrics
 from lift.serving.node_token import NodeToken
 from lift.settings import Settings
 from lift.template import PromptTemplate
 from lift.writing import WRITER
+from server.engine import metrics
 from server.engine.answers import Answers, Question
 from server.engine.disk_cache import DiskCache
 from server.engine.identity import Identity
@@ -43,10 +45,11 @@ DEADLINES_SECONDS = {"Answer": 3600.0, "LoadRevision": 3600.0}  # also held to w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where an engine listens."""
+    """Where an engine listens; `metrics` is 0 where it says none."""
 
     grpc: int
     http: int
+    metrics: int
 
 
 @asynccontextmanager
@@ -75,13 +78,18 @@ async def serving(
     )
     async with _preparation(settings, base_model, identity) as preparation:
         own = await _own_adapters(llm, preparation, Path(engine.writer) if engine.writer else None)
+        disk = DiskCache(preparation.prepare, engine.disk_cache_bytes)
         slots = Slots(
             llm,
-            DiskCache(preparation.prepare, engine.disk_cache_bytes),
+            disk,
             capacity=engine.slots,
             drain_seconds=engine.drain_seconds,
             first_number=len(own) + 1,
         )
+        metrics.SLOTS.set(engine.slots)
+        metrics.ADAPTERS.labels("memory").set_function(lambda: len(slots.resident))
+        metrics.ADAPTERS.labels("disk").set_function(lambda: len(disk))
+        metrics.DISK_CACHE_BYTES.set_function(lambda: disk.size_bytes)
         salt = settings.node_token.get_secret_value().encode() or secrets.token_bytes(32)
         answers = Answers(llm, slots, _template(settings, llm), salt)
         await _check_answering(answers)
@@ -112,14 +120,21 @@ async def _listening(
     http = HttpServer(engine.http_host, engine.http_port, openai_app(backend))
     residency = Residency(catalogue, slots, identity, settings)
     try:
-        ports = Ports(grpc=await rpc.start(), http=await http.start())
-        log.info("engine_started", node=engine.node, port=ports.grpc, http_port=ports.http)
-        async with asyncio.TaskGroup() as background:
-            reporting = background.create_task(residency.run())
-            try:
-                yield ports
-            finally:
-                reporting.cancel()
+        with serving_metrics(engine.metrics_host, engine.metrics_port) as metrics_port:
+            ports = Ports(grpc=await rpc.start(), http=await http.start(), metrics=metrics_port)
+            log.info(
+                "engine_started",
+                node=engine.node,
+                port=ports.grpc,
+                http_port=ports.http,
+                metrics_port=ports.metrics,
+            )
+            async with asyncio.TaskGroup() as background:
+                reporting = background.create_task(residency.run())
+                try:
+                    yield ports
+                finally:
+                    reporting.cancel()
     finally:
         log.info("engine_stopping", node=engine.node)
         await asyncio.gather(rpc.stop(), http.stop())

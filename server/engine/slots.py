@@ -17,6 +17,7 @@ import structlog
 
 from lift.errors import LiftError, RevisionNotResident, SlotsFull
 from lift.logs import bound
+from server.engine import metrics
 from server.engine.disk_cache import DiskCache, discard
 from server.engine.llm import LLM, Adapter
 from server.engine.loading import Prepared, load_probed
@@ -128,17 +129,22 @@ class Slots:
 
     def _end_loading(self, ref: RevisionRef, loading: asyncio.Task[LoadSeconds]) -> None:
         del self._loading[ref]
-        if not loading.cancelled():
-            loading.exception()  # everybody who asked may have gone: then nobody else would look at it
+        # Everybody who asked may have gone: then nobody else would look at what went wrong.
+        error = None if loading.cancelled() else loading.exception()
+        if error is not None:
+            metrics.LOAD_FAILURES.labels(error.reason() if isinstance(error, LiftError) else "INTERNAL_ERROR").inc()
 
     async def _load(self, ref: RevisionRef) -> LoadSeconds:
         with bound(tenant=ref.tenant, adapter=ref.adapter, revision=ref.digest):
+            asked_at = time.monotonic()
             self._check_room()
             prepared = await self._disk.take(ref)
             began = time.monotonic()
             async with self._filling:
                 await self._admit(prepared)
-            load_seconds = time.monotonic() - began
+            ended = time.monotonic()
+            load_seconds = ended - began
+            metrics.LOAD_SECONDS.observe(ended - asked_at)
             log.info(
                 "revision_loaded",
                 fetch_seconds=round(prepared.fetch_seconds, 3),
@@ -178,6 +184,7 @@ class Slots:
             if all(leaving.slot.holders for leaving in self._leaving.values()):
                 oldest = next((slot for slot in self._resident.values() if not slot.holders), None)
                 if oldest is not None:
+                    metrics.EVICTIONS.labels("memory").inc()
                     self._start_leaving(oldest, drain_seconds=0, keep=True)
                 elif not self._leaving:
                     raise SlotsFull(slots=self._capacity)
