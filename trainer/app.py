@@ -8,6 +8,7 @@ import structlog
 from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
+from lift.serving.metrics import serving_metrics
 from lift.settings import Settings
 from lift.stack.folder import StateFolder
 from storage.catalogue import Catalogue
@@ -47,7 +48,12 @@ def celery_app(settings: Settings) -> Celery:
 
 
 def run(settings: Settings) -> int:
-    """Works until SIGTERM or SIGINT, when a job in hand is given back to the queue; the exit code."""
+    """Works until SIGTERM or SIGINT, when a job in hand is given back to the queue; the exit code.
+
+    InvalidOption: where the child is to serve its metrics nobody can listen.
+    """
+    with serving_metrics(settings.trainer.metrics_host, settings.trainer.metrics_port):
+        pass  # the child that counts serves them; what is wrong is said here, before anything is begun
     with (
         closing(Catalogue(settings.catalogue.url.get_secret_value())) as catalogue,
         closing(CeleryWakeups(settings.queue.url.get_secret_value(), settings.queue.name)) as wakeups,

@@ -4,12 +4,16 @@ import functools
 import os
 import signal
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from celery import current_app, shared_task
 from celery.signals import setup_logging, worker_process_init
 
 from lift import logs
+from lift.errors import InvalidOption
+from lift.serving.metrics import serving_metrics
 from lift.settings import Settings
 from storage.wakeups import TASK
 from trainer.crew import Crew
@@ -20,8 +24,11 @@ if TYPE_CHECKING:
 
 HAND_BACK = signal.SIGUSR2  # to the child: give the job in hand back to the queue
 
+log = structlog.get_logger()
+
 _stopping = threading.Event()
 _building = threading.Lock()
+_serving = ExitStack()  # until the process ends
 
 
 @shared_task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # Celery has no types
@@ -43,6 +50,11 @@ def _start_child(**_: Any) -> None:
     logs.configure(level=settings.log.level, as_json=settings.log.json_lines, role="trainer")
     signal.signal(HAND_BACK, lambda *_: _stopping.set())
     threading.Thread(target=lambda: _trainer().warm_up(), name="warm-up", daemon=True).start()
+    try:
+        port = _serving.enter_context(serving_metrics(settings.trainer.metrics_host, settings.trainer.metrics_port))
+        log.info("trainer_started", metrics_port=port)
+    except InvalidOption as error:  # the parent could listen there: somebody has taken it since
+        log.error("metrics_not_served", error=str(error))
 
 
 def _settings() -> Settings:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,32 @@ def test_an_adapter_is_invisible_to_another_tenant(stack: Path, ferry: tuple[str
     assert lift(stack, "adapters", "list", key=theirs)["adapters"] == []
     assert lift(stack, "documents", "list", key=theirs)["documents"] == []
     assert lift(stack, "jobs", "list", key=theirs)["jobs"] == []
+
+
+def test_every_role_counts_what_it_did(stack: Path, ferry: tuple[str, str], scraped: Callable[[int], Any]) -> None:
+    key, adapter = ferry
+    settings = tomllib.loads((stack / "lift.toml").read_text())
+
+    def said(role: str) -> Any:
+        return scraped(settings[role]["metrics_port"])
+
+    before, tokens = said("gateway"), said("engine").value("lift_engine_tokens_total", direction="completion")
+    lift(stack, "query", adapter, CAT, key=key)
+    after = said("gateway")
+    counters = "lift_grpc_call_seconds_count", "lift_gateway_tokens_total", "lift_gateway_first_token_seconds_count"
+    for counter in counters:
+        assert after.value(counter) > before.value(counter), counter
+    assert after.value("lift_gateway_catalogue_up") == after.value("lift_gateway_engines", state="ready") == 1
+    assert said("engine").value("lift_engine_tokens_total", direction="completion") > tokens
+    worked = {
+        "generator": ("lift_generator_pairs_total", "lift_generator_llm_call_seconds_count"),
+        "trainer": ("lift_trainer_ready_seconds_count", "lift_trainer_step_seconds_count", "lift_trainer_pairs_total"),
+        "engine": ("lift_engine_load_seconds_count", "lift_engine_adapters"),
+    }
+    for role, counters in worked.items():
+        for counter in counters:
+            assert said(role).value(counter) > 0, counter
+        assert adapter not in said(role).text
 
 
 @pytest.mark.parametrize("program", [IN_PEFT, IN_VLLM], ids=["peft", "stock vllm"])

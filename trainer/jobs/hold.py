@@ -13,6 +13,7 @@ import structlog
 from lift.errors import CatalogueUnavailable, JobCancelled, LeaseLost, LiftError
 from storage.catalogue.leases import Leases
 from storage.records import Lease, Progress
+from trainer import metrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,7 +88,9 @@ class Hold:
         """Adds the seconds of the block, where it ends well, to those of a stage."""
         began_at = time.monotonic()
         yield
-        self.took(**{stage: self._progress.seconds.get(stage, 0.0) + time.monotonic() - began_at})
+        seconds = time.monotonic() - began_at
+        metrics.STAGE_SECONDS.labels(stage).inc(seconds)
+        self.took(**{stage: self._progress.seconds.get(stage, 0.0) + seconds})
 
     def beat(self) -> None:
         """Renews the lease and stores the progress now; what that says is what `check` raises.

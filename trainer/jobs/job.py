@@ -34,6 +34,7 @@ from storage.objects import ObjectStore
 from storage.records import Job, Lease, Revision, RevisionRef
 from storage.s3 import S3Objects
 from storage.text import read_text
+from trainer import metrics
 from trainer.jobs.engines import Engines
 from trainer.jobs.examination import Examiner, Material
 from trainer.jobs.generation import Generator, Source
@@ -45,6 +46,7 @@ from trainer.jobs.stream import PairStream
 from trainer.jobs.teacher import Teacher
 from trainer.jobs.training import train
 from trainer.learners.shared import SharedLearner
+from trainer.metrics import Outcome
 from trainer.profiles import Hyperparameters, hyperparameters
 from trainer.workshop import Workshop
 
@@ -141,19 +143,23 @@ class Trainer:
         if lease is None:
             return
         job = lease.job
-        with logs.bound(job=job.id, tenant=job.tenant, adapter=job.adapter):
+        outcome = Outcome.CRASHED
+        with logs.bound(job=job.id, tenant=job.tenant, adapter=job.adapter), metrics.RUNNING.track_inprogress():
             log.info("job_claimed", attempt=job.attempts, crashes=job.crashes, token=lease.token)
             self._in_hand.append(job)
             try:
-                self._settle(lease, lease_seconds)
+                outcome = self._settle(lease, lease_seconds)
             except LeaseLost:
+                outcome = Outcome.LOST
                 log.warning("lease_lost", token=lease.token)
             except Stopping:
+                outcome = Outcome.LOST
                 log.warning("job_abandoned", token=lease.token)
             finally:
                 self._in_hand.remove(job)
+                metrics.JOBS.labels(outcome).inc()
 
-    def _settle(self, lease: Lease, lease_seconds: float) -> None:
+    def _settle(self, lease: Lease, lease_seconds: float) -> Outcome:
         """Does the job and turns every way it can end into one write, which waits for a catalogue that is away.
 
         What nobody foresaw passes through: the lease then runs out, as if the process had died, and the next claim
@@ -165,22 +171,27 @@ class Trainer:
                 log.error("job_given_up", crashes=job.crashes)
                 reason = f"The trainer stopped unexpectedly {job.crashes} times while it worked on this job"
                 hold.insist(leases.fail, lease, reason)
-                return
+                return Outcome.FAILED
+            outcome = Outcome.FAILED
             try:
                 revision = self._do(hold)
                 log.info("job_succeeded", revision=revision.digest)
+                outcome = Outcome.SUCCEEDED
             except LeaseLost:
                 raise
             except Stopping:
                 log.info("job_given_back")
                 hold.insist(leases.wait, lease, "The trainer was stopped", 0)
+                outcome = Outcome.GIVEN_BACK
             except JobCancelled:
                 log.info("job_cancelled")
                 hold.insist(leases.cancelled, lease)
+                outcome = Outcome.CANCELLED
             except (Unavailable, Unauthenticated, TimedOut, BaseModelMissing, PrimerRejected) as outage:
                 pause = min(MAX_PAUSE_SECONDS, self._settings.trainer.retry_seconds * 2 ** min(job.attempts - 1, 16))
                 log.warning("job_waits", error=str(outage), pause_seconds=pause)
                 hold.insist(leases.wait, lease, str(outage), pause)
+                outcome = Outcome.WAITS
             except Unworthy as made:
                 log.warning("job_failed", error=str(made.error), revision=made.revision.ref.digest)
                 hold.insist(leases.fail, lease, str(made.error), made.revision)
@@ -189,6 +200,7 @@ class Trainer:
             except LiftError as error:
                 log.warning("job_failed", error=str(error))
                 hold.insist(leases.fail, lease, str(error))
+        return outcome
 
     def _do(self, hold: Hold) -> RevisionRef:
         job = hold.lease.job
@@ -216,6 +228,7 @@ class Trainer:
         if revision.recall is not None and revision.recall < chosen.min_recall:
             raise Unworthy(revision, RecallTooLow(recall=round(revision.recall, 3), min_recall=chosen.min_recall))
         hold.insist(self._catalogue.leases.publish, hold.lease, revision)
+        metrics.READY_SECONDS.observe((datetime.now(UTC) - job.created_at).total_seconds())
         return revision.ref
 
     def _read(self, job: Job) -> list[Source]:

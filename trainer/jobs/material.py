@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from lift.kinds import Kind
 from storage.journal import Pair
+from trainer import metrics
 from trainer.examples.batches import Encoder, Example
 from trainer.jobs.teacher import Teacher
 
@@ -55,6 +56,7 @@ class TaughtPairs:
                 added.append((pair, example))
         examples = self._expected(added)
         self.examples += examples
+        metrics.PAIRS.inc(len(examples))
         return examples
 
     def _is_of_another(self, pair: Pair) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from lift.errors import InvalidOption
+from trainer import metrics
 from trainer.examples.batches import Example
 from trainer.jobs.hold import Watch
 from trainer.learners.learner import Adapter
@@ -35,12 +36,15 @@ class Meter:
         """One optimizer step. InvalidOption: the loss is no longer a number."""
         step_began_at = time.monotonic()
         self._began_at = self._began_at or step_began_at
+        metrics.STARVED_SECONDS.inc(max(0.0, step_began_at - (self._began_at + self._seconds)))
         loss = self._adapter.step(batch, left)
         if not math.isfinite(loss):
             raise InvalidOption(option="learning_rate", problem="training diverged", step=self.steps)
         self.steps += 1
         answer_tokens = sum(example.answer_tokens for example in batch)
-        self._tokens += sum(len(example.tokens) for example in batch)
+        tokens = sum(len(example.tokens) for example in batch)
+        self._tokens += tokens
+        metrics.TOKENS.inc(tokens)
         loss_sum, seen = self._epochs[-1]
         self._epochs[-1] = (loss_sum + loss * answer_tokens, seen + answer_tokens)
         if self.steps % STEPS_BETWEEN_TRIMS == 0:
@@ -48,6 +52,7 @@ class Meter:
         ended_at = time.monotonic()
         self._seconds = ended_at - self._began_at
         self._stepping_seconds += ended_at - step_began_at
+        metrics.STEP_SECONDS.observe(ended_at - step_began_at)
         self._watch.report(step=self.steps, loss=loss)
         self._watch.took(train=self._seconds, starved=self._seconds - self._stepping_seconds)
 

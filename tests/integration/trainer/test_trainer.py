@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 
 import peft
 import pytest
@@ -34,17 +35,24 @@ def test_a_woken_job_becomes_a_revision_that_peft_loads(deployment, wait_until, 
     assert deployment.stop() == 0
 
 
-def test_a_job_whose_wake_up_was_lost_is_found_by_the_sweeper(deployment, wait_until):
-    deployment.start()
+def test_a_job_whose_wake_up_was_lost_is_found_by_the_sweeper_and_counted(deployment, wait_until, logged, scraped):
+    deployment.start(LIFT_TRAINER__METRICS_HOST="127.0.0.1", LIFT_TRAINER__METRICS_PORT="0")
     jobs = [deployment.job(tenant=tenant, wake=False) for tenant in ("acme", "wile")]
     wait_until(lambda: all(succeeded(deployment, job) for job in jobs), START_SECONDS)
     assert [deployment.state(job).attempts for job in jobs] == [1, 1]
+    said = scraped(logged(deployment.log, "trainer_started")["metrics_port"])
+    assert said.value("lift_trainer_ready_seconds_count") == 2
+    steps = sum(deployment.state(job).progress.step for job in jobs)
+    assert said.value("lift_trainer_step_seconds_count") == steps
 
 
 @pytest.mark.parametrize("victim", ["the child", "the whole process"])
-def test_a_job_survives_kill_9_and_no_sentence_is_written_twice(deployment, wait_until, victim):
+def test_a_job_survives_kill_9_and_no_sentence_is_written_twice(deployment, wait_until, scraped, victim):
     deployment.generator.hold_before(3)
-    deployment.start()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    metrics = {"LIFT_TRAINER__METRICS_HOST": "127.0.0.1", "LIFT_TRAINER__METRICS_PORT": str(port)}
+    deployment.start(**metrics)
     job = deployment.job()
     wait_until(lambda: deployment.state(job).progress.step >= 1, START_SECONDS)
     wait_until(lambda: len(deployment.pairs(job)) == 6)
@@ -52,13 +60,14 @@ def test_a_job_survives_kill_9_and_no_sentence_is_written_twice(deployment, wait
         os.kill(deployment.child(), signal.SIGKILL)
     else:
         deployment.kill()
-        deployment.start()
+        deployment.start(**metrics)
     deployment.generator.release()
     wait_until(lambda: succeeded(deployment, job), START_SECONDS)
     done = [list(request.done_sentences) for request in deployment.generator.requests]
     assert done == [[], [0, 1, 2]]
     assert (deployment.state(job).attempts, deployment.state(job).crashes) == (2, 1)
     assert len(deployment.pairs(job)) == 8
+    assert scraped(port).value("lift_trainer_ready_seconds_count") == 1  # of whoever trains now
 
 
 def test_a_job_waits_for_the_endpoint_and_goes_on_when_it_is_back(deployment, wait_until):

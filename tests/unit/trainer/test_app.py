@@ -1,9 +1,10 @@
 import pickle
+import socket
 
 import pytest
 
-from lift.errors import CatalogueUnavailable
-from lift.settings import QueueSettings, Settings
+from lift.errors import CatalogueUnavailable, InvalidOption
+from lift.settings import QueueSettings, Settings, TrainerSettings
 from storage.catalogue import Catalogue
 from storage.wakeups import CeleryWakeups
 from trainer import app
@@ -42,3 +43,11 @@ def test_what_was_opened_is_closed_also_where_the_catalogue_cannot_be_used(monke
     with pytest.raises(CatalogueUnavailable):
         app.run(Settings())
     assert closed == [CeleryWakeups, Catalogue]
+
+
+def test_a_trainer_whose_metrics_have_no_place_does_not_start_and_says_why(monkeypatch):
+    monkeypatch.setattr(Catalogue, "migrate", lambda _: pytest.fail("it starts"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        trainer = TrainerSettings(metrics_host="127.0.0.1", metrics_port=taken.getsockname()[1])
+        with pytest.raises(InvalidOption, match="taken"):
+            app.run(Settings(trainer=trainer))
