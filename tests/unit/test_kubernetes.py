@@ -95,6 +95,11 @@ def ports_of(settings: Settings, role: str) -> dict[str, int]:
     return {name: section[f"{of}port"] for of, name in hosts.items() if section.get(f"{of}host") == "0.0.0.0"}  # noqa: S104
 
 
+def declared(role: str) -> dict[str, int]:
+    """The ports of a role's container, by their names."""
+    return {port["name"]: port["containerPort"] for port in container_of(role)["ports"]}
+
+
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda it: f"{it['kind']}-{it['metadata']['name']}")
 def test_every_manifest_is_as_kubernetes_has_it(manifest, version):
@@ -190,10 +195,32 @@ def test_services_reach_the_ports_on_which_the_roles_listen(settings):
     for role in ("gateway", "generator", "engine"):
         listens = ports_of(settings[role], role)
         assert served[role] == listens
-        assert {port["name"]: port["containerPort"] for port in container_of(role)["ports"]} == listens
+        assert declared(role) == {**listens, "metrics": getattr(settings[role], role).metrics_port}
     assert "trainer" not in served
     assert len(of_kind("Service")["admin"]["ports"]) == 1
     assert of_kind("Service")["admin"]["type"] == "ClusterIP"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_prometheus_finds_a_role_s_metrics_where_it_serves_them(settings, role):
+    section = getattr(settings[role], role)
+    assert section.metrics_host == "0.0.0.0"  # noqa: S104
+    assert declared(role)["metrics"] == section.metrics_port
+    annotations = ROLES[role]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": str(section.metrics_port)}
+
+
+def test_nobody_but_prometheus_reaches_metrics_and_it_nothing_else(settings):
+    policy = of_kind("NetworkPolicy")["metrics"]
+    assert reached(policy["podSelector"]) == set(ROLES)
+    (rule,) = policy["ingress"]
+    (caller,) = rule["from"]
+    assert caller.keys() == {"namespaceSelector"}
+    assert caller["namespaceSelector"]["matchLabels"].keys() == {"kubernetes.io/metadata.name"}
+    ports = [port["port"] for port in rule["ports"]]
+    assert ports == [
+        getattr(settings[role], role).metrics_port for role in ("gateway", "generator", "trainer", "engine")
+    ]
 
 
 def test_roles_find_each_other_where_the_services_are(settings):
@@ -222,7 +249,7 @@ def test_only_who_needs_a_port_reaches_it(settings):
     assert reached(policies["closed"]["podSelector"]) == set(ROLES)
     assert "ingress" not in policies["closed"]
     opened = {}
-    for name in policies.keys() - {"closed"}:
+    for name in policies.keys() - {"closed", "metrics"}:
         (role,), (rule,) = reached(policies[name]["podSelector"]), policies[name]["ingress"]
         callers = (
             frozenset().union(*(reached(caller["podSelector"]) for caller in rule["from"])) if "from" in rule else None
