@@ -28,6 +28,8 @@ class Outcome(StrEnum):
 
 
 JOBS = Counter("lift_trainer_jobs", "Attempts at jobs, by how they ended.", ["outcome"])
+for _outcome in Outcome:
+    JOBS.labels(_outcome)  # said as 0 from the start: Prometheus sees no growth in a series that begins at 1
 RUNNING = Gauge("lift_trainer_jobs_running", "Jobs that are in hand beside each other.")
 READY_SECONDS = Histogram(
     "lift_trainer_ready_seconds",

@@ -49,7 +49,9 @@ class _Read:
 class CatalogueCollector(Collector):
     """Engines and active jobs as the catalogue has them; where it says nothing, that it does not."""
 
-    def __init__(self, catalogue: Catalogue, node_timeout_seconds: float, patience_seconds: float = PATIENCE_SECONDS):
+    def __init__(
+        self, catalogue: Catalogue, node_timeout_seconds: float, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._catalogue = catalogue
         self._node_timeout_seconds = node_timeout_seconds
         self._patience_seconds = patience_seconds

@@ -46,6 +46,12 @@ def test_a_job_is_counted_with_its_steps_tokens_pairs_and_seconds(bench):
     assert value("lift_trainer_jobs_running") == 0
 
 
+def test_an_outcome_that_never_was_is_said_as_none():
+    assert all(
+        REGISTRY.get_sample_value("lift_trainer_jobs_total", {"outcome": outcome}) is not None for outcome in Outcome
+    )
+
+
 def test_a_job_is_in_hand_while_it_runs(bench, wait_until):
     bench.generator.hold_before(3)
     job = bench.job()
