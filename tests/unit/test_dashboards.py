@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import promql_parser as promql
 import pytest
 import yaml
+from google.longrunning import operations_pb2
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -18,7 +20,9 @@ import server.engine.metrics
 import server.gateway.metrics
 import server.http_calls
 import trainer.metrics
+from lift.errors import LiftError
 from lift.settings import Settings
+from lift.v1 import adapters_pb2
 from server.gateway.metrics import CatalogueCollector
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +124,23 @@ def test_every_metric_and_label_that_is_asked_for_is_one_that_a_role_says(expres
         if isinstance(node, promql.AggregateExpr) and node.modifier:
             available = set[str]().union(*(labels_of(selector, said) for selector in selectors(node.expr)))
             assert set(node.modifier.labels) <= available
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_status_method_and_reason_that_is_named_is_one_that_there_is(expression):
+    services = (
+        *adapters_pb2.DESCRIPTOR.services_by_name.values(),
+        *operations_pb2.DESCRIPTOR.services_by_name.values(),
+    )
+    there_is = {
+        "code": {code.name for code in grpc.StatusCode}.__contains__,
+        "method": {method for service in services for method in service.methods_by_name}.__contains__,
+        "reason": lambda reason: LiftError.of_reason(reason) is not None,
+    }
+    for selector in selectors(parsed(expression)):
+        for matcher in selector.matchers.matchers:
+            if matcher.name in there_is:
+                assert all(map(there_is[matcher.name], matcher.value.split("|"))), matcher.value
 
 
 @pytest.mark.parametrize("target", TARGETS)
