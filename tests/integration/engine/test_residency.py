@@ -104,6 +104,19 @@ async def test_a_new_node_takes_the_newest_revisions(engine, catalogue, served, 
         await asyncio.to_thread(wait_until, lambda: set(catalogue.nodes.residents(node)) == set(served[1:]))
 
 
+async def test_a_node_says_how_many_adapters_it_has_room_for_and_holds(
+    engine, catalogue, served, wait_until, scraped
+) -> None:
+    with capture_logs() as logged:
+        async with engine(slots=2, metrics_host="127.0.0.1", metrics_port=0) as node:
+            await asyncio.to_thread(wait_until, lambda: len(catalogue.nodes.residents(node)) == 2)
+            (port,) = (line["metrics_port"] for line in logged if line["event"] == "engine_started")
+            said = await asyncio.to_thread(scraped, port)
+    assert said.value("lift_engine_slots") == said.value("lift_engine_adapters", tier="memory") == 2
+    assert said.value("lift_engine_adapters", tier="disk") == said.value("lift_engine_disk_cache_bytes") == 0
+    assert not [ref for ref in served if ref.digest in said.text or ref.adapter in said.text]
+
+
 @pytest.mark.usefixtures("catalogue_clock")
 async def test_new_nodes_share_the_revisions_by_placement(engine, catalogue, served, wait_until) -> None:
     def filled() -> bool:
