@@ -115,7 +115,7 @@ class Trials:
         """The document's pairs, as those kept in the folder; where there are none, they are written and kept first."""
         written_by = json.dumps(writing(choice, self._settings), sort_keys=True)
         file = self._folder / f"pairs-{digest_of(document.text, written_by)}.jsonl"
-        if not file.exists():
+        if not _plan_beside(file).exists():
             self._say(f"{document.title}: questions are being written")
             self._write(document, _of_writing(choice), file)
         objects = MemoryObjects()
@@ -136,9 +136,10 @@ class Trials:
         chunks = [objects.get(key) for key in objects.list(PREFIX)]
         if not chunks:
             raise GeneratorUnavailable(problem="it wrote nothing")
-        _plan_beside(file).write_bytes(Plan(sentences=stream.plan).SerializeToString())
-        with written_whole(file) as unfinished:  # last, since it says that both are there
+        with written_whole(file) as unfinished:
             unfinished.write_bytes(b"\n".join(chunks))
+        with written_whole(_plan_beside(file)) as unfinished:  # last, since it says that both are there
+            unfinished.write_bytes(Plan(sentences=stream.plan).SerializeToString())
 
 
 def writing(choice: Choice, settings: Settings) -> dict[str, Any]:

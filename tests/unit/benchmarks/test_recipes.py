@@ -148,6 +148,14 @@ def test_pairs_that_were_not_written_whole_are_written_again(tmp_path, tried, ge
     assert len(generator.requests) == 2
 
 
+def test_pairs_without_the_places_of_their_sentences_are_written_again(tmp_path, tried, generator):
+    tried(epochs=("1",))
+    (plan,) = (tmp_path / "out").glob("pairs-*.plan")
+    plan.unlink()
+    assert tried(epochs=("2",))[0]["pairs"] == 4
+    assert len(generator.requests) == 2
+
+
 def test_another_way_to_write_has_pairs_of_its_own(tried, generator):
     tried(strategy=("grounded", "raw"), epochs=("1",))
     assert [request.strategy for request in generator.requests] == ["grounded", "raw"]
