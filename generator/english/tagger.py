@@ -83,6 +83,8 @@ def tagged_words(sentence: str) -> tuple[Word, ...]:
         counts_a_noun = found[at - 1].part == "ORD" and found[at].part[:2] in {"NN", "AJ"}
         if counts_a_noun and found[at - 1].tag is Tag.FUNCTION:
             found[at - 1] = replace(found[at - 1], tag=Tag.CONTENT)  # "the first book"
+        if _is_infinitive(found, at):
+            found[at] = replace(found[at], tag=Tag.NONFINITE, part="VVI")
         if found[at].text == "May" and found[at].part == "NP0":
             found[at] = replace(found[at], tag=Tag.CONTENT)
         of_a_name = numbers_a_name(found[at - 1], found[at]) or _joins_names(found, at)
@@ -92,7 +94,15 @@ def tagged_words(sentence: str) -> tuple[Word, ...]:
             found[at] = replace(found[at], tag=Tag.FUNCTION)
     for at, tag in _verbs(found).items():
         found[at] = replace(found[at], tag=tag)
+        if tag is Tag.NONFINITE and found[at].part == "VVD":
+            found[at] = replace(found[at], part="VVN")
     return tuple(found)
+
+
+def _is_infinitive(found: Sequence[Word], at: int) -> bool:
+    """Whether what looks like a noun must be a verb by the verb before "to": "the burner has failed to light"."""
+    takes = at > 1 and found[at - 1].lower == "to" and found[at].tag is Tag.CONTENT and found[at].part == "NN1"
+    return takes and found[at].text.islower() and analysed(found[at - 2].lower)[0] in words.TAKING_INFINITIVE
 
 
 def numbers_a_name(before: Word, word: Word) -> bool:
@@ -171,7 +181,8 @@ def _verbs(found: Sequence[Word]) -> dict[int, Tag]:
         before = found[at - 1].lower if at else ""
         if word.tag is Tag.CONTENT and word.part.startswith("VV") and not _is_no_verb(found, at, in_clause):
             missed = not (in_sentence if before == "," else in_clause) and not _verb_follows(found, at)
-            tag = _participle(found, at, missed) if word.part in PARTICIPLES else _verb(found, at)
+            said = word.part in PARTICIPLES or _is_added(found, at, in_clause)
+            tag = _participle(found, at, missed and word.part in PARTICIPLES) if said else _verb(found, at)
             if tag is not None:
                 verbs[at] = tag
             in_clause = in_clause or tag is Tag.VERB
@@ -197,6 +208,15 @@ def _is_no_verb(found: Sequence[Word], at: int, in_clause: bool) -> bool:
 def _says_that(found: Sequence[Word]) -> bool:
     """Whether a clause may follow without a mark: "the sign says the shop opens", "who had the money gets a pot"."""
     return any(word.lower in words.SAYING | words.RELATIVE for word in found)
+
+
+def _is_added(found: Sequence[Word], at: int, in_clause: bool) -> bool:
+    """Whether a past form must be a participle, as its clause has a verb: "judged by a bead hung inside the door"."""
+    if found[at].part != "VVD" or at + 1 == len(found):
+        return False
+    before = found[at - 1]
+    told = in_clause and before.part in {"NN1", "NN2"} and found[at + 1].lower in words.PREPOSITIONS
+    return told and before.is_nominal and not _says_that(found[:at])
 
 
 def _begins_with_command(found: Sequence[Word]) -> bool:
@@ -256,7 +276,14 @@ def _must_be_verb(found: Sequence[Word], at: int) -> bool:
         return False
     after = found[at + 1] if at + 1 < len(found) else None
     counts = after is not None and (after.part in {"CRD", "AT0"} or after.lower in words.DETERMINERS)
-    return _ends_relative(found, at - 1) or (before.part in {"NN1", "NP0"} and before.is_nominal and counts)
+    behind_noun = before.part in {"NN1", "NP0"} and before.is_nominal
+    return _ends_relative(found, at - 1) or (counts and (behind_noun or _is_complement(found, at - 1)))
+
+
+def _is_complement(found: Sequence[Word], at: int) -> bool:
+    """Whether an adjective is said of something by a verb, so that no noun of its own follows: "is too tight"."""
+    told_by = _told_of(found, at)
+    return found[at].part == "AJ0" and told_by is not None and told_by.lower in words.COPULAS
 
 
 def _ends_relative(found: Sequence[Word], at: int) -> bool:
@@ -278,11 +305,11 @@ def _verb_follows(found: Sequence[Word], at: int) -> bool:
     """Whether the clause goes on to a finite verb: "The island settled by monks was sold"."""
     apart = at > 0 and found[at - 1].text == ","  # "Her thesis, published in 1916, was"
     for before, word in pairwise(found[at:]):
-        if word.lower in _CLAUSE_STARTS and not (apart and word.text == ","):
+        if word.lower in _CLAUSE_STARTS and not (apart and word.text not in {";", ":"}):
             return False
         if apart and before.text == ",":
             return word.tag is Tag.HELPER or word.part in _FINITE
-        if word.tag is Tag.HELPER or word.part in _FINITE:
+        if not apart and (word.tag is Tag.HELPER or word.part in _FINITE):
             return True
     return False
 

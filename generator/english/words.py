@@ -56,6 +56,15 @@ IMPERSONAL = SAYING | word_set(
     "take taken cost rain rained raining snow snowed snowing seem happen turn hoped expected"
 )
 """Verbs of an "it" that is nothing: "it took a week", "it was agreed that"."""
+TAKING_INFINITIVE = word_set(
+    """
+    fail try want refuse manage need decide hope intend plan begin start attempt expect forget tend learn wish dare
+    afford threaten hesitate
+    """
+)
+"""Verbs behind which "to" begins an infinitive: "failed to light"."""
+POINTING = word_set("this that these those such")
+DEGREES = word_set("too very so quite rather more most less least")
 CONJUNCTIONS = word_set(
     "and or but nor because while when where who which that whose whom if so though although whether what how why"
 )

@@ -6,6 +6,7 @@ a question is worse; the round trip of the grounded strategy drops those that an
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from generator.english import words
 from generator.english.tagger import PARTICIPLES, Tag, Word, begins_anew
@@ -14,6 +15,7 @@ from generator.english.verbs import base_form, form_of_be, is_past
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
 _ANYBODY = words.ANYBODY | {"those"}
 _OBJECTS = frozenset({"them", "him", "us", "me", "whom"})
+_OF_EVENTS = frozenset({"happen", "occur", "mean", "prove"})
 _DENYING = frozenset({"not", "never"})
 SHOULD = "should"
 _OWNING = {"has": "does", "have": "do", "had": "did"}
@@ -59,12 +61,11 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
     if end and found[end - 1].text == ")":  # "The Normans (Norman: Nourmands) were"
         end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
     begin = _subject_start(found, end, whole=end == first or _disagree(found[end - 1], found[first]))
-    if (told := _behind_relative(found, first) or _behind_apposition(found, first)) is not None:
+    told = _behind_relative(found, first) or _behind_apposition(found, first) or _behind_participle(found, first)
+    if told is not None:
         begin, end = told
     elif end == first - 1 and found[end].text == "," and _is_object(found, begin, end):
         begin = end  # "kept bees, played the fiddle"
-    elif end < first and _is_one(found[first]) and _are_many(found[begin:end]):
-        return None  # "vinegar and sour foods, which creeps": about something further off
     helper, verb = _parted(found[first : at + 1])
     said = Predication(
         subject=" ".join(word.text for word in found[begin:end]),
@@ -74,20 +75,55 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
         verb_start=found[first].start,
         verb_end=found[at].end,
     )
-    if end < first and end and found[end - 1].lower == "of":
-        return None  # "photographs, most of which are kept"
+    if _has_other_subject(found, begin, end, first, at):
+        return None
     if begin < end:
         return _named(found, said) if said.subject.lower() == "it" else said
-    if end and found[end - 1].lower in _OBJECTS | {"as", "than"}:
-        return None  # "one of them bears", ", as is the custom"
-    earlier = predication(found, said.verb_start)  # "... and arrived by sledge" has the subject of the verb before
-    if earlier is not None and earlier.helper == SHOULD:
-        if base_form(found[at].lower) != found[at].lower:
-            return None  # "because this makes": that is not told
-        said = replace(said, helper=SHOULD, verb=_denied(earlier.verb.split(), found[at].lower))
-    if earlier is not None and earlier.verb.startswith("be ") and found[at].part in PARTICIPLES | {"VVD"}:
-        said = replace(said, helper=earlier.helper, verb=f"be {found[at].lower}")  # "must be covered and left alone"
-    return replace(said, subject=earlier.subject, subject_start=earlier.subject_start) if earlier else None
+    return _going_on(found, at, said)
+
+
+def _has_other_subject(found: Sequence[Word], begin: int, end: int, first: int, at: int) -> bool:
+    """Whether the verb at words first..at is about something else than words begin..end before it."""
+    before = found[end - 1].lower if end else ""
+    if end and end < first and (before == "of" or _tells_of_clause(found, end, at)):
+        return True  # "photographs, most of which are kept", "nested in the duct, which happens most often"
+    if begin == end:
+        return before in _OBJECTS | {"as", "than"}  # "one of them bears", ", as is the custom"
+    if end < first and _is_one(found[first]) and _are_many(found[begin:end]):
+        return True  # "vinegar and sour foods, which creeps": about something further off
+    return found[begin].lower == "one"  # "one that is too tight"
+
+
+def _going_on(found: Sequence[Word], at: int, said: Predication) -> Predication | None:
+    """What a verb without a subject says of that of the verb before: "... and arrived by sledge"."""
+    earlier = predication(found, said.verb_start)
+    verb = found[at].lower
+    if earlier is None:
+        return None
+    said = replace(said, subject=earlier.subject, subject_start=earlier.subject_start)
+    if earlier.helper == SHOULD and not earlier.verb.startswith("be "):
+        told = replace(said, helper=SHOULD, verb=_denied(earlier.verb.split(), verb))
+        return told if base_form(verb) == verb else None  # "because this makes": that is not told
+    shared = earlier.verb.split()[:1]
+    if shared in (["be"], ["been"]) and found[at].part in PARTICIPLES | {"VVD"}:  # "must be covered and left alone"
+        return replace(said, helper=earlier.helper, verb=f"{shared[0]} {verb}")
+    if _is_passive(found, earlier) and _goes_on_passive(found, at):  # "was drained and used to store potatoes"
+        done = replace(said, helper=earlier.helper, verb=verb)
+        return done if base_form(verb) != verb else None  # "were drafted and run to forty pages"
+    return said
+
+
+def _is_passive(found: Sequence[Word], said: Predication) -> bool:
+    """Whether something was done to the subject: "was drained"."""
+    verb = next((word for word in found if word.end == said.verb_end), None)
+    return said.helper in words.COPULAS and verb is not None and verb.part in {"VVN", "VVD"}
+
+
+def _goes_on_passive(found: Sequence[Word], at: int) -> bool:
+    """Whether a participle behind "and" shares the helper before it: no object follows it."""
+    after = found[at + 1] if at + 1 < len(found) else None
+    has_object = after is not None and (after.is_nominal or after.lower in words.DETERMINERS | words.PRONOUNS)
+    return found[at].part == "VVN" and not has_object
 
 
 def _named(found: Sequence[Word], said: Predication) -> Predication:
@@ -110,17 +146,37 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
     for at in range(first - 1 - apart, 0, -1):
         word, before = found[at], found[at - 1]
         reduced = apart and before.text == "," and word.tag is Tag.NONFINITE  # "her thesis, published in 1916, was"
-        if word.lower in words.RELATIVE or reduced:
+        inner = apart and word.lower in words.RELATIVE and before.text != ","  # of a noun inside the clause
+        if (word.lower in words.RELATIVE and not inner) or reduced:
             own_verb = own_verb or reduced
             end = at - apart
-            fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY
-            begin = end - 1 if found[end - 1].lower in _ANYBODY else _subject_start(found, end, whole=apart)
+            fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY | {"one"}
+            lone = found[end - 1].lower in _ANYBODY | {"one"}
+            begin = end - 1 if lone else _subject_start(found, end, whole=apart)
             leans = any(word.lower in words.PRONOUNS - words.RELATIVE for word in found[at:first])
             return (begin, end if apart or leans else first) if own_verb and fits and begin < end else None
         if word.text in {",", ";", ":", "("} or word.lower in {"and", "or", "but"}:
             return None
         own_verb = own_verb or _says(found, at)
     return None
+
+
+def _behind_participle(found: Sequence[Word], first: int) -> tuple[int, int] | None:
+    """The subject's words where a participle says more of it: "Vinegar diluted with ten parts of water removes"."""
+    at = first - 1
+    while at > 0 and (found[at].is_nominal or _adds(found[at]) or found[at].lower in words.DETERMINERS):
+        at -= 1
+    is_told = at + 1 < first and found[at].part in PARTICIPLES and _says(found, at)
+    if not is_told or found[at].lower in words.NAMING:
+        return None
+    begin = _subject_start(found, at, whole=True)
+    leans = any(word.lower in words.PRONOUNS for word in found[at:first])
+    return (begin, at if leans else first) if begin < at else None
+
+
+def _tells_of_clause(found: Sequence[Word], end: int, at: int) -> bool:
+    """Whether ", which" and the verb at word `at` speak of all that is said before: "in April, which happens often"."""
+    return found[end].text == "," and base_form(found[at].lower) in _OF_EVENTS
 
 
 def _behind_apposition(found: Sequence[Word], first: int) -> tuple[int, int] | None:
@@ -167,7 +223,7 @@ def _says(found: Sequence[Word], at: int) -> bool:
 def _reduced(found: Sequence[Word], at: int) -> Predication | None:
     """What a participle says of the noun before it, as a clause of its own: "the hut was made of turf"."""
     begin = _subject_start(found, at, whole=False)
-    if begin == at or found[at].lower in words.NAMING:
+    if begin == at or found[at].lower in words.NAMING or _tells_which(found, begin, at):
         return None
     phrase = [word.text for word in found[begin:at]]
     if phrase[0].lower() in words.ARTICLES:
@@ -183,6 +239,14 @@ def _reduced(found: Sequence[Word], at: int) -> Predication | None:
     )
 
 
+def _tells_which(found: Sequence[Word], begin: int, at: int) -> bool:
+    """Whether a participle only says of which things the verb behind it is true: "Kites bought in a shop may be"."""
+    behind = takewhile(lambda word: word.tag is not Tag.MARK, found[at + 1 :])
+    verb = next((word for word in behind if word.is_verbal), None)
+    any_of_them = found[at - 1].part == "NN2" or found[begin].lower in {"a", "an"} | words.QUANTIFIERS
+    return verb is not None and any_of_them and not (verb.lower in words.PAST_HELPERS or is_past(verb))
+
+
 def _is_imperative(found: Sequence[Word], at: int) -> bool:
     """Whether a verb says what to do: at the beginning, or behind words that say when ("If it rains, ...")."""
     told = found[at].tag is Tag.VERB and base_form(found[at].lower) == found[at].lower
@@ -192,7 +256,7 @@ def _is_imperative(found: Sequence[Word], at: int) -> bool:
         return told
     if found[at - 1].text == "," and _is_imperative(found, 0):
         return True  # "Dissolve the salt in water, pour it into the tank"
-    adverbial = found[0].lower in words.PREPOSITIONS | words.CONJUNCTIONS or words.is_adverb(found[0].text)
+    adverbial = found[0].lower in words.PREPOSITIONS | words.CONJUNCTIONS or found[0].part.startswith("AV")
     return adverbial and (found[at - 1].text == "," or all(words.is_adverb(word.text) for word in found[:at]))
 
 
@@ -270,7 +334,17 @@ def clause_end(found: Sequence[Word], place: int, end: int) -> int:
     for at, word in enumerate(found):
         if word.start < place:
             continue
-        new_verb = word.lower in {"and", "but", "or"} and any(later.is_verbal for later in found[at + 1 : at + 4])
-        if word.lower in _ENDS_CLAUSE or new_verb:
+        new_verb = word.lower in {"and", "but", "or"} and _is_clause(found[at + 1 :])
+        points = word.lower == "that" and word.part == "DT0"  # "in that direction"
+        if (word.lower in _ENDS_CLAUSE and not points) or new_verb:
             return word.start
     return end
+
+
+def _is_clause(joined: Sequence[Word]) -> bool:
+    """Whether "and" joins what has a verb of its own: one soon behind it, or one behind a noun phrase alone."""
+    phrase = takewhile(
+        lambda word: word.is_nominal or word.lower in words.DETERMINERS or words.is_adverb(word.text), joined
+    )
+    subject = sum(1 for _ in phrase)
+    return any(word.is_verbal for word in joined[: max(3, subject + 1)])

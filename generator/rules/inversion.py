@@ -7,11 +7,12 @@ cellar cooled by?".
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from generator.english import words
 from generator.english.colours import coloured
 from generator.english.tagger import Tag, Word, tagged_words
-from generator.english.verbs import form_of_be
+from generator.english.verbs import base_form, form_of_be
 from generator.rules.clauses import SHOULD, Predication, clause_end
 from generator.rules.openings import (
     AMOUNT_PREPOSITIONS,
@@ -28,7 +29,7 @@ _LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b"
 
 _LIFE = re.compile(r"(?P<name>[^(,]+) \((?P<born>\d{4}) ?[\u2013-] ?(?P<died>\d{4})\)")
 _ABOUT = re.compile(r"(?: (?:about|almost|nearly|only|roughly|at least|at most|up to|(?:more|less|fewer) than))+ *$")
-_LEFT_OVER = re.compile(r"(?: (?:so|even|only))+$")
+_LEFT_OVER = re.compile(r"(?: (?:so|even|only|and|or|but))+$")
 
 MAX_WORDS = 20
 MIN_CLAUSE_WORDS = 4  # "What is thin?" says too little
@@ -36,6 +37,8 @@ MAX_OPENINGS = 2
 
 _DANGLES = words.word_set("who which that because when since if while why how whether what where , ; : and or")
 _BEGINS_CLAUSE = words.word_set("; that because since if while whether why although")
+_SUBORDINATES = words.word_set("until till unless before after since once as than although though")
+_NO_FINITE = frozenset({"be", "been", "being"})
 _JOINS = frozenset({"and", "but"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
 _NAMING = frozenset({SpanKind.NAME, SpanKind.TITLE})
@@ -103,15 +106,26 @@ def _of_words(sentence: str, span: AnswerSpan) -> tuple[str, ...]:
     about = predication_about(found, span)
     if about is None:
         return _of_subject(sentence, found, span)
-    related = _of_relation(before, span, about)
-    if related:
-        return related
+    return _of_relation(before, span, about) or _of_predication(sentence, found, span, about)
+
+
+def _of_predication(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, ...]:
+    """Questions about what is said of a subject; of a clause's own subject, where one begins behind the verb."""
+    before = words_before(found, span)
     between, behind = _around(sentence, found, span, about)
     between = between.rstrip(" ,") if span.kind is SpanKind.REASON else between
     if any(word.lower in _DANGLES for word in tagged_words(between)):
         begins = before[-1].lower in _BEGINS_CLAUSE or (before[-1].lower in _JOINS and before[-2].text == ",")
         told = _of_subject(sentence, found, span) if begins else ()
         return tuple(question for question in told if len(question.split()) >= MIN_CLAUSE_WORDS)
+    if _is_subject_inside(found, span, about) or _is_cut(between):
+        return ()
+    return _of_clause(sentence, span, about, between, behind)
+
+
+def _of_clause(sentence: str, span: AnswerSpan, about: Predication, between: str, behind: str) -> tuple[str, ...]:
+    """Questions with what stands between verb and span, and behind it."""
+    found = tagged_words(sentence)
     between = _ABOUT.sub("", between) if span.kind is SpanKind.QUANTITY else between
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
     if span.start < about.verb_start and span.kind in _SAID_BY_PREPOSITION:
@@ -158,7 +172,8 @@ def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple
     """ "Ada Holm lit the lamp" answers "Who lit the lamp?"."""
     behind = (word for word in found if word.start >= span.end and not words.is_adverb(word.text))
     verb = next(behind, None)
-    if verb is None or not verb.is_verbal or _is_governed(found, span):
+    counts_nothing = span.kind is SpanKind.QUANTITY and not span.unit
+    if verb is None or not verb.is_verbal or counts_nothing or _is_governed(found, span):
         return ()
     end = clause_end(found, verb.end, len(sentence))
     asked = f"How many {span.unit}" if span.unit else "Who" if is_person(span) else "What"
@@ -296,9 +311,61 @@ def _noun_start(before: Sequence[Word], end: int) -> int:
     return next((at + 1 for at in range(end - 1, -1, -1) if not before[at].is_nominal), 0)
 
 
+def _is_subject_inside(found: Sequence[Word], span: AnswerSpan, about: Predication) -> bool:
+    """Whether what is told of another does or is something itself: "until the bell has rung", "for the gas to clear".
+
+    And whether the words behind go on to the verb of what is told: "A pair that discovers a fire shall".
+    """
+    start = max(about.verb_end, span.end)
+    if about.subject_start <= span.start < about.verb_start:
+        return True
+    said = not about.verb or base_form(about.verb.split()[-1]) not in words.SAYING
+    if said and not _is_reduced(found, about) and _next_verb(found, start) is not None:
+        return True
+    between = [word.lower for word in found if about.verb_end <= word.start < span.start]
+    behind = [word for word in found if word.start >= start][:2]
+    told_to = len(behind) > 1 and behind[0].lower == "to" and behind[1].tag is Tag.NONFINITE
+    return told_to and len(between) > 1 and "for" in between[-2:]
+
+
+def _is_cut(between: str) -> bool:
+    """Whether what stands before a span belongs to it: "nothing but a little duckweed", "at one notch"."""
+    return between.lower().split()[-1:] in (["but"], ["and"], ["or"], ["one"], ["whose"])
+
+
+def _is_reduced(found: Sequence[Word], about: Predication) -> bool:
+    """Whether a participle behind its noun is what is said: "a boiler fed with sawdust"."""
+    return any(word.end == about.verb_end and word.tag is Tag.NONFINITE for word in found)
+
+
+def _next_verb(found: Sequence[Word], start: int) -> Word | None:
+    """The finite verb behind character `start` that no new clause brings: "a fire shall blow", not "which has"."""
+    end = _said_end(found, start, found[-1].end)
+    behind = list(takewhile(lambda word: word.lower not in _SUBORDINATES, (w for w in found if start <= w.start < end)))
+    finite = (
+        word
+        for before, word in zip([None, *behind], behind, strict=False)
+        if word.is_verbal and word.lower not in _NO_FINITE and not (before and before.lower in _NO_FINITE)
+    )
+    return next(finite, None)
+
+
+def _said_end(found: Sequence[Word], place: int, end: int) -> int:
+    """Where the clause around `place` ends, also before one that no mark parts from it: "a station he had admired"."""
+    end = clause_end(found, place, end)
+    told = (
+        word.start
+        for before, word, after in zip(found, found[1:], found[2:], strict=False)
+        if place <= word.start < end and before.is_nominal and word.lower in words.SUBJECT_PRONOUNS and after.is_verbal
+    )
+    return next(told, end)
+
+
 def _around(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predication) -> tuple[str, str]:
     """The text between verb and span, and from the span to the end of the clause."""
-    end = clause_end(found, max(about.verb_end, span.end), len(sentence))
+    end = _said_end(found, max(about.verb_end, span.end), len(sentence))
+    if _is_reduced(found, about) and (verb := _next_verb(found, max(about.verb_end, span.end))):
+        end = min(end, verb.start)
     if span.start < about.verb_end:
         return "", sentence[about.verb_end : end]
     return sentence[about.verb_end : span.start], sentence[span.end : end]

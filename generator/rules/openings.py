@@ -79,7 +79,9 @@ def predication_about(found: Sequence[Word], span: AnswerSpan) -> Predication | 
     """What the sentence says that has the span in it; None where the span is the subject or no verb is found."""
     about = predication(found, span.start)
     if about is None and _is_adjunct(words_before(found, span), span):
-        return _first_predication(found, span.end)
+        about = _first_predication(found, span.end)
+        between = {word.lower for word in found if about and span.end <= word.start < about.verb_start}
+        return about if not between & (words.RELATIVE | {";", ":"}) else None  # "in place of a set that mice had eaten"
     return about
 
 

@@ -107,7 +107,9 @@ def _about(sentence: str) -> tuple[Predication | None, bool]:
     """What the sentence's first verb says, and whether of a person."""
     found = tagged_words(sentence)
     at = first_verb(found) or 0
-    about = predication(found, found[at].end) if at else None
+    verbs = (word.end for word in found[at:] if at and word.is_verbal)
+    said = [said for said in (predication(found, end) for end in verbs) if said is not None]
+    about = min(said, key=lambda each: each.subject_start, default=None)
     if about is None:
         return None, False
     return about, found[at - 1].lower in {"he", "she"} or any(name in about.subject for name in people_of(sentence))
