@@ -76,7 +76,15 @@ def _joined(tokens: Sequence[Word], left: tuple[int, int], right: tuple[int, int
     between = [token.lower for token in tokens[left[1] : right[0]]]
     marks = [word for word in between if word not in words.DETERMINERS]
     joins = all(word in {",", "and", "or"} for word in marks) and 0 < len(marks) <= 2
+    if len(marks) == 2 and not _is_listed_before(tokens, left[0]):
+        return False  # "every 150 hours, and the belt has"
     return joins and not (between == marks and _may_be_verb(tokens, left, right[0]))
+
+
+def _is_listed_before(tokens: Sequence[Word], begin: int) -> bool:
+    """Whether a list has an earlier part before word `begin`: of two, no comma stands before "and"."""
+    at = begin - (begin > 0 and tokens[begin - 1].lower in words.DETERMINERS)
+    return at > 1 and tokens[at - 1].text == "," and tokens[at - 2].is_nominal
 
 
 def _may_be_verb(tokens: Sequence[Word], left: tuple[int, int], at: int) -> bool:

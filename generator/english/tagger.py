@@ -131,8 +131,11 @@ def begins_anew(found: Sequence[Word], at: int) -> bool:
     """Whether a word begins a phrase of its own behind a noun: "For weeks boys fished", "In 1802 Ada Holm built"."""
     if at == 0 or found[at - 1].lower.endswith(("'s", "s'")):
         return False
-    if is_year(found, at - 1):
-        return found[at].part[:2] in {"NN", "NP", "AJ"}
+    of_year = at > 1 and found[at - 2].lower == "of" and _YEAR.fullmatch(found[at - 1].text) is not None
+    if is_year(found, at - 1) or of_year:  # "In the summer of 1893 four boys drowned"
+        return found[at].part[:2] in {"NN", "NP", "AJ"} or (of_year and found[at].tag is Tag.NUMBER)
+    if found[at - 1].lower in words.TIMES and found[at].part == "NP0" and found[0].lower in words.PREPOSITIONS:
+        return True  # "In the last season Ada Holm steered"
     if found[at].is_capital:
         at_age = at > 1 and found[at - 2].lower == "at" and found[at].part == "NP0"  # "At fifteen Ada left school"
         return found[at - 1].text.isdigit() or (at_age and found[at - 1].tag is Tag.NUMBER)

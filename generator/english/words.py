@@ -56,6 +56,30 @@ IMPERSONAL = SAYING | word_set(
     "take taken cost rain rained raining snow snowed snowing seem happen turn hoped expected"
 )
 """Verbs of an "it" that is nothing: "it took a week", "it was agreed that"."""
+PREPOSITIONAL = frozenset(
+    f"{verb} {preposition}"
+    for preposition, verbs in {
+        "on": "insist depend rely decide agree remark concentrate focus feed spend comment",
+        "over": "quarrel argue preside take",
+        "to": "belong listen owe lead refer agree object contribute respond amount adjourn turn apply compare",
+        "from": "hide recover suffer wake benefit derive protect accept differ learn descend result",
+        "into": "turn divide translate convert develop",
+        "in": "believe specialise specialize consist result succeed invest participate engage",
+        "at": "laugh aim value estimate",
+    }.items()
+    for verb in verbs.split()
+)
+"""Verbs with the preposition of their object, which is no place: "insist on", "belong to"."""
+NO_PLACES = word_set(
+    """
+    past future present row average advice help use work need purpose secret writing plaster fog heat cold rain snow
+    wind weather speed setting height depth distance age price cost rate time dispute bill leash pairs danger
+    silence peace war life death love anger fear public person general particular detail addition exchange return
+    honour favour memory practice theory charge search demand order trial duty ground condition emergency hour way
+    manner fact opinion wish request hand foot horseback
+    """
+)
+"""Nouns behind "in", "on", "at" or "from" that say no place."""
 TAKING_INFINITIVE = word_set(
     """
     fail try want refuse manage need decide hope intend plan begin start attempt expect forget tend learn wish dare
@@ -64,7 +88,6 @@ TAKING_INFINITIVE = word_set(
 )
 """Verbs behind which "to" begins an infinitive: "failed to light"."""
 POINTING = word_set("this that these those such")
-DEGREES = word_set("too very so quite rather more most less least")
 CONJUNCTIONS = word_set(
     "and or but nor because while when where who which that whose whom if so though although whether what how why"
 )
@@ -84,6 +107,7 @@ NO_ADVERBS_IN_LY = word_set(
 )
 SEASONS = word_set("spring summer autumn winter")
 TIMES_OF_DAY = word_set("morning afternoon evening night noon midnight dawn dusk sunrise sunset midday weekend")
+TIMES = SEASONS | TIMES_OF_DAY | word_set("season day week month year decade century")
 ORDINALS = word_set(
     """
     second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
@@ -116,6 +140,9 @@ BODIES = word_set(
     firm company bank club society association trust charity council committee ministry department institute agency
     union orchestra choir band league foundation school college university brewery factory museum library theatre
     """
+)
+GROUPS = word_set(
+    "board staff couple family team crowd jury guild parliament army navy police panel assembly gang tribe"
 )
 THINGS = BODIES | word_set(
     """
@@ -214,6 +241,19 @@ def is_person(noun: str) -> bool:
     one = many.get(noun.lower(), noun.lower())
     made = ("man", "woman", "men", "women", "maker", "smith", "ologist")
     return any(word in PERSONS or word.endswith(made) for word in (one, one.removesuffix("s")))
+
+
+def may_act(phrase: str) -> bool:
+    """Whether a phrase may stand for somebody: people, a body of them, or whoever does something by its ending."""
+    said = phrase.split()
+    end = next((at for at in range(1, len(said)) if said[at].lower() in PREPOSITIONS), len(said))
+    return any(map(_may_act, said[:end]))
+
+
+def _may_act(noun: str) -> bool:
+    one = noun.lower().removesuffix("s")
+    doer = one.endswith(("er", "or", "ist", "ian", "eer", "ant", "ee", "man", "woman", "men", "wife", "wive"))
+    return is_person(noun) or one in BODIES or noun.lower() in BODIES | GROUPS or (doer and len(one) > 4)
 
 
 def is_thing(name: str) -> bool:

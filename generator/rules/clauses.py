@@ -43,6 +43,8 @@ def predication(found: Sequence[Word], place: int) -> Predication | None:
     at = max(anchors, default=None)
     if at is None:
         return None
+    if at and found[at].lower in words.COPULAS and found[at - 1].lower == "there":
+        return None  # "there is no limit"
     if found[at].tag is Tag.NONFINITE:
         return _reduced(found, at)
     if _is_imperative(found, at):
@@ -309,8 +311,11 @@ def _subject_start(found: Sequence[Word], end: int, *, whole: bool) -> int:
         word = found[at - 1]
         if at < end and begins_anew(found, at):
             break
-        if word.is_nominal or word.lower in {"of", "most", "least", "last", "next"}:
+        counts = at < end and found[at].tag is Tag.NUMBER and word.lower in {"about", "nearly", "almost", "some"}
+        if word.is_nominal or counts or word.lower in {"of", "most", "least", "last", "next"}:
             at -= 1
+        elif word.lower == "all" and at < end and found[at].part == "NP0":
+            break  # "In all Ada Holm made"
         elif word.lower in words.DETERMINERS and word.part not in {"CJT", "PNQ"}:  # "that", where it is one
             at -= 1
             if not (at > 0 and _adds(found[at - 1]) and at > 1 and found[at - 2].is_nominal):

@@ -28,7 +28,10 @@ from generator.rules.voice import active
 _LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b")
 
 _LIFE = re.compile(r"(?P<name>[^(,]+) \((?P<born>\d{4}) ?[\u2013-] ?(?P<died>\d{4})\)")
-_ABOUT = re.compile(r"(?: (?:about|almost|nearly|only|roughly|at least|at most|up to|(?:more|less|fewer) than))+ *$")
+_ABOUT = re.compile(
+    r"(?: (?:about|almost|around|some|approximately|nearly|only|roughly|at least|at most|up to"
+    r"|(?:no )?(?:more|less|fewer) than))+ *$"
+)
 _LEFT_OVER = re.compile(r"(?: (?:so|even|only|and|or|but))+$")
 
 MAX_WORDS = 20
@@ -38,6 +41,7 @@ MAX_OPENINGS = 2
 _DANGLES = words.word_set("who which that because when since if while why how whether what where , ; : and or")
 _BEGINS_CLAUSE = words.word_set("; that because since if while whether why although")
 _SUBORDINATES = words.word_set("until till unless before after since once as than although though")
+_CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.FREQUENCY})
 _NO_FINITE = frozenset({"be", "been", "being"})
 _JOINS = frozenset({"and", "but"})
 _IN_NAMES = words.ARTICLES | {"of", "most", "least"}
@@ -131,7 +135,9 @@ def _of_clause(sentence: str, span: AnswerSpan, about: Predication, between: str
     if span.start < about.verb_start and span.kind in _SAID_BY_PREPOSITION:
         begun = [opening for opening in begun if opening.startswith(_ADVERBIAL)]  # no "What did the mayor dine?"
     questions = [*active(sentence, found, span, about), *_plainer(between, found, span, about)]
-    questions += [question for opening in begun for question in _led_by(opening, between, behind)]
+    own = span.text.lower().split(maxsplit=1)[0] in words.PREPOSITIONS | words.CONJUNCTIONS
+    is_clause = span.kind in _CLAUSES or (own and span.kind is SpanKind.OCCASION)  # "struggled on | until 1924"
+    questions += [question for opening in begun for question in _led_by(opening, between, behind, is_clause=is_clause)]
     if span.start < about.verb_start or about.helper == SHOULD:  # nothing is left of "When did the people put?"
         questions = [question for question in questions if question.endswith(_question(behind))]
     whole = (question for question in questions if question.count("(") == question.count(")") and "( )" not in question)
@@ -156,16 +162,22 @@ def _plainer(between: str, found: Sequence[Word], span: AnswerSpan, about: Predi
     return ()
 
 
-def _led_by(opening: str, between: str, behind: str) -> tuple[str, str]:
+def _led_by(opening: str, between: str, behind: str, *, is_clause: bool) -> tuple[str, str]:
     """With what is left of the clause, and without it."""
-    if opening.startswith(_ADVERBIAL):
+    if opening.startswith(_ADVERBIAL) and not is_clause:
         between = _without_last_preposition(between)
     asked, _, rest = behind.strip().partition(" ")
     if asked in {"and", "or", ","}:
         behind = ""  # of a list
-    elif asked and re.match(rf"How (?:(?:many \w+|much|long) )?{re.escape(asked)} ", opening):
+    elif asked and _is_asked_with(opening, asked):
         behind = rest  # "84 kilometres long" is asked for with "How long", "£15 less" with "How much less"
     return _question(opening, between, behind), _question(opening, between)
+
+
+def _is_asked_with(opening: str, word: str) -> bool:
+    """Whether an opening has the word behind its amount: "How long", "How many metres long", "How much less"."""
+    of_unit = word in words.DIMENSIONS and re.match(rf"How many [\w ]+ {word} ", opening)
+    return bool(of_unit or re.match(rf"How (?:(?:many \w+|much|long) )?{re.escape(word)} ", opening))
 
 
 def _of_subject(sentence: str, found: Sequence[Word], span: AnswerSpan) -> tuple[str, ...]:

@@ -27,7 +27,14 @@ _BY_KIND = {
     SpanKind.PLACE: ("Where{}", "What{}"),
     SpanKind.THING: ("What{}", "What"),
 }
-AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by"})
+AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by", "in"})
+_TITLED = ("Mr ", "Mrs ", "Ms ", "Miss ", "Dr ", "Doctor ", "Sir ", "Mr. ", "Mrs. ", "Dr. ")
+_NEARLY = word_set("about almost around some nearly only roughly approximately no")
+_APPROXIMATING = frozenset(
+    {("up", "to"), ("at", "least"), ("at", "most"), ("more", "than"), ("less", "than"), ("fewer", "than")}
+)
+_UNASKED = word_set("at from until till between beyond after before by to of since past")
+"""Before a number that counts nothing: no "How many did the council vote by?"."""
 _HOURS = frozenset(map(str, range(13)))
 _LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 
@@ -141,12 +148,14 @@ def _asked(span: AnswerSpan, before: Sequence[Word]) -> tuple[str, ...]:
     """Question words by kind; `{}` is where helper and subject go."""
     last = before[-1].lower if before else ""
     last = before[-2].lower if last in words.ARTICLES and len(before) > 1 else last
-    if span.kind is SpanKind.NAME and last in words.PLACE_PREPOSITIONS:
+    if span.kind is SpanKind.NAME and last in words.PLACE_PREPOSITIONS and not span.text.startswith(_TITLED):
         return ("Where{}", "What is the name of")
     if span.kind is SpanKind.NAME and (last == "of" or not is_person(span)):
         return ("What{}", "What is the name of")
     if span.kind is SpanKind.THING and (last == "by" or is_person(span)):
         is_who = span.text.split()[-1][0].isupper() or is_person(span)
+        if not (is_who or words.may_act(span.text)):
+            return ("What{}",)
         return ("Who{}", "What{}") if is_who else ("What{}", "Who{}")
     if span.kind is SpanKind.DATE and span.text.isdigit():
         return ("In what year{}", "When{}")
@@ -160,7 +169,8 @@ def is_person(span: AnswerSpan) -> bool:
     if words.is_thing(last):
         return False
     if span.kind is SpanKind.NAME or (last != span.text and all(word.is_capital for word in said)):
-        return said[0].lower not in words.ARTICLES
+        by_office = len(said) > 1 and (len(said) == 2 or said[2].lower == "of") and words.is_person(said[1].text)
+        return said[0].lower not in words.ARTICLES or by_office  # "the Treasurer", "the Warden of Shoes"
     if span.kind not in {SpanKind.THING, SpanKind.ROLE}:
         return False
     head = said[: next((at for at in range(1, len(said)) if said[at].lower in words.PREPOSITIONS), len(said))]
@@ -171,16 +181,34 @@ def is_person(span: AnswerSpan) -> bool:
 
 def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Predication) -> tuple[str, ...]:
     """Questions for an amount; `after` is the word behind it: "84 kilometres long"."""
+    before = _without_approximation(before)
     preposition = before[-1].lower if before else ""
     if after in words.DIMENSIONS - {"away", "across"}:
-        return (f"How {after}{{}}", f"How many {span.unit}{{}}")
+        if about.verb or about.helper not in words.COPULAS:
+            return ()  # "stand on a floor 20 centimetres thick"
+        return (f"How {after}{{}}", f"How many {span.unit} {after}{{}}")
     if _is_share(span) or span.unit.startswith("\u00b0"):
         return _of_sign(span, preposition)
-    if preposition in AMOUNT_PREPOSITIONS and span.unit:
+    lasts = span.unit.rstrip("s") in _DURATIONS
+    if preposition in AMOUNT_PREPOSITIONS and span.unit and (lasts or preposition != "in"):
         return (f"{preposition.capitalize()} how many {span.unit}{{}}",)
     if span.unit or _is_money(span):
         return ("How much{}",) if about.verb == "cost" else _of_unit(span)
     return _of_number(span, before, about)
+
+
+def _without_approximation(before: Sequence[Word]) -> Sequence[Word]:
+    """The words before an amount without "about", "at least", "up to", "no more than"."""
+    end = len(before)
+    while end:
+        last = tuple(word.lower for word in before[max(0, end - 2) : end])
+        if last in _APPROXIMATING:
+            end -= 2
+        elif last[-1] in _NEARLY:
+            end -= 1
+        else:
+            break
+    return before[:end]
 
 
 def _of_sign(span: AnswerSpan, preposition: str) -> tuple[str, ...]:
@@ -198,9 +226,9 @@ def _of_number(span: AnswerSpan, before: Sequence[Word], about: Predication) -> 
         return ("How much{}",)
     if "age" in span.text.split():
         return ("At what age{}",) if preposition == "at" else ("What age{}",)
-    if preposition == "at" and person:
+    if preposition == "at" and (person or in_digits([span.text.lower()])[0] in _HOURS):
         return ("When{}",) if in_digits([span.text.lower()])[0] in _HOURS else ("At what age{}",)
-    if before and before[-1].is_nominal:
+    if before and (before[-1].is_nominal or preposition in _UNASKED or span.text[0].isupper()):
         return ()
     if about.helper in words.COPULAS and not about.verb:
         return (

@@ -224,7 +224,8 @@ def _candidates(sentence: str) -> Iterator[AnswerSpan]:
         yield _span(sentence, start, end, SpanKind.COLOUR)
     yield from _names(sentence, tokens)
     for begin, behind in noun_phrases(tokens, MAX_LIST_SHARE * len(sentence)):
-        yield _phrase(sentence, tokens, begin, behind)
+        if not _is_pointed_at(tokens, begin):
+            yield _phrase(sentence, tokens, begin, behind)
 
 
 def _span(sentence: str, start: int, end: int, kind: SpanKind, unit: str = "") -> AnswerSpan:
@@ -363,14 +364,43 @@ def _capital_at(tokens: Sequence[Word], at: int) -> bool:
     return at < len(tokens) and tokens[at].is_capital and tokens[at].is_nominal
 
 
+def _is_no_place(head: Word) -> bool:
+    """Whether a noun names a time, a state or an act: "in the seventies", "on the advice"."""
+    return head.lower in words.TIMES | words.DURATIONS | words.NO_PLACES or head.lower.endswith(("ties", "ness", "ism"))
+
+
+def _is_object_of(tokens: Sequence[Word], at: int) -> bool:
+    """Whether the verb before needs the preposition at word `at` for its object: "insisted on a narrow gauge"."""
+    verb = next((word for word in reversed(tokens[:at]) if word.part.startswith("VV")), None)
+    return verb is not None and f"{base_form(verb.lower)} {tokens[at].lower}" in words.PREPOSITIONAL
+
+
+def _is_pointed_at(tokens: Sequence[Word], begin: int) -> bool:
+    """Whether a phrase says nothing without the text before it: "in that direction"."""
+    return begin > 0 and tokens[begin - 1].lower in words.POINTING and tokens[begin - 1].part != "CJT"
+
+
+def _modifiers_start(tokens: Sequence[Word], start: int) -> int:
+    """Where a phrase begins whose first word is modified: "a newly married couple", "one penny"."""
+    at = start
+    while at > 0 and tokens[at - 1].lower.endswith("ly") and words.is_adverb(tokens[at - 1].text):
+        at -= 1
+    at -= at > 0 and tokens[at - 1].lower == "one" and (at == 1 or tokens[at - 2].lower not in words.DETERMINERS)
+    with_article = 0 < at < start and tokens[at - 1].lower in words.ARTICLES
+    return at - with_article if with_article or (at < start and tokens[at].lower == "one") else start
+
+
 def _phrase(sentence: str, tokens: Sequence[Word], begin: int, end: int) -> AnswerSpan:
     start = begin - 1 if begin and tokens[begin - 1].lower in words.ARTICLES | words.QUANTIFIERS else begin
-    start -= start > 0 and tokens[start - 1].lower in {"most", "least", "all", "both"}
+    start = _modifiers_start(tokens, start)
+    at_least = start > 1 and tokens[start - 2].lower == "at"
+    start -= start > 0 and tokens[start - 1].lower in {"most", "least", "all", "both"} and not at_least
     preposition = tokens[start - 1].lower if start else ""
     head = tokens[end - 1]
     bare = start == begin and not head.is_capital  # "from red granite", "in packs of six"
     at_place = preposition in words.PLACE_PREPOSITIONS and not bare and not words.is_person(head.text)
     at_place = at_place and not (start > 1 and tokens[start - 2].lower in _BEFORE_REASONS)
+    at_place = at_place and not (_is_no_place(head) or _is_object_of(tokens, start - 1))
     kind = SpanKind.PLACE if at_place else SpanKind.THING
     if preposition in words.PREPOSITIONS - {"of", "for"} and head.lower in words.TIMES_OF_DAY:
         kind = SpanKind.OCCASION

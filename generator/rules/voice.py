@@ -59,6 +59,8 @@ def active(sentence: str, found: Sequence[Word], span: AnswerSpan, about: Predic
     ends_in_name = len(span.text.split()) > 2 and all(word[0].isupper() for word in span.text.split()[-2:])
     is_thing = not ends_in_name or words.NAMING & set(span.text.split())
     asked = ("Who", "What") if is_thing and not is_person(span) else ("Who",)
+    if is_thing and not (span.kind is SpanKind.NAME or words.may_act(span.text) or is_person(span)):
+        asked = ("What",)
     if span.kind is SpanKind.NAME and words.is_thing(span.text) and words.head_noun(span.text) not in words.BODIES:
         asked = ("What",)
     questions = [f"{word} {said}?" for word in asked]
