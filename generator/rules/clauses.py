@@ -93,7 +93,14 @@ def _has_other_subject(found: Sequence[Word], begin: int, end: int, first: int, 
         return before in _OBJECTS | {"as", "than"}  # "one of them bears", ", as is the custom"
     if end < first and _is_one(found[first]) and _are_many(found[begin:end]):
         return True  # "vinegar and sour foods, which creeps": about something further off
-    return found[begin].lower == "one"  # "one that is too tight"
+    return found[begin].lower == "one" or _stands_behind(found, begin, end, first)  # "one that is too tight"
+
+
+def _stands_behind(found: Sequence[Word], begin: int, end: int, first: int) -> bool:
+    """Whether a sentence begins with where or when, and has its subject behind the verb: "In one corner lay a bear"."""
+    led = end == first and found[begin].tag is not Tag.NUMBER and found[0].lower in words.PREPOSITIONS - {"of"}
+    between = found[1:begin] if begin else ()
+    return led and begin > 0 and all(word.lower in words.DETERMINERS - {"all"} | {"one"} for word in between)
 
 
 def _going_on(found: Sequence[Word], at: int, said: Predication) -> Predication | None:

@@ -21,6 +21,7 @@ class People:
     def __init__(self) -> None:
         self._met: list[str] = []  # the one mentioned last is the last
         self._pronouns: dict[str, frozenset[str]] = {}
+        self._beside: dict[str, set[str]] = {}  # of whom the sentence was told that somebody was first named in
         self._before: frozenset[str] = frozenset()  # words of the sentence before
 
     def meant(self, sentence: str) -> str:
@@ -28,7 +29,13 @@ class People:
         spoken = tagged_words(sentence)
         pronoun = next((word for word in spoken if word.lower in MALE | FEMALE), None)
         meant = self._behind(pronoun, sentence) if pronoun else ""
+        subjects = [span.text for span in names_of(sentence) if span.start < verb_start(sentence)]
+        told_of = {self._full(name) for name in (*subjects, *(word.text for word in spoken[:1]))} & {
+            *self._met,
+            *subjects,
+        }
         for name in (*reversed(people_of(sentence)), meant):
+            self._beside.setdefault(self._full(name), told_of - {self._full(name)})
             self._mention(name)
         self._before = frozenset(word.lower for word in spoken)
         return meant
@@ -55,8 +62,13 @@ class People:
         self._met = [*others, known][-REMEMBERED:] if known else others
 
     def _fitting(self, pronouns: frozenset[str]) -> str:
-        """The one met last, but one who was "she" before where the last sentence already spoke of a "her"."""
+        """The one met last, but one who was "she" before where the last sentence already spoke of a "her".
+
+        Nor one who was first named in what was told of a "she": "Ada Holm married a smith, Tom Reed."
+        """
         fitting = [name for name in reversed(self._met) if self._pronouns.get(name, pronouns) == pronouns]
+        known = {name for name in fitting if name in self._pronouns}
+        fitting.sort(key=lambda name: name not in known and bool(self._beside[name] & known))
         if self._before & pronouns:
             fitting.sort(key=lambda name: name not in self._pronouns)
         return next(iter(fitting), "")
@@ -76,6 +88,8 @@ def names_of(sentence: str) -> Sequence[AnswerSpan]:
 
 def _is_placed(before: str) -> bool:
     last = before.lower().split()[-2:]
+    if last and last[-1] in words.PRONOUNS:
+        return False  # "Near the end of it Ada Holm stood"
     return not before.rstrip().endswith(",") and any(
         word in words.PLACE_PREPOSITIONS | {"of", "called"} for word in last
     )

@@ -25,6 +25,13 @@ def told(*sentences: str) -> list[str]:
         (["The guards were tall.", "They sang."], "Their chief wept.", "The guards' chief wept."),
         (["The mill is old."], "They sang.", "They sang."),
         (["Mila kept the pieces.", "For weeks her parcel lay in a box."], "It was found.", "The parcel was found."),
+        (["The cave is old.", "In one corner lay a bear."], "It is deep.", "The cave is deep."),
+        (["The cave is old.", "At the end of it Ada Holm lit a lamp."], "They sang.", "They sang."),
+        (
+            ["The rules, printed in a book that rats ate, were drafted by Ada Holm."],
+            "They were altered.",
+            "The rules were altered.",
+        ),
         (["The mill is old.", "The boats are new."], "It burned down.", "The mill burned down."),
     ],
 )
@@ -70,6 +77,8 @@ LIFE = ("Ada Holm was a smith.", "Her father mended clocks.")
         (("She found an orchid.",), "She named it after her mother.", "Ada Holm named the orchid after her mother."),
         (("She found an orchid.",), "She said it was blue.", "Ada Holm said it was blue."),
         (("The guide was old.",), "She sold it in May.", "Ada Holm sold it in May."),
+        (("Holm married a smith, Tom Reed.",), "She cast bells.", "Ada Holm cast bells."),
+        (("It was bought by Eva Lind, a smith.",), "She cast bells.", "Eva Lind cast bells."),
         ((), "The guide Tavo Lenn saved her when she fell.", "The guide Tavo Lenn saved her when she fell."),
         ((), "The man who paid said that he was ill.", "The man who paid said that he was ill."),
     ],
