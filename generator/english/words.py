@@ -95,7 +95,7 @@ ADVERBS = word_set(
     """
     only also please today still now never always then there here not ever once twice just too very more most less
     least almost nearly about instead however again soon later
-    afterwards meanwhile otherwise thereafter usually often sometimes first last at far ago
+    alone afterwards meanwhile otherwise thereafter usually often sometimes first last at far ago
     """
 )
 NO_ADVERBS_IN_LY = word_set(

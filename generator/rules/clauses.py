@@ -64,8 +64,11 @@ def _of_chain(found: Sequence[Word], first: int, at: int) -> Predication | None:
         end = next((at for at in range(end - 1, 0, -1) if found[at].text == "("), end)
     begin = _subject_start(found, end, whole=end == first or _disagree(found[end - 1], found[first]))
     told = _behind_relative(found, first) or _behind_apposition(found, first) or _behind_participle(found, first)
+    told = told or _behind_adverbial(found, first) or _antecedent(found, begin, end, first)
     if told is not None:
         begin, end = told
+        if begin == end:
+            return None
     elif end == first - 1 and found[end].text == "," and _is_object(found, begin, end):
         begin = end  # "kept bees, played the fiddle"
     helper, verb = _parted(found[first : at + 1])
@@ -181,6 +184,33 @@ def _behind_participle(found: Sequence[Word], first: int) -> tuple[int, int] | N
     begin = _subject_start(found, at, whole=True)
     leans = any(word.lower in words.PRONOUNS for word in found[at:first])
     return (begin, at if leans else first) if begin < at else None
+
+
+def _behind_adverbial(found: Sequence[Word], first: int) -> tuple[int, int] | None:
+    """The subject's words where ", of striped wool," stands between it and its verb; an empty run where none do."""
+    begin = _subject_start(found, first - 1, whole=False) if first and found[first - 1].text == "," else 0
+    begin += found[begin].lower == "of"
+    apart = begin > 2 and found[begin - 1].lower in words.PREPOSITIONS and found[begin - 2].text == ","
+    if not apart or begin >= first - 1:
+        return None
+    return _subject_start(found, begin - 2, whole=True), begin - 2
+
+
+def _antecedent(found: Sequence[Word], begin: int, end: int, first: int) -> tuple[int, int] | None:
+    """Whom "who" behind words begin..end is said of, or what "that", where not of these: "a widow from Oss, who"."""
+    if not 2 <= begin < end < first or found[begin - 1].lower not in words.PREPOSITIONS - {"of"}:
+        return None
+    is_name = all(word.is_capital for word in found[begin:end])
+    phrase = " ".join(word.text for word in found[begin:end])
+    relative = next((word.lower for word in found[end:first] if word.lower in words.RELATIVE), "")
+    of_people = relative == "who"
+    person = words.may_act(phrase) or (is_name and found[begin - 1].lower not in words.PLACE_PREPOSITIONS)
+    if not relative or (of_people and person) or not (of_people or is_name):
+        return None
+    earlier = _subject_start(found, begin - 1, whole=False)
+    told = " ".join(word.text for word in found[earlier : begin - 1])
+    fits = earlier < begin - 1 and (not of_people or words.may_act(told) or found[earlier].is_capital)
+    return (earlier, begin - 1) if fits else (begin, begin)
 
 
 def _tells_of_clause(found: Sequence[Word], end: int, at: int) -> bool:

@@ -122,8 +122,9 @@ def _of_predication(sentence: str, found: Sequence[Word], span: AnswerSpan, abou
         begins = before[-1].lower in _BEGINS_CLAUSE or (before[-1].lower in _JOINS and before[-2].text == ",")
         told = _of_subject(sentence, found, span) if begins else ()
         return tuple(question for question in told if len(question.split()) >= MIN_CLAUSE_WORDS)
-    if _is_subject_inside(found, span, about) or _is_cut(between):
-        return ()
+    aims = about.helper in words.COPULAS and not about.verb and between.split()[:1] == ["to"]
+    if aims or _is_subject_inside(found, span, about) or _is_cut(between, span):
+        return ()  # "the purpose is to keep bees"
     return _of_clause(sentence, span, about, between, behind)
 
 
@@ -132,7 +133,8 @@ def _of_clause(sentence: str, span: AnswerSpan, about: Predication, between: str
     found = tagged_words(sentence)
     between = _ABOUT.sub("", between) if span.kind is SpanKind.QUANTITY else between
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
-    if span.start < about.verb_start and span.kind in _SAID_BY_PREPOSITION:
+    is_owned = between.lower().split()[-1:] and between.lower().split()[-1] in words.OWNERS  # "has its seat there"
+    if is_owned or (span.start < about.verb_start and span.kind in _SAID_BY_PREPOSITION):
         begun = [opening for opening in begun if opening.startswith(_ADVERBIAL)]  # no "What did the mayor dine?"
     questions = [*active(sentence, found, span, about), *_plainer(between, found, span, about)]
     own = span.text.lower().split(maxsplit=1)[0] in words.PREPOSITIONS | words.CONJUNCTIONS
@@ -340,8 +342,11 @@ def _is_subject_inside(found: Sequence[Word], span: AnswerSpan, about: Predicati
     return told_to and len(between) > 1 and "for" in between[-2:]
 
 
-def _is_cut(between: str) -> bool:
-    """Whether what stands before a span belongs to it: "nothing but a little duckweed", "at one notch"."""
+def _is_cut(between: str, span: AnswerSpan) -> bool:
+    """Whether what stands before a span belongs to it: "nothing but a little duckweed", "until the lamp on it"."""
+    said = set(between.lower().split())
+    if said & {"until", "till", "unless"} and span.kind not in {SpanKind.DATE, SpanKind.OCCASION}:
+        return True
     return between.lower().split()[-1:] in (["but"], ["and"], ["or"], ["one"], ["whose"])
 
 

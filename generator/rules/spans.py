@@ -239,11 +239,19 @@ def _clauses(sentence: str, tokens: Sequence[Word]) -> Iterator[AnswerSpan]:
             if kind is SpanKind.REASON and match.start() == 0:
                 text = text.partition(", ")[0]  # "Due to a strike, the fair was cancelled"
             inside = [token for token in tokens if 0 <= token.start - match.start() < len(text)]
+            if kind is SpanKind.OCCASION and _is_cut_off(sentence[match.start() + len(text) :], inside):
+                continue
             if 1 < len(text.split()) <= MAX_CLAUSE_WORDS and _is_clause(sentence[: match.start()], inside):
                 yield _span(sentence, match.start(), match.start() + len(text), kind)
     for match in _SAID.finditer(sentence):
         if len(match["said"].split()) <= MAX_CLAUSE_WORDS:
             yield _span(sentence, match.start("said"), match.end("said"), SpanKind.THING)
+
+
+def _is_cut_off(behind: str, said: Sequence[Word]) -> bool:
+    """Whether a comma stands before the verb of a clause: "when our cook, Ada Holm, broke"."""
+    adds = re.match(r", (?:[A-Z]|an? |the )", behind) is not None
+    return adds and said[0].lower in {"when", "if", "whenever"} and first_verb(said) is None
 
 
 def _is_clause(before: str, said: Sequence[Word]) -> bool:
@@ -386,6 +394,7 @@ def _modifiers_start(tokens: Sequence[Word], start: int) -> int:
     while at > 0 and tokens[at - 1].lower.endswith("ly") and words.is_adverb(tokens[at - 1].text):
         at -= 1
     at -= at > 0 and tokens[at - 1].lower == "one" and (at == 1 or tokens[at - 2].lower not in words.DETERMINERS)
+    at -= 0 < at < start and tokens[at - 1].lower in {"most", "least", "very"}
     with_article = 0 < at < start and tokens[at - 1].lower in words.ARTICLES
     return at - with_article if with_article or (at < start and tokens[at].lower == "one") else start
 

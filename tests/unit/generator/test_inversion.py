@@ -188,6 +188,16 @@ def test_what_is_told_of_somebody_is_no_instruction(sentence):
         ("The heat is judged by a bead hung inside the door.", "a bead", "What judges the heat?"),
         ("The storm broke the mast and no other ship could leave.", "the mast", "What did the storm break?"),
         ("Ada Holm paid a smith and, to please him, sang.", "a smith", "Who did Ada Holm pay?"),
+        ("Her costume, of striped wool, hangs in a case.", "a case", "Where does her costume hang?"),
+        (
+            "Wild birds, on the other hand, are treated without charge.",
+            "charge",
+            "What are wild birds treated without?",
+        ),
+        ("She met a brewer's widow from Oss, who opened a school.", "a school", "What did a brewer's widow open?"),
+        ("She worked in a foundry in Oss that made stoves.", "stoves", "What did a foundry make?"),
+        ("It was led by Samir Okonjo, who set bones.", "bones", "What did Samir Okonjo set?"),
+        ("At its head is Ada Holm, who alone carries the key.", "the key", "What does Ada Holm alone carry?"),
     ],
 )
 def test_a_clause_ends_where_another_verb_has_its_own_subject(sentence, answer, question):
@@ -207,6 +217,9 @@ def test_a_clause_ends_where_another_verb_has_its_own_subject(sentence, answer, 
         ("They need nothing but duckweed.", "duckweed"),
         ("They were drafted by Ada Holm and run to forty pages.", "forty pages"),
         ("In 1884 lamps that rats had eaten were sold.", "1884"),
+        ("Never open the lid until the gauge on the pot reads 35 degrees.", "the gauge"),
+        ("The aim is to keep bees.", "bees"),
+        ("The firm has its seat there.", "seat"),
     ],
 )
 def test_nothing_is_asked_about_a_verb_that_a_span_does_not_belong_to(sentence, answer):

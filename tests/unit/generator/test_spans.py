@@ -101,6 +101,7 @@ def test_answers_of_every_kind_are_found(sentence, text, kind):
         ("In 1802 people left the town.", "1802 people"),
         ("Night shifts begin at 21:15 and end at 05:30.", "21:15 and end"),
         ("The lamp can only be turned in that direction.", "direction"),
+        ("There was one accident, when our cook, Bram Tolliver, fell.", "when our cook"),
         ("The floor is at least 20 centimetres thick.", "least 20 centimetres"),
         ("The belt is greased every 150 hours, and the chain breaks.", "every 150 hours, and the chain"),
         ("About 10 to 12 came, or between 10 and 20 people.", "20 people"),
