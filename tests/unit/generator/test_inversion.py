@@ -244,6 +244,8 @@ def test_nothing_is_asked_about_a_verb_that_a_span_does_not_belong_to(sentence, 
         ("The firm struggled on until 1924.", "until 1924", "When did the firm struggle on?"),
         ("In the hot summer of 1893 four boys drowned.", "1893", "In what year did four boys drown?"),
         ("In the last season Ada Holm steered the boat.", "the boat", "What did Ada Holm steer?"),
+        ("Heavy rain on 12 May raised the river.", "the river", "What did heavy rain on 12 May raise?"),
+        ("On 20 May Ada Holm and Tom Reed dived.", "Ada Holm and Tom Reed", "Who dived?"),
         ("In all Ada Holm made 412 bells.", "412 bells", "How many bells did Ada Holm make?"),
         ("Admission cost one penny.", "one penny", "What did admission cost?"),
         (
