@@ -103,6 +103,7 @@ def _stands_behind(found: Sequence[Word], begin: int, end: int, first: int) -> b
     """Whether a sentence begins with where or when, and has its subject behind the verb: "In one corner lay a bear"."""
     led = end == first and found[begin].tag is not Tag.NUMBER and found[0].lower in words.PREPOSITIONS - {"of"}
     between = found[1:begin] if begin else ()
+    led = led and not (between and found[begin].lower in words.DETERMINERS)  # "Under her the firm grew"
     return led and begin > 0 and all(word.lower in words.DETERMINERS - {"all"} | {"one"} for word in between)
 
 
@@ -176,7 +177,7 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
 def _behind_participle(found: Sequence[Word], first: int) -> tuple[int, int] | None:
     """The subject's words where a participle says more of it: "Vinegar diluted with ten parts of water removes"."""
     at = first - 1
-    while at > 0 and (found[at].is_nominal or _adds(found[at]) or found[at].lower in words.DETERMINERS):
+    while at > 0 and (found[at].is_nominal or _adds(found[at]) or found[at].lower in words.DETERMINERS | {"one"}):
         at -= 1
     is_told = at + 1 < first and found[at].part in PARTICIPLES and _says(found, at)
     if not is_told or found[at].lower in words.NAMING:

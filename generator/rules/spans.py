@@ -409,7 +409,8 @@ def _phrase(sentence: str, tokens: Sequence[Word], begin: int, end: int) -> Answ
     bare = start == begin and not head.is_capital  # "from red granite", "in packs of six"
     at_place = preposition in words.PLACE_PREPOSITIONS and not bare and not words.is_person(head.text)
     at_place = at_place and not (start > 1 and tokens[start - 2].lower in _BEFORE_REASONS)
-    at_place = at_place and not (_is_no_place(head) or _is_object_of(tokens, start - 1))
+    of_it = next((at for at in range(begin + 1, end) if tokens[at].lower == "of"), end)
+    at_place = at_place and not (_is_no_place(tokens[of_it - 1]) or _is_object_of(tokens, start - 1))
     kind = SpanKind.PLACE if at_place else SpanKind.THING
     if preposition in words.PREPOSITIONS - {"of", "for"} and head.lower in words.TIMES_OF_DAY:
         kind = SpanKind.OCCASION

@@ -246,6 +246,8 @@ def test_nothing_is_asked_about_a_verb_that_a_span_does_not_belong_to(sentence, 
         ("In the last season Ada Holm steered the boat.", "the boat", "What did Ada Holm steer?"),
         ("Heavy rain on 12 May raised the river.", "the river", "What did heavy rain on 12 May raise?"),
         ("On 20 May Ada Holm and Tom Reed dived.", "Ada Holm and Tom Reed", "Who dived?"),
+        ("Under her the firm grew to eighty men.", "eighty men", "To how many men did the firm grow?"),
+        ("A guest caught without one is fined forty florins.", "forty florins", "How many florins is a guest fined?"),
         ("In all Ada Holm made 412 bells.", "412 bells", "How many bells did Ada Holm make?"),
         ("Admission cost one penny.", "one penny", "What did admission cost?"),
         (
@@ -284,6 +286,7 @@ def test_some_amounts_and_places_are_not_asked_for(sentence, answer):
     [
         ("Prices fell in the seventies.", "the seventies"),
         ("The engineer insisted on a narrow gauge.", "a narrow gauge"),
+        ("The town turned to gas on the advice of Ada Holm.", "the advice of Ada Holm"),
         ("The tram owes its existence to a dispute over herring.", "a dispute"),
         ("The guests listened to a wedding band.", "a wedding band"),
     ],
