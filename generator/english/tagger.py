@@ -136,12 +136,10 @@ def begins_anew(found: Sequence[Word], at: int) -> bool:
         return found[at].part[:2] in {"NN", "NP", "AJ"} or (of_year and found[at].tag is Tag.NUMBER)
     if found[at - 1].lower in words.TIMES and found[at].part == "NP0" and found[0].lower in words.PREPOSITIONS:
         return True  # "In the last season Ada Holm steered"
-    dated = at > 1 and found[at - 1].text in words.MONTHS and found[at - 2].tag is Tag.NUMBER
     if found[at].is_capital and found[at].text not in words.MONTHS:
-        if dated:
-            return True  # "On 20 September Ada Holm dived"
+        dated = at > 1 and found[at - 1].text in words.MONTHS and found[at - 2].tag is Tag.NUMBER  # "On 20 May Ada"
         at_age = at > 1 and found[at - 2].lower == "at" and found[at].part == "NP0"  # "At fifteen Ada left school"
-        return found[at - 1].text.isdigit() or (at_age and found[at - 1].tag is Tag.NUMBER)
+        return dated or found[at - 1].text.isdigit() or (at_age and found[at - 1].tag is Tag.NUMBER)
     many = found[at - 1].part == "NN2" and not found[at - 1].is_capital
     return many and (found[at].part == "NN2" or found[at].part.startswith("AJ"))  # "after 150 meals fine cracks"
 

@@ -13,7 +13,7 @@ from generator.english.tagger import PARTICIPLES, Tag, Word, begins_anew
 from generator.english.verbs import base_form, form_of_be, is_past
 
 _ENDS_CLAUSE = frozenset({",", ";", ":", ".", "(", "who", "which", "that", "because", "when", "since", "if", "while"})
-_ANYBODY = words.ANYBODY | {"those"}
+_ANYBODY = words.ANYBODY | {"those", "one"}
 _OBJECTS = frozenset({"them", "him", "us", "me", "whom"})
 _OF_EVENTS = frozenset({"happen", "occur", "mean", "prove"})
 _DENYING = frozenset({"not", "never"})
@@ -163,8 +163,8 @@ def _behind_relative(found: Sequence[Word], first: int) -> tuple[int, int] | Non
         if (word.lower in words.RELATIVE and not inner) or reduced:
             own_verb = own_verb or reduced
             end = at - apart
-            fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY | {"one"}
-            lone = found[end - 1].lower in _ANYBODY | {"one"}
+            fits = before.text == "," if apart else before.is_nominal or before.lower in _ANYBODY
+            lone = found[end - 1].lower in _ANYBODY
             begin = end - 1 if lone else _subject_start(found, end, whole=apart)
             leans = any(word.lower in words.PRONOUNS - words.RELATIVE for word in found[at:first])
             return (begin, end if apart or leans else first) if own_verb and fits and begin < end else None

@@ -16,6 +16,7 @@ from generator.english.verbs import base_form, form_of_be
 from generator.rules.clauses import SHOULD, Predication, clause_end
 from generator.rules.openings import (
     AMOUNT_PREPOSITIONS,
+    APPROXIMATION,
     is_person,
     openings,
     predication_about,
@@ -28,10 +29,6 @@ from generator.rules.voice import active
 _LONG_NAME = re.compile(r"\b([Tt]he) (?:[A-Z][\w'\u2019-]+ ){2,}([A-Z][\w-]+)\b")
 
 _LIFE = re.compile(r"(?P<name>[^(,]+) \((?P<born>\d{4}) ?[\u2013-] ?(?P<died>\d{4})\)")
-_ABOUT = re.compile(
-    r"(?: (?:about|almost|around|some|approximately|nearly|only|roughly|at least|at most|up to"
-    r"|(?:no )?(?:more|less|fewer) than))+ *$"
-)
 _LEFT_OVER = re.compile(r"(?: (?:so|even|only|and|or|but))+$")
 
 MAX_WORDS = 20
@@ -40,7 +37,9 @@ MAX_OPENINGS = 2
 
 _DANGLES = words.word_set("who which that because when since if while why how whether what where , ; : and or")
 _BEGINS_CLAUSE = words.word_set("; that because since if while whether why although")
-_SUBORDINATES = words.word_set("until till unless before after since once as than although though")
+_AWAITING = frozenset({"until", "till", "unless"})
+_OF_THE_NEXT = words.word_set("but and or one whose")
+_SUBORDINATES = _AWAITING | words.word_set("before after since once as than although though")
 _CLAUSES = frozenset({SpanKind.REASON, SpanKind.MANNER, SpanKind.FREQUENCY})
 _NO_FINITE = frozenset({"be", "been", "being"})
 _JOINS = frozenset({"and", "but"})
@@ -131,9 +130,9 @@ def _of_predication(sentence: str, found: Sequence[Word], span: AnswerSpan, abou
 def _of_clause(sentence: str, span: AnswerSpan, about: Predication, between: str, behind: str) -> tuple[str, ...]:
     """Questions with what stands between verb and span, and behind it."""
     found = tagged_words(sentence)
-    between = _ABOUT.sub("", between) if span.kind is SpanKind.QUANTITY else between
+    between = APPROXIMATION.sub("", between) if span.kind is SpanKind.QUANTITY else between
     begun = [opening.text for opening in openings(sentence, span) if opening.may_end][:MAX_OPENINGS]
-    is_owned = between.lower().split()[-1:] and between.lower().split()[-1] in words.OWNERS  # "has its seat there"
+    is_owned = not words.OWNERS.isdisjoint(between.lower().split()[-1:])  # "has its seat there"
     if is_owned or (span.start < about.verb_start and span.kind in _SAID_BY_PREPOSITION):
         begun = [opening for opening in begun if opening.startswith(_ADVERBIAL)]  # no "What did the mayor dine?"
     questions = [*active(sentence, found, span, about), *_plainer(between, found, span, about)]
@@ -344,10 +343,9 @@ def _is_subject_inside(found: Sequence[Word], span: AnswerSpan, about: Predicati
 
 def _is_cut(between: str, span: AnswerSpan) -> bool:
     """Whether what stands before a span belongs to it: "nothing but a little duckweed", "until the lamp on it"."""
-    said = set(between.lower().split())
-    if said & {"until", "till", "unless"} and span.kind not in {SpanKind.DATE, SpanKind.OCCASION}:
-        return True
-    return between.lower().split()[-1:] in (["but"], ["and"], ["or"], ["one"], ["whose"])
+    said = between.lower().split()
+    waits = not _AWAITING.isdisjoint(said) and span.kind not in {SpanKind.DATE, SpanKind.OCCASION}
+    return waits or not _OF_THE_NEXT.isdisjoint(said[-1:])
 
 
 def _is_reduced(found: Sequence[Word], about: Predication) -> bool:

@@ -3,6 +3,7 @@
 A small LLM left alone asks "What is the name of" about everything. Given "When was the lamp" it goes on as it should.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,10 +30,11 @@ _BY_KIND = {
 }
 AMOUNT_PREPOSITIONS = frozenset({"after", "within", "to", "by", "in"})
 _TITLED = ("Mr ", "Mrs ", "Ms ", "Miss ", "Dr ", "Doctor ", "Sir ", "Mr. ", "Mrs. ", "Dr. ")
-_NEARLY = word_set("about almost around some nearly only roughly approximately no")
-_APPROXIMATING = frozenset(
-    {("up", "to"), ("at", "least"), ("at", "most"), ("more", "than"), ("less", "than"), ("fewer", "than")}
+APPROXIMATION = re.compile(
+    r"(?: (?:about|almost|around|some|approximately|nearly|only|roughly|at least|at most|up to"
+    r"|(?:no )?(?:more|less|fewer) than))+ *$"
 )
+"""What may stand before an amount, and belongs to it."""
 _UNASKED = word_set("at from until till between beyond after before by to of since past")
 """Before a number that counts nothing: no "How many did the council vote by?"."""
 _HOURS = frozenset(map(str, range(13)))
@@ -199,16 +201,8 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
 
 def _without_approximation(before: Sequence[Word]) -> Sequence[Word]:
     """The words before an amount without "about", "at least", "up to", "no more than"."""
-    end = len(before)
-    while end:
-        last = tuple(word.lower for word in before[max(0, end - 2) : end])
-        if last in _APPROXIMATING:
-            end -= 2
-        elif last[-1] in _NEARLY:
-            end -= 1
-        else:
-            break
-    return before[:end]
+    left = APPROXIMATION.sub("", "".join(f" {word.lower}" for word in before))
+    return before[: left.count(" ")]
 
 
 def _of_sign(span: AnswerSpan, preposition: str) -> tuple[str, ...]:

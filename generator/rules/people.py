@@ -29,16 +29,18 @@ class People:
         spoken = tagged_words(sentence)
         pronoun = next((word for word in spoken if word.lower in MALE | FEMALE), None)
         meant = self._behind(pronoun, sentence) if pronoun else ""
-        subjects = [span.text for span in names_of(sentence) if span.start < verb_start(sentence)]
-        told_of = {self._full(name) for name in (*subjects, *(word.text for word in spoken[:1]))} & {
-            *self._met,
-            *subjects,
-        }
+        told_of = self._told_of(sentence, spoken)
         for name in (*reversed(people_of(sentence)), meant):
             self._beside.setdefault(self._full(name), told_of - {self._full(name)})
             self._mention(name)
         self._before = frozenset(word.lower for word in spoken)
         return meant
+
+    def _told_of(self, sentence: str, spoken: Sequence[Word]) -> set[str]:
+        """Those that the sentence names before its verb, and who its first word is, if that was met."""
+        verb = verb_start(sentence)
+        named = {self._full(span.text) for span in names_of(sentence) if span.start < verb}
+        return named | ({self._full(word.text) for word in spoken[:1]} & {*self._met})
 
     def _behind(self, pronoun: Word, sentence: str) -> str:
         """A name before "he" or "who ... his" in the sentence itself, or one that was met."""

@@ -90,6 +90,7 @@ _SMALL_WORDS = "of|the|an?|in|on|at|to|and|for|from|with|de|la"
 _WORDS_OF_TITLE = rf"[A-Z][\w'\u2019-]*(?P<more>(?: (?:[A-Z\d][\w'\u2019-]*|{_SMALL_WORDS}))*)"
 _QUOTED = re.compile(rf"(?<=[\"\u201c]){_WORDS_OF_TITLE}(?=,?[\"\u201d])")
 _BEFORE_REASONS = frozenset({"due", "owing", "thanks", "according", "prior", "compared"})
+_NO_PLACES = words.TIMES | words.DURATIONS | words.NO_PLACES
 _AGE = "the age of "
 _DENYING = frozenset({"no", "not", "neither", "nor"})
 _ONE_FACT = frozenset(
@@ -374,7 +375,7 @@ def _capital_at(tokens: Sequence[Word], at: int) -> bool:
 
 def _is_no_place(head: Word) -> bool:
     """Whether a noun names a time, a state or an act: "in the seventies", "on the advice"."""
-    return head.lower in words.TIMES | words.DURATIONS | words.NO_PLACES or head.lower.endswith(("ties", "ness", "ism"))
+    return head.lower in _NO_PLACES or head.lower.endswith(("ties", "ness", "ism"))
 
 
 def _is_object_of(tokens: Sequence[Word], at: int) -> bool:
