@@ -196,7 +196,9 @@ MEASURES = word_set(
     kilometre kilogram tonne litre hour minute day week month year mile foot km m cm mm kg g l ha mph
     """
 )
-DURATIONS = word_set("seconds minutes hours days weeks months years decades centuries hour minute day week month year")
+DURATIONS = word_set(
+    "seconds minutes hours days weeks months years decades centuries minute hour day week month year decade century"
+)
 MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen marks coins roubles rupees")
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
 

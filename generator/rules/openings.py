@@ -15,7 +15,6 @@ from generator.english.words import word_set
 from generator.rules.clauses import Predication, predication
 from generator.rules.spans import AnswerSpan, SpanKind, words_before
 
-_DURATIONS = word_set("second minute hour day week month year decade century")
 _BY_KIND = {
     SpanKind.DATE: ("When{}",),
     SpanKind.NAME: ("Who{}", "Who", "What is the name of"),
@@ -191,7 +190,7 @@ def _of_quantity(span: AnswerSpan, before: Sequence[Word], after: str, about: Pr
         return (f"How {after}{{}}", f"How many {span.unit} {after}{{}}")
     if _is_share(span) or span.unit.startswith("\u00b0"):
         return _of_sign(span, preposition)
-    lasts = span.unit.rstrip("s") in _DURATIONS
+    lasts = span.unit in words.DURATIONS
     if preposition in AMOUNT_PREPOSITIONS and span.unit and (lasts or preposition != "in"):
         return (f"{preposition.capitalize()} how many {span.unit}{{}}",)
     if span.unit or _is_money(span):
@@ -259,7 +258,7 @@ def _of_unit(span: AnswerSpan) -> tuple[str, ...]:
     many = f"How many {span.unit}{{}}"
     if _is_money(span):
         return ("How much{}", "What{}")
-    if unit.rstrip("s") in _DURATIONS:
+    if unit in words.DURATIONS:
         return ("How long{}", many)
     if unit.rstrip("s") in _LENGTHS and unit == span.unit:
         return ("How", "How far{}", many)
