@@ -7,6 +7,7 @@ from generator.english import words
 from generator.english.tagger import Tag, Word, is_year
 
 MAX_UNIT_WORDS = 3
+_OF_SPEEDS = {"second", "minute", "hour"}
 SIGNS = {"%": "", "\u00b0": "degrees"} | dict.fromkeys(("\u00b0C", "\u00b0 C"), "\u00b0C")
 SIGNS |= dict.fromkeys(("\u00b0F", "\u00b0 F"), "\u00b0F")
 """What stands behind a number in place of a word, and what it counts."""
@@ -75,11 +76,19 @@ def _unit_end(tokens: Sequence[Word], at: int) -> int:
     last = at + next((place for place, token in enumerate(run) if token.part == "NN2"), 0)
     behind = tokens[last + 1 : last + 3]
     amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
+    if _is_speed(tokens[last], behind):
+        return last + 2
     if amount and counted(behind[1]):
         last += 2
         while last + 1 < len(tokens) and counted(tokens[last + 1]) and tokens[last].part.startswith("AJ"):
             last += 1
     return last
+
+
+def _is_speed(length: Word, behind: Sequence[Word]) -> bool:
+    """Whether a length is one in a time: "kilometres an hour"."""
+    in_time = len(behind) == 2 and behind[0].lower in {"a", "an", "per"} and behind[1].lower in _OF_SPEEDS
+    return in_time and length.lower.rstrip("s") in words.LENGTHS
 
 
 def _number_at(tokens: Sequence[Word], at: int) -> bool:

@@ -196,6 +196,8 @@ MEASURES = word_set(
     kilometre kilogram tonne litre hour minute day week month year mile foot km m cm mm kg g l ha mph
     """
 )
+LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
+"""Those of which there are several end in "s" besides."""
 DURATIONS = word_set(
     "seconds minutes hours days weeks months years decades centuries minute hour day week month year decade century"
 )

@@ -37,7 +37,6 @@ APPROXIMATION = re.compile(
 _UNASKED = word_set("at from until till between beyond after before by to of since past")
 """Before a number that counts nothing: no "How many did the council vote by?"."""
 _HOURS = frozenset(map(str, range(13)))
-_LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,9 +257,9 @@ def _of_unit(span: AnswerSpan) -> tuple[str, ...]:
     many = f"How many {span.unit}{{}}"
     if _is_money(span):
         return ("How much{}", "What{}")
-    if unit in words.DURATIONS:
-        return ("How long{}", many)
-    if unit.rstrip("s") in _LENGTHS and unit == span.unit:
+    if unit in words.DURATIONS:  # or those of a speed: "kilometres an hour"
+        return ("How long{}", many) if unit == counted else (many,)
+    if unit.rstrip("s") in words.LENGTHS and unit == span.unit:
         return ("How", "How far{}", many)
     if unit in words.MEASURES:
         return (f"How much {substance}{{}}", many) if substance else ("How much{}", "How", many)

@@ -39,6 +39,11 @@ def is_asked_for(sentence: str, text: str) -> bool:
         ("The dam eventually produced light for Oss.", "The dam", "What eventually produced light for Oss?"),
         ("The tour lasts ninety minutes.", "ninety minutes", "How long does the tour last?"),
         ("The feud lasted two centuries.", "two centuries", "How long did the feud last?"),
+        (
+            "The wind exceeds 45 kilometres an hour.",
+            "45 kilometres an hour",
+            "How many kilometres an hour does the wind exceed?",
+        ),
         ("The course is 84 kilometres long.", "84 kilometres", "How long is the course?"),
         ("The race was cancelled because bees had come.", "because bees had come", "Why was the race cancelled?"),
         ("The bridge was closed due to a crack.", "due to a crack", "Why was the bridge closed?"),
