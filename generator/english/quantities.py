@@ -75,9 +75,9 @@ def _unit_end(tokens: Sequence[Word], at: int) -> int:
     run = takewhile(counted, tokens[at : at + MAX_UNIT_WORDS])
     last = at + next((place for place, token in enumerate(run) if token.part == "NN2"), 0)
     behind = tokens[last + 1 : last + 3]
-    amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
     if _is_speed(tokens[last], behind):
         return last + 2
+    amount = tokens[last].lower in words.MEASURES - words.DURATIONS and len(behind) == 2 and behind[0].lower == "of"
     if amount and counted(behind[1]):
         last += 2
         while last + 1 < len(tokens) and counted(tokens[last + 1]) and tokens[last].part.startswith("AJ"):
@@ -87,7 +87,7 @@ def _unit_end(tokens: Sequence[Word], at: int) -> int:
 
 def _is_speed(length: Word, behind: Sequence[Word]) -> bool:
     """Whether a length is one in a time: "kilometres an hour"."""
-    in_time = len(behind) == 2 and behind[0].lower in {"a", "an", "per"} and behind[1].lower in _OF_SPEEDS
+    in_time = len(behind) == 2 and behind[0].lower in words.PER and behind[1].lower in _OF_SPEEDS
     return in_time and length.lower.rstrip("s") in words.LENGTHS
 
 

@@ -199,8 +199,13 @@ MEASURES = word_set(
 LENGTHS = word_set("metre meter kilometre kilometer centimetre centimeter mile foot feet inch yard km cm m")
 """Those of which there are several end in "s" besides."""
 DURATIONS = word_set(
-    "seconds minutes hours days weeks months years decades centuries minute hour day week month year decade century"
+    """
+    seconds minutes hours days weeks months years decades centuries
+    second minute hour day week month year decade century
+    """
 )
+PER = word_set("a an per")
+"""Between what is counted and the time in which it is."""
 MONEY = word_set("pounds dollars euros cents pence crowns shillings francs yen marks coins roubles rupees")
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | AUXILIARIES | CONJUNCTIONS | ADVERBS
 

@@ -145,7 +145,7 @@ def is_listed(sentence: str, span: AnswerSpan) -> bool:
 
 def _is_one(span: AnswerSpan) -> bool:
     """Whether no part of a span says anything: of a time, a title, "between 10 and 20 people", or a speed."""
-    is_speed = not {"a", "an", "per"}.isdisjoint(span.unit.split(" "))
+    is_speed = not words.PER.isdisjoint(span.unit.split(" "))
     between = span.kind is SpanKind.QUANTITY and span.text.lower().startswith("between ")
     return span.kind in _WHOLE or between or is_speed
 

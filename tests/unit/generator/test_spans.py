@@ -258,6 +258,7 @@ def test_what_a_writer_proposes_is_made_whole(sentence: str, text: str, whole: s
         ("The firm Orrick & Vane makes pots.", "Vane"),
         ("The school was to blame for half of them.", "half"),
         ("He had baked rye bread for half a century.", "a century"),
+        ("The bell rings for half a second.", "a second"),
         ("The wind exceeds 45 kilometres an hour.", "45 kilometres"),
     ],
 )
